@@ -1,0 +1,105 @@
+"""The norm ball around an image: a random point in it, the steepest way up, the way back in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+NormName: TypeAlias = Literal["linf", "l2"]
+PerChannel: TypeAlias = float | Sequence[float]
+
+
+@dataclass(frozen=True)
+class Ball:
+    """All images within `eps` of an image, for a whole batch `[B, C, H, W]` at once.
+
+    Args:
+        eps: Radius in pixels of [0, 1]; one number, or one for each channel (`"linf"` only).
+        norm: `"linf"`, the largest change of a pixel, or `"l2"`, the Euclidean length of the change.
+
+    Raises:
+        ValueError: If eps is negative, not finite, or over 1 where no pixel can change by more than 1.
+    """
+
+    eps: PerChannel
+    norm: NormName = "linf"
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("linf", "l2"):
+            raise ValueError(f"norm must be 'linf' or 'l2', got {self.norm!r}")
+        if self.norm == "l2" and not isinstance(self.eps, float | int):
+            raise ValueError(f"eps for each channel needs norm='linf', got {self.eps!r} with norm='l2'")
+        for eps in _values(self.eps):
+            if not math.isfinite(eps) or eps < 0:
+                raise ValueError(f"eps must be 0 or more, got {self.eps!r}")
+            if self.norm == "linf" and eps > 1:
+                raise ValueError(f"eps is measured in pixels of [0, 1], got {self.eps!r}; write {eps:g}/255")
+
+    def random_point(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """A uniformly random point of the ball around each image `[B, C, H, W]`; may leave [0, 1]."""
+        if self.norm == "linf":
+            noise = uniform(images.shape, images, generator) * 2 - 1
+            return images + noise.to(images.dtype) * self._radius(images)
+        device = images.device if generator is None else generator.device
+        noise = torch.randn(images.shape, generator=generator, device=device).to(images.device)
+        length = uniform(images.shape[:1], images, generator) ** (1 / images[0].numel())
+        noise = _unit(noise) * _spread(length, images) * self._radius(images)
+        return images + noise.to(images.dtype)
+
+    def ascent(self, gradient: Tensor) -> Tensor:
+        """The step of length 1 that climbs fastest along a gradient; NaN where that is not finite."""
+        if self.norm == "linf":
+            return gradient.sign() + 0 * gradient
+        return _unit(gradient)
+
+    def project(self, images: Tensor, centre: Tensor) -> Tensor:
+        """The point of the ball around `centre` that is nearest to each image."""
+        change = images - centre
+        radius = self._radius(images)
+        if self.norm == "linf":
+            return centre + torch.minimum(torch.maximum(change, -radius), radius)
+        length = _length(change)
+        return centre + change * (radius / length.clamp(min=1e-12)).clamp(max=1)
+
+    def _radius(self, images: Tensor) -> Tensor:
+        return channels(self.eps, images)
+
+
+def channels(values: PerChannel, images: Tensor) -> Tensor:
+    """One value for each channel of images `[B, C, H, W]`, shaped `[1, C, 1, 1]` (C may be 1 for all).
+
+    Raises:
+        ValueError: If there are neither one value nor as many as channels.
+    """
+    listed = _values(values)
+    if len(listed) not in (1, images.shape[1]):
+        raise ValueError(f"images with {images.shape[1]} channels need as many values or one, got {values!r}")
+    tensor = torch.tensor(listed, dtype=images.dtype, device=images.device)
+    return tensor.view(1, -1, *(1 for _ in images.shape[2:]))
+
+
+def uniform(shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Uniform numbers of [0, 1) on the device of `like`, drawn where the generator lives."""
+    device = like.device if generator is None else generator.device
+    return torch.rand(tuple(shape), generator=generator, device=device).to(like.device)
+
+
+def _values(values: PerChannel) -> tuple[float, ...]:
+    return (float(values),) if isinstance(values, float | int) else tuple(map(float, values))
+
+
+def _spread(per_image: Tensor, images: Tensor) -> Tensor:
+    return per_image.view(-1, *(1 for _ in images.shape[1:]))
+
+
+def _length(images: Tensor) -> Tensor:
+    return _spread(torch.linalg.vector_norm(images.flatten(1).float(), dim=1), images).to(images.dtype)
+
+
+def _unit(images: Tensor) -> Tensor:
+    return images / _length(images).clamp(min=1e-12)

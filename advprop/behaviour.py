@@ -1,0 +1,101 @@
+"""What is attacked: a model of pixels, in evaluation or training behaviour, left as it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from advprop.ball import PerChannel
+
+Mode: TypeAlias = Literal["eval", "train"]
+
+
+class PixelModel(nn.Module):
+    """A model that takes pixels in [0, 1]: it normalises them, then calls the model inside.
+
+    Args:
+        model: A model of normalised images.
+        mean: Mean of each channel, or one for all.
+        std: Standard deviation of each channel, or one for all; over 0.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import PixelModel
+        >>> pixels = PixelModel(timm.create_model("test_resnet"), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        >>> pixels(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 1000])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: nn.Module, mean: PerChannel | Tensor, std: PerChannel | Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", _channels(mean), persistent=False)
+        self.register_buffer("std", _channels(std), persistent=False)
+        self.training = model.training
+        # Tensors were checked when they were made; looking into them would make a GPU wait.
+        over_zero = isinstance(std, Tensor) or bool((self.std > 0).all())
+        if not over_zero or self.mean.shape != self.std.shape:
+            raise ValueError(
+                f"mean and std must have a value for each channel, std over 0, got {mean} and {std}"
+            )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `[B, classes]` of pixels `[B, C, H, W]` in [0, 1]."""
+        if self.mean.shape[1] not in (1, images.shape[1]):
+            raise ValueError(
+                f"images have {images.shape[1]} channels, mean and std have {self.mean.shape[1]}"
+            )
+        logits: Tensor = self.model((images - self.mean.to(images.dtype)) / self.std.to(images.dtype))
+        return logits
+
+
+@contextmanager
+def behaviour(model: nn.Module, mode: Mode, generator: torch.Generator | None = None) -> Iterator[None]:
+    """Puts a model in evaluation or training behaviour for a while; leaves no trace on it.
+
+    Afterwards every module's training flag and every buffer (running statistics) is as before, whatever
+    happened inside. With a generator, the randomness inside (dropout) comes from it and the global
+    random state is left as it was.
+
+    Args:
+        model: Any model.
+        mode: `"eval"` or `"train"`.
+        generator: Seeds what is random inside.
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if mode == "train" else []
+    with ExitStack() as stack:
+        if mode == "train" and generator is not None:
+            stack.enter_context(_forked_rng(model, generator))
+        model.train(mode == "train")
+        try:
+            yield
+        finally:
+            for module, training in flags:
+                module.training = training
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+
+
+@contextmanager
+def _forked_rng(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    devices = {p.device for p in model.parameters() if p.device.type != "cpu"}
+    kind = next(iter(devices)).type if devices else "cuda"
+    with torch.random.fork_rng(devices=list(devices), device_type=kind):
+        torch.manual_seed(seed)
+        yield
+
+
+def _channels(values: PerChannel | Tensor) -> Tensor:
+    if not isinstance(values, Tensor):
+        values = torch.tensor((values,) if isinstance(values, float | int) else tuple(values))
+    return values.float().view(1, -1, 1, 1)

@@ -1,0 +1,85 @@
+"""Which norms an image passes through, and whose the parameters are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from torch import nn
+
+from advprop.norm import MAIN, Route, aux_norms, branch_names
+
+Branch: TypeAlias = str | Mapping[str, int]
+
+
+@contextmanager
+def use_branch(model: nn.Module, branch: Branch) -> Iterator[None]:
+    """Sends forward passes through a branch; the choice before it is restored at the end, come what may.
+
+    Args:
+        model: A model with auxiliary norms, or anything that holds one (DDP, a compiled model).
+        branch: `"main"`, an auxiliary branch, or a mapping of branches to the number of images that
+            each takes of a concatenated batch, in order: `{"main": 32, "adv": 32}`.
+
+    Raises:
+        ValueError: If the model has no such branch, or a part's size is not a whole number >= 0.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import add_aux_norm, use_branch
+        >>> model = add_aux_norm(timm.create_model("test_resnet"))
+        >>> clean, adversarial = torch.rand(3, 3, 64, 64), torch.rand(2, 3, 64, 64)
+        >>> with use_branch(model, {"main": 3, "adv": 2}):
+        ...     logits = model(torch.cat([clean, adversarial]))
+    """
+    parts = _parts(branch)
+    routes = _check_known(model, [name for name, _ in parts])
+    before = [route.parts for route in routes]
+    for route in routes:
+        route.parts = parts
+    try:
+        yield
+    finally:
+        for route, previous in zip(routes, before, strict=True):
+            route.parts = previous
+
+
+def branch_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The parameters by whom they belong to: `"shared"`, `"main"` and each auxiliary branch.
+
+    Every parameter of the model is in exactly one list, so the lists can be an optimiser's groups.
+    """
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in ("shared", *branch_names(model))}
+    seen: set[int] = set()
+    for layer in aux_norms(model):
+        own = {MAIN: layer.main.parameters()} | {name: aux.parameters() for name, aux in layer.aux.items()}
+        if layer.separate == "statistics":  # the affine parameters serve every branch
+            own = {"shared": layer.main.parameters()}
+        for name, parameters in own.items():
+            fresh = [p for p in parameters if id(p) not in seen]
+            seen.update(map(id, fresh))
+            groups[name] += fresh
+    groups["shared"] += [p for p in model.parameters() if id(p) not in seen]
+    return groups
+
+
+def _check_known(model: nn.Module, names: Iterable[str]) -> list[Route]:
+    """The routes of the model, each once, if it has all these branches."""
+    routes = list({id(layer.route): layer.route for layer in aux_norms(model)}.values())
+    if not routes:
+        raise ValueError(f"{type(model).__name__} has no auxiliary norms; call add_aux_norm(model) first")
+    known = branch_names(model)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"the model has the branches {known}, got {name!r}")
+    return routes
+
+
+def _parts(branch: Branch) -> tuple[tuple[str, int], ...]:
+    if isinstance(branch, str):
+        return ((branch, 1),)
+    bad = {name: size for name, size in branch.items() if not isinstance(size, int) or size < 0}
+    if bad or not sum(branch.values()):
+        raise ValueError(f"parts of a batch must be whole numbers, not all 0, got {dict(branch)}")
+    return tuple((name, size) for name, size in branch.items() if size)

@@ -1,0 +1,277 @@
+"""Auxiliary norms: a norm layer and its copies, put into a model and taken out again."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import torch
+from timm import layers as timm_layers
+from timm.layers.norm_act import FrozenBatchNormAct2d
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torchvision.ops.misc import FrozenBatchNorm2d
+
+MAIN = "main"
+
+Separate: TypeAlias = Literal["both", "affine", "statistics"]
+Norms: TypeAlias = Literal["batch", "all"] | tuple[type[nn.Module], ...]
+ModelT = TypeVar("ModelT", bound=nn.Module)
+
+_AFFINE = ("weight", "bias")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_FROZEN_TYPES = (FrozenBatchNorm2d, FrozenBatchNormAct2d)
+# Every norm of torch and timm, by its class: timm's own derive from torch's where they can.
+_NORM_TYPES: tuple[type[nn.Module], ...] = (
+    _BatchNorm,
+    _InstanceNorm,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+    *_FROZEN_TYPES,
+    *(
+        kind
+        for name, kind in vars(timm_layers).items()
+        if isinstance(kind, type)
+        and issubclass(kind, nn.Module)
+        and name.startswith(("RmsNorm", "SimpleNorm", "EvoNorm", "FilterResponseNorm", "InplaceAbn"))
+    ),
+)
+
+
+class Route:
+    """The branches that forward passes take, one object for all wrapped norms of a model."""
+
+    def __init__(self) -> None:
+        self.parts: tuple[tuple[str, int], ...] = ((MAIN, 1),)
+
+
+class AuxNorm(nn.Module):
+    """A norm layer (`main`) and its auxiliary copies (`aux`), made by `add_aux_norm`.
+
+    The layer that the model came with is held, not rebuilt: its activation, its drop layer and
+    its class stay as they are.
+    """
+
+    def __init__(self, norm: nn.Module, branches: Sequence[str], separate: Separate, route: Route) -> None:
+        super().__init__()
+        self.main = norm
+        self.aux = nn.ModuleDict({name: _auxiliary(norm, separate) for name in branches})
+        self.separate: Separate = separate
+        self.route = route
+        self.training = norm.training
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises `x` of `[B, ...]`, each part of the batch through the branch it is routed to."""
+        parts = self.route.parts
+        if len(parts) == 1:
+            return self._through(parts[0][0], x)
+        total = sum(size for _, size in parts)
+        if x.shape[0] % total:
+            raise ValueError(
+                f"the parts of the batch must add up to its size: {dict(parts)} make {total}, "
+                f"and a norm layer received {x.shape[0]}; pass one concatenated batch of {total} images"
+            )
+        # A layer may see several rows an image (windows, tokens); they lie image after image.
+        rows = x.shape[0] // total
+        pieces = torch.split(x, [size * rows for _, size in parts])
+        return torch.cat([self._through(name, piece) for (name, _), piece in zip(parts, pieces, strict=True)])
+
+    def _through(self, branch: str, x: Tensor) -> Tensor:
+        norm = self.main if branch == MAIN else self.aux[branch]
+        if branch == MAIN or self.separate == "both":
+            out: Tensor = norm(x)
+        else:
+            own = dict(norm.named_parameters()) | dict(norm.named_buffers())
+            out = functional_call(self.main, own, (x,))
+        return out
+
+    def __getattr__(self, name: str) -> Any:
+        """Answers for the main layer, so that code which reads `norm.weight` goes on working."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("main"), name)
+
+    def extra_repr(self) -> str:
+        """The branches, for `print(model)`."""
+        return f"branches={(MAIN, *self.aux)}, separate={self.separate!r}"
+
+
+def _auxiliary(norm: nn.Module, separate: Separate) -> nn.Module:
+    """A copy of `norm` that keeps only the tensors which its branch does not share with the main one."""
+    aux = copy.deepcopy(norm)
+    shared = {"both": (), "affine": _STATISTICS, "statistics": _AFFINE}[separate]
+    for name in shared:
+        if name in aux._parameters:
+            aux.register_parameter(name, None)
+        elif name in aux._buffers:
+            aux.register_buffer(name, None)
+    if separate != "both" and not any(True for _ in (*aux.parameters(), *aux.buffers())):
+        raise ValueError(
+            f"separate={separate!r} leaves nothing to separate in {type(norm).__name__}: "
+            f"it has no {separate}; use separate='both'"
+        )
+    return aux
+
+
+def add_aux_norm(
+    model: ModelT,
+    branches: Sequence[str] = ("adv",),
+    *,
+    norms: Norms = "batch",
+    separate: Separate = "both",
+    frozen: Literal["error", "leave"] = "error",
+) -> ModelT:
+    """Gives every norm layer of a model one auxiliary copy per named branch (AdvProp, section 4.2).
+
+    The auxiliaries start as copies of the main layer. Until `use_branch` says otherwise the model
+    goes on through the main layers, bit for bit as before.
+
+    Args:
+        model: Any model with norm layers; changed in place.
+        branches: Names of the auxiliary branches: one for AdvProp, several for fine-grained AdvProp.
+        norms: Which layers get auxiliaries: `"batch"` all batch norms (torch's, timm's with their
+            activations, synchronised ones), `"all"` every normalisation layer, or classes of layers.
+        separate: What an auxiliary branch has of its own: `"both"` affine parameters and statistics,
+            or, for ablations, only its `"affine"` parameters or only its `"statistics"`.
+        frozen: What to do with frozen norms (frozen classes, or no parameter that is trained):
+            refuse with an `"error"`, or `"leave"` them as one set for all branches.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: If the model has no such norm, has auxiliaries already, has frozen norms, or a
+            branch has an unusable name.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import add_aux_norm, use_branch
+        >>> model = add_aux_norm(timm.create_model("test_resnet", num_classes=10))
+        >>> with use_branch(model, "adv"):
+        ...     logits = model(torch.rand(2, 3, 64, 64))
+        >>> logits.shape
+        torch.Size([2, 10])
+    """
+    _check_branches(model, branches)
+    if separate not in ("both", "affine", "statistics"):
+        raise ValueError(f"separate must be 'both', 'affine' or 'statistics', got {separate!r}")
+    found = list(_find_norms(model, norms))
+    frozen_names = [name for name, norm in found if _is_frozen(norm)]
+    if frozen_names and frozen == "error":
+        raise ValueError(
+            f"{len(frozen_names)} norm layers are frozen (first: {frozen_names[0]!r}) and could not learn; "
+            "unfreeze them, or pass frozen='leave' to keep one set of them for all branches"
+        )
+    chosen = {id(norm): norm for _, norm in found if not _is_frozen(norm)}
+    if not chosen:
+        raise ValueError(_no_norms_message(model, norms))
+    route = Route()
+    wrapped = {key: AuxNorm(norm, branches, separate, route) for key, norm in chosen.items()}
+    _replace_children(model, wrapped)
+    return model
+
+
+def remove_aux_norm(model: ModelT, keep: str = MAIN) -> ModelT:
+    """Drops all branches but one: the plain model is back, with its own layers and state-dict keys.
+
+    Args:
+        model: A model that `add_aux_norm` changed; changed back in place.
+        keep: The branch to keep: `"main"` as the paper does, or an auxiliary one to export that.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: If the model has no auxiliary norms or no such branch.
+
+    Examples:
+        >>> import timm
+        >>> from advprop import add_aux_norm, remove_aux_norm
+        >>> model = timm.create_model("test_resnet")
+        >>> keys = list(model.state_dict())
+        >>> list(remove_aux_norm(add_aux_norm(model)).state_dict()) == keys
+        True
+    """
+    if keep not in (names := branch_names(model)) or names == (MAIN,):
+        raise ValueError(
+            f"keep must be a branch of a model with auxiliary norms; it has {names}, got {keep!r}"
+        )
+    plain = {id(layer): _plain(layer, keep) for layer in aux_norms(model)}
+    _replace_children(model, plain)
+    return model
+
+
+def branch_names(model: nn.Module) -> tuple[str, ...]:
+    """The branches of a model: `("main", "adv")`; `("main",)` without auxiliary norms."""
+    return next(((MAIN, *layer.aux) for layer in aux_norms(model)), (MAIN,))
+
+
+def aux_norms(model: nn.Module) -> Iterator[AuxNorm]:
+    """The wrapped norms of a model, each once."""
+    return (layer for layer in model.modules() if isinstance(layer, AuxNorm))
+
+
+def _plain(layer: AuxNorm, keep: str) -> nn.Module:
+    """The layer of one branch, as the layer that the model came with."""
+    if keep == MAIN:
+        return layer.main
+    aux = layer.aux[keep]
+    for name, parameter in aux.named_parameters(recurse=False):
+        layer.main.register_parameter(name, parameter)
+    for name, buffer in aux.named_buffers(recurse=False):
+        layer.main.register_buffer(name, buffer)
+    return layer.main
+
+
+def _replace_children(model: nn.Module, new: Mapping[int, nn.Module]) -> None:
+    """Puts `new[id(child)]` in the place of each such child, wherever and however often it stands."""
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child is not None and id(child) in new and new[id(child)] is not parent:
+                parent._modules[name] = new[id(child)]
+
+
+def _find_norms(model: nn.Module, norms: Norms) -> Iterator[tuple[str, nn.Module]]:
+    kinds = _kinds(norms)
+    return ((name, m) for name, m in model.named_modules() if name and isinstance(m, kinds))
+
+
+def _kinds(norms: Norms) -> tuple[type[nn.Module], ...]:
+    if norms == "batch":
+        return (_BatchNorm, *_FROZEN_TYPES)
+    if norms == "all":
+        return _NORM_TYPES
+    if isinstance(norms, tuple) and all(isinstance(kind, type) for kind in norms):
+        return norms
+    raise ValueError(f"norms must be 'batch', 'all' or a tuple of classes of layers, got {norms!r}")
+
+
+def _is_frozen(norm: nn.Module) -> bool:
+    parameters = list(norm.parameters())
+    untrained = bool(parameters) and not any(p.requires_grad for p in parameters)
+    return isinstance(norm, _FROZEN_TYPES) or untrained
+
+
+def _no_norms_message(model: nn.Module, norms: object) -> str:
+    has = Counter(type(m).__name__ for _, m in _find_norms(model, "all") if not _is_frozen(m))
+    kinds = ", ".join(f"{count} {name}" for name, count in has.items())
+    advice = f"it has {kinds}: pass norms='all'" if kinds else "it has no norm layer that is trained at all"
+    return f"{type(model).__name__} has no norm layer of the kind norms={norms!r}; {advice}"
+
+
+def _check_branches(model: nn.Module, branches: Sequence[str]) -> None:
+    if (names := branch_names(model)) != (MAIN,):
+        raise ValueError(f"the model has auxiliary norms already, {names}; call remove_aux_norm(model) first")
+    if isinstance(branches, str) or not branches:
+        raise ValueError(f"branches must be a sequence of names such as ('adv',), got {branches!r}")
+    for name in branches:
+        if not name.isidentifier() or name in (MAIN, "shared") or hasattr(nn.ModuleDict, name):
+            raise ValueError(f"a branch must be a word other than 'main' and 'shared', got {name!r}")
+    if len(set(branches)) != len(branches):
+        raise ValueError(f"each branch must be named once, got {tuple(branches)!r}")
