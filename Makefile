@@ -1,0 +1,46 @@
+# `make serve` and `make test` are all a reader needs; each sets up what it uses. `make help` lists the rest.
+# Tools are called as `.venv/bin/python -m tool`: their scripts do not start from a path with a space in it.
+
+PORT ?= 8000
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -gt 8 ] && n=8; echo $$n)
+RUN := .venv/bin/python
+
+export PYTHON
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: help serve test lint format notebooks site setup lock clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+serve:  ## set up, run the tutorials, build the site, serve it (PORT=8000)
+	@python="$$(sh scripts/find_python.sh)" && "$$python" scripts/serve.py "$(PORT)" $(MAKE) --no-print-directory site
+
+test: setup  ## set up, run the tutorials and every test
+	@status=0; \
+	OMP_NUM_THREADS=1 $(RUN) -m scripts.run_notebooks --jobs $(JOBS) $(if $(FORCE),--force) || status=1; \
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile || status=1; \
+	exit $$status
+
+lint: setup  ## check style and types
+	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
+
+format: setup  ## put the code into shape
+	@$(RUN) -m ruff check --fix-only --quiet . && $(RUN) -m ruff format .
+
+notebooks: setup  ## run the tutorials that changed (FORCE=1: all of them)
+	@OMP_NUM_THREADS=1 $(RUN) -m scripts.run_notebooks --jobs $(JOBS) $(if $(FORCE),--force)
+
+site: notebooks  ## build the site into site/
+	@$(RUN) -m mkdocs build --strict --quiet
+
+setup:  ## make or renew .venv from requirements.lock
+	@python="$$(sh scripts/find_python.sh)" && "$$python" scripts/setup.py
+
+lock: setup  ## renew requirements.lock from pyproject.toml (UPGRADE=1: newest of everything)
+	@$(RUN) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		$(if $(UPGRADE),--upgrade) --no-config --no-emit-index-url --no-emit-find-links --quiet \
+		--custom-compile-command "make lock" --output-file requirements.lock
+
+clean:  ## remove the site and the notebooks' cached runs; .venv stays
+	@rm -rf site .cache

@@ -1,0 +1,136 @@
+"""Make `.venv` from `requirements.lock`; make runs this before everything else.
+
+The standard library is enough. A stamp is written last: an environment without one is half made and is made
+anew, one with the stamp of an older lock is brought up to date, and one that is current costs no time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = Path(".venv")
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "setup.json"
+LOCK = Path("requirements.lock")
+CACHE = Path(".cache")
+LOG = CACHE / "setup.log"
+
+
+class SetupError(Exception):
+    """What went wrong and what to do about it, in one line."""
+
+
+def main() -> int:
+    """Bring the environment up to date and return the exit status."""
+    os.chdir(ROOT)
+    CACHE.mkdir(exist_ok=True)
+    try:
+        with (CACHE / "setup.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)  # two makes at once: the second waits and finds the work done
+            if not is_current():
+                build()
+    except SetupError as error:
+        print(f"setup: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("setup: interrupted; run the same command again to finish.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def made_from() -> str:
+    """Return a digest of what the environment depends on: lock, metadata, and the place it stands in."""
+    digest = hashlib.sha256(str(ROOT).encode())
+    for path in (LOCK, Path("pyproject.toml")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def read_stamp() -> dict[str, str]:
+    """Return the stamp of a finished environment, or nothing where there is none that runs."""
+    try:
+        stamp: dict[str, str] = json.loads(STAMP.read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp if os.access(PYTHON, os.X_OK) else {}
+
+
+def is_wanted_python(stamp: dict[str, str]) -> bool:
+    """Tell whether the environment has the Python that was asked for; without PYTHON any will do."""
+    return not os.environ.get("PYTHON") or stamp.get("python") == sys.version
+
+
+def is_current() -> bool:
+    """Tell whether there is nothing to do."""
+    stamp = read_stamp()
+    return stamp.get("made_from") == made_from() and is_wanted_python(stamp)
+
+
+def build() -> None:
+    """Create the environment, or bring an older one up to the lock, and stamp it."""
+    stamp = read_stamp()
+    version = stamp.get("python", sys.version)
+    if not stamp or stamp.get("root") != str(ROOT) or not is_wanted_python(stamp):
+        create()
+        version = sys.version
+    STAMP.unlink(missing_ok=True)
+    install()
+    STAMP.write_text(json.dumps({"made_from": made_from(), "root": str(ROOT), "python": version}) + "\n")
+
+
+def create() -> None:
+    """Make a new environment with the locked uv in it."""
+    if importlib.util.find_spec("ensurepip") is None:
+        raise SetupError(
+            f"{sys.executable} cannot make environments. "
+            "Install Debian's python3-venv, or name another Python: make PYTHON=/path/to/python3"
+        )
+    print("setup: making .venv; the first time downloads PyTorch and takes some minutes", flush=True)
+    run_logged([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv")
+    pinned = CACHE / "uv.txt"
+    pinned.write_text(locked("uv"))
+    run_logged(
+        [str(PYTHON), "-m", "pip", "install", "--no-deps", "--retries=1", "--timeout=20"]
+        + ["--disable-pip-version-check", "--require-hashes", "-r", str(pinned)],
+        "cannot download from the package index; is there a network?",
+    )
+
+
+def locked(name: str) -> str:
+    """Return the lines of one package in the lock: its version and hashes."""
+    found = re.search(rf"^{re.escape(name)}==.*?(?=^\S|\Z)", LOCK.read_text(), flags=re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise SetupError(f"{LOCK} does not name {name}; renew it with: make lock")
+    return found.group()
+
+
+def install() -> None:
+    """Install what the lock names, and nothing else, then the project itself in editable form."""
+    uv = [str(PYTHON), "-m", "uv", "pip"]
+    environment = {**os.environ, "VIRTUAL_ENV": str(VENV)}
+    environment.pop("CONDA_PREFIX", None)
+    project = ["install", "--no-deps", "--no-build-isolation", "--quiet", "-e", "."]
+    for arguments in (["sync", "--require-hashes", str(LOCK)], project):
+        if subprocess.run(uv + arguments, env=environment, check=False).returncode:
+            raise SetupError("could not install what requirements.lock names (see above); is there a network?")
+
+
+def run_logged(command: list[str], otherwise: str) -> None:
+    """Run a command with its output in the log; raise a SetupError that begins with `otherwise`."""
+    with LOG.open("w") as log:
+        status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+    if status:
+        raise SetupError(f"{otherwise} (details in {LOG})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
