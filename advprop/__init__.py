@@ -6,8 +6,9 @@ Xie et al., "Adversarial Examples Improve Image Recognition", CVPR 2020, https:/
 from advprop.attack import FGSM, GD, IFGSM, PGD
 from advprop.behaviour import PixelModel
 from advprop.branch import branch_parameters, use_branch
+from advprop.fast import FastAdvPropTask
 from advprop.norm import add_aux_norm, branch_names, remove_aux_norm
-from advprop.tasks import AdvPropTask, StandardTask
+from advprop.tasks import AdversarialTask, AdvPropTask, StandardTask
 
 __version__ = "0.1.0"
 
@@ -17,6 +18,8 @@ __all__ = [
     "IFGSM",
     "PGD",
     "AdvPropTask",
+    "AdversarialTask",
+    "FastAdvPropTask",
     "PixelModel",
     "StandardTask",
     "add_aux_norm",

@@ -118,7 +118,6 @@ class PGD:
         if self.check:
             _check_pixels(images)
         _check_batch(images, labels, targets)
-        ball = Ball(self.eps, self.norm)
         clean = images.detach()
         finite = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
         with behaviour(model, self.mode, generator):
@@ -129,13 +128,18 @@ class PGD:
             for _ in range(self.steps):
                 gradient = input_gradient(model, adversarial, loss)
                 finite &= gradient.flatten(1).isfinite().all(1)
-                adversarial = adversarial + self.step_size * ball.ascent(gradient)
-                if self.project:
-                    adversarial = ball.project(adversarial, clean)
-                adversarial = adversarial.clamp(0, 1)
+                adversarial = self.step(adversarial, clean, gradient)
         if self.check:
             _check_finite(finite)
         return adversarial
+
+    def step(self, images: Tensor, clean: Tensor, gradient: Tensor) -> Tensor:
+        """One step up the gradient, back into the ball around the clean images, and into [0, 1]."""
+        ball = Ball(self.eps, self.norm)
+        images = images + self.step_size * ball.ascent(gradient)
+        if self.project:
+            images = ball.project(images, clean)
+        return images.clamp(0, 1)
 
     def start(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Where the climb starts: a point of the ball around each image, or the image itself."""
@@ -202,12 +206,13 @@ def input_gradient(model: nn.Module, images: Tensor, loss: Callable[[Tensor], Te
     """Gradient of the summed loss with respect to the images, and to nothing else."""
     leaf = images.detach().requires_grad_()
     with torch.enable_grad():
-        total = loss(model(leaf)).sum() * _loss_scale(images)
+        total = loss(model(leaf)).sum() * loss_scale(images)
     (gradient,) = torch.autograd.grad(total, leaf)
     return gradient
 
 
-def _loss_scale(images: Tensor) -> float:
+def loss_scale(images: Tensor) -> float:
+    """What to multiply a loss by so that its gradient survives fp16; 1 in other precisions."""
     device = images.device.type
     autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
     return _HALF_SCALE if autocast or images.dtype == torch.float16 else 1.0

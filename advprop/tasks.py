@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import torch
+from timm.data.mixup import Mixup, mixup_target
 from timm.task import ClassificationTask
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -32,6 +33,8 @@ class StandardTask(ClassificationTask):
         model: A model of normalised images.
         mean: Mean of each channel; by default the model's own (`model.pretrained_cfg`), else 0.
         std: Standard deviation of each channel, likewise; else 1.
+        mixup: timm's `Mixup` (mixup and CutMix), applied to the clean images only; adversarial images
+            are made of the images as they came. The criterion then gets weights of the classes.
         **kwargs: What timm's `ClassificationTask` takes: `criterion`, `criterion_kwargs`, `device`.
 
     Examples:
@@ -51,6 +54,7 @@ class StandardTask(ClassificationTask):
         *,
         mean: PerChannel | None = None,
         std: PerChannel | None = None,
+        mixup: Mixup | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(model, **{"verbose": False} | kwargs)
@@ -60,6 +64,7 @@ class StandardTask(ClassificationTask):
         checked = PixelModel(model, mean, std)
         self.register_buffer("mean", checked.mean.to(self.device), persistent=False)
         self.register_buffer("std", checked.std.to(self.device), persistent=False)
+        self.mixup = mixup
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch.
@@ -70,10 +75,11 @@ class StandardTask(ClassificationTask):
 
         Returns:
             `"loss"` to minimise, `"output"` (the logits of the clean images `[B, classes]`), and the
-            parts that the loss is the sum of, such as `"loss_clean"`.
+            parts that the loss is made of, such as `"loss_clean"`, without gradients.
         """
-        logits = self.pixels(self.trainable_module)(input)
-        loss = self.criterion(logits, target)
+        images, labels = self.clean(input, target)
+        logits = self.pixels(self.trainable_module)(images)
+        loss = self.criterion(logits, labels)
         return {"loss": loss, "output": logits, "loss_clean": loss.detach()}
 
     def pixels(self, model: nn.Module) -> PixelModel:
@@ -81,9 +87,26 @@ class StandardTask(ClassificationTask):
         return PixelModel(model, self.mean, self.std)
 
     def attackable(self) -> PixelModel:
-        """What an attack may run: the model without DDP, whose gradients must not be reduced by an attack."""
+        """What an attack may run: the model without DDP, since an attack must not reduce gradients."""
         model = self.trainable_module
         return self.pixels(model.module if isinstance(model, DistributedDataParallel) else model)
+
+    def clean(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The clean part of a batch: mixed where the task has `mixup`, else as it came."""
+        if self.mixup is None:
+            return images, labels
+        if len(images) % 2:
+            raise ValueError(f"mixup pairs images, so their number must be even, got {len(images)}")
+        mixed: tuple[Tensor, Tensor] = self.mixup(images.clone(), labels)
+        return mixed
+
+    def unmixed(self, labels: Tensor) -> Tensor:
+        """Labels of images that are not mixed, in the form in which mixup gives those of the others."""
+        if self.mixup is None or labels.ndim == 2:
+            return labels
+        smoothing = self.mixup.label_smoothing
+        weights: Tensor = mixup_target(labels, self.mixup.num_classes, lam=1.0, smoothing=smoothing)
+        return weights
 
     def prepare_distributed(
         self, device_ids: list[int] | None = None, **ddp_kwargs: Any
@@ -97,21 +120,19 @@ class AdvPropTask(StandardTask):
     """AdvProp (Xie et al., CVPR 2020, algorithm 1): clean and adversarial images, each through its own norms.
 
     The attack goes through the auxiliary norms; clean images take the main norms and adversarial ones
-    the auxiliary norms in one forward pass; the losses are added with equal weight.
+    the auxiliary norms, in one forward pass; the losses are added with equal weight.
 
-    With several sources this is fine-grained AdvProp (section 4.3): one auxiliary branch for each.
+    With several sources this is fine-grained AdvProp: one auxiliary branch for each source of images.
 
     Args:
         model: Any model with batch norms; auxiliary norms are added in place where it has none.
         attack: An attack for the branch `"adv"` (`PGD()` by default), or a source of images for each
             named branch: an attack, or any function of (model, images, labels) to images, such as an
             augmentation.
-        mean: Mean of each channel; by default the model's own (`model.pretrained_cfg`), else 0.
-        std: Standard deviation of each channel, likewise; else 1.
-        **kwargs: What timm's `ClassificationTask` takes: `criterion`, `criterion_kwargs`, `device`.
+        **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ...
 
     Raises:
-        ValueError: If the model's branches are not those of the sources.
+        ValueError: If the model's auxiliary branches are not those of the sources.
 
     Examples:
         >>> import timm, torch
@@ -129,24 +150,25 @@ class AdvPropTask(StandardTask):
         sources = dict(attack) if isinstance(attack, Mapping) else {"adv": attack or PGD()}
         if branch_names(model) == (MAIN,):
             add_aux_norm(model, tuple(sources))
-        missing = set(sources) - set(branch_names(model))
-        if missing or not sources:
+        if set(branch_names(model)) != {MAIN, *sources}:
             raise ValueError(
-                f"the model has the branches {branch_names(model)}, the sources are {tuple(sources)}"
+                f"every auxiliary branch needs a source of images and every source a branch: "
+                f"the model has {branch_names(model)}, the sources are {tuple(sources)}"
             )
         super().__init__(model, **kwargs)
         self.sources = sources
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_<branch>"`."""
-        views = [input, *(self.view(branch, input, target) for branch in self.sources)]
-        names = (MAIN, *self.sources)
-        with use_branch(self.trainable_module, dict.fromkeys(names, len(input))):
-            logits = self.pixels(self.trainable_module)(torch.cat(views)).chunk(len(views))
-        losses = [self.criterion(part, target) for part in logits]
-        parts = {
-            f"loss_{name}": loss.detach() for name, loss in zip(("clean", *names[1:]), losses, strict=True)
-        }
+        views = {branch: self.view(branch, input, target) for branch in self.sources}
+        images, labels = self.clean(input, target)
+        with use_branch(self.trainable_module, dict.fromkeys((MAIN, *views), len(input))):
+            batch = torch.cat([images, *views.values()])
+            logits = self.pixels(self.trainable_module)(batch).chunk(1 + len(views))
+        aux_labels = self.unmixed(target)
+        losses = [self.criterion(logits[0], labels), *(self.criterion(x, aux_labels) for x in logits[1:])]
+        names = ("loss_clean", *(f"loss_{branch}" for branch in views))
+        parts = {name: loss.detach() for name, loss in zip(names, losses, strict=True)}
         return {"loss": torch.stack(losses).sum(), "output": logits[0], **parts}
 
     def view(self, branch: str, images: Tensor, labels: Tensor) -> Tensor:
@@ -154,3 +176,45 @@ class AdvPropTask(StandardTask):
         model = self.attackable()
         with use_branch(model, branch):
             return self.sources[branch](model, images, labels)
+
+
+class AdversarialTask(StandardTask):
+    """Adversarial training with one set of norms: the control that AdvProp is compared with.
+
+    Clean and adversarial images go through the same norms, in one forward pass; the losses are added
+    with equal weight, as in `AdvPropTask`, so that the auxiliary norms are the only difference.
+
+    Args:
+        model: Any model without auxiliary norms.
+        attack: Makes the adversarial images; `PGD()` by default.
+        **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ...
+
+    Raises:
+        ValueError: If the model has auxiliary norms, which would never be trained.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import PGD, AdversarialTask
+        >>> task = AdversarialTask(timm.create_model("test_resnet", num_classes=10), PGD(steps=1))
+        >>> parts = task(torch.rand(4, 3, 64, 64), torch.randint(10, (4,)))
+        >>> parts["loss"].backward()
+    """
+
+    def __init__(self, model: nn.Module, attack: Source | None = None, **kwargs: Any) -> None:
+        if branch_names(model) != (MAIN,):
+            raise ValueError(
+                f"adversarial training has one set of norms, the model has {branch_names(model)}; "
+                "call remove_aux_norm(model) first, or use AdvPropTask"
+            )
+        super().__init__(model, **kwargs)
+        self.attack = attack or PGD()
+
+    def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_adv"`."""
+        adversarial = self.attack(self.attackable(), input, target)
+        images, labels = self.clean(input, target)
+        logits = self.pixels(self.trainable_module)(torch.cat([images, adversarial])).chunk(2)
+        loss_clean = self.criterion(logits[0], labels)
+        loss_adv = self.criterion(logits[1], self.unmixed(target))
+        parts = {"loss_clean": loss_clean.detach(), "loss_adv": loss_adv.detach()}
+        return {"loss": loss_clean + loss_adv, "output": logits[0], **parts}
