@@ -118,10 +118,13 @@ def install() -> None:
     uv = [str(PYTHON), "-m", "uv", "pip"]
     environment = {**os.environ, "VIRTUAL_ENV": str(VENV)}
     environment.pop("CONDA_PREFIX", None)
-    project = ["install", "--no-deps", "--no-build-isolation", "--quiet", "-e", "."]
-    for arguments in (["sync", "--require-hashes", str(LOCK)], project):
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]  # on a terminal: progress of the large downloads
+    project = ["install", "--quiet", "--no-deps", "--no-build-isolation", "-e", "."]
+    for arguments in (["sync", *quiet, "--require-hashes", str(LOCK)], project):
         if subprocess.run(uv + arguments, env=environment, check=False).returncode:
-            raise SetupError("could not install what requirements.lock names (see above); is there a network?")
+            raise SetupError(
+                "could not install what requirements.lock names (see above); is there a network?"
+            )
 
 
 def run_logged(command: list[str], otherwise: str) -> None:

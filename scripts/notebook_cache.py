@@ -1,0 +1,122 @@
+"""The tested run of each notebook: kept under a key, looked up by the site.
+
+`notebooks/` holds the tutorials without outputs. When nbval has passed all cells of one, `notebooks/conftest.py`
+stores the executed notebook here, and the site publishes exactly that. The key covers what can change an output:
+code cells and their tags, the package's sources, versions of the numeric libraries and of Python, and the kind of
+device. So prose edits re-run nothing, and library edits re-run everything that could notice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+RUNS = ROOT / ".cache" / "notebooks"
+PACKAGE = ROOT / "advprop"
+
+
+class MissingRunError(LookupError):
+    """A notebook has no passed run, or only one of older code."""
+
+
+def key_of(notebook: Path) -> str:
+    """Return the key under which a run of this notebook is valid, as 64 hexadecimal digits."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    code = [(cell.source, cell.metadata.get("tags", [])) for cell in cells if cell.cell_type == "code"]
+    parts = [code, sources(), versions(), device_kind()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def sources() -> dict[str, str]:
+    """Return a digest of every file of the package, by its path."""
+    files = sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {
+        path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run is stamped with."""
+    libraries = {name: version(name) for name in ("torch", "timm", "numpy", "advprop")}
+    return {"python": platform.python_version(), **libraries}
+
+
+@cache
+def device_kind() -> str:
+    """Return "cuda" where torch sees a GPU, else "cpu"."""
+    import torch  # slow to import, and only needed here
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_name() -> str:
+    """Return the device in words, for the stamp."""
+    import torch
+
+    if device_kind() == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+
+
+def commit() -> str:
+    """Return the commit that is checked out, with "-dirty" after it where files differ from it."""
+    describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    result = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"
+
+
+def run_path(notebook: Path) -> Path:
+    """Return where the passed run of this notebook is kept."""
+    return RUNS / notebook.name
+
+
+def store(notebook: Path, executed: nbformat.NotebookNode, *, key: str, seconds: float) -> Path:
+    """Keep an executed notebook as the passed run of `notebook`, stamped; `key` is that of the start of the run."""
+    executed.metadata["advprop"] = {
+        "key": key,
+        "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device_name(),
+        "seconds": round(seconds, 1),
+        "versions": versions(),
+    }
+    path = run_path(notebook)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    nbformat.write(executed, unfinished)
+    unfinished.replace(path)
+    return path
+
+
+def stamp_of(run: Path) -> dict[str, Any]:
+    """Return the stamp of a stored run: key, commit, date, device, seconds, versions."""
+    stamp: dict[str, Any] = nbformat.read(run, as_version=4).metadata.get("advprop", {})
+    return stamp
+
+
+def run_of(notebook: Path) -> Path:
+    """Return the executed notebook that passed with today's code.
+
+    Raises:
+        MissingRunError: if there is none, or its code, the package, a library or the device has changed since.
+    """
+    run = run_path(notebook)
+    if not run.is_file():
+        raise MissingRunError(f"{notebook.name} has no passed run. Run it: make notebooks")
+    if stamp_of(run).get("key") != key_of(notebook):
+        raise MissingRunError(
+            f"{notebook.name} was last run with other code, libraries or device. Run it again: make notebooks"
+        )
+    return run
