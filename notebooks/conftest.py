@@ -26,7 +26,7 @@ runs: dict[IPyNbFile, Run] = {}
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the outputs of each passed cell into its notebook; store the notebook when all cells have passed."""
+    """Put the outputs of each passed cell into its notebook; store it when all cells have passed."""
     report = yield
     if not isinstance(item, IPyNbCell):
         return report

@@ -1,9 +1,9 @@
 """The tested run of each notebook: kept under a key, looked up by the site.
 
-`notebooks/` holds the tutorials without outputs. When nbval has passed all cells of one, `notebooks/conftest.py`
-stores the executed notebook here, and the site publishes exactly that. The key covers what can change an output:
-code cells and their tags, the package's sources, versions of the numeric libraries and of Python, and the kind of
-device. So prose edits re-run nothing, and library edits re-run everything that could notice.
+`notebooks/` holds the tutorials without outputs. When nbval has passed all cells of one,
+`notebooks/conftest.py` stores the executed notebook here, and the site publishes exactly that. The key covers
+what can change an output: code cells and their tags, the package's sources, versions of the numeric libraries
+and of Python, and the kind of device. So prose edits re-run nothing, and library edits re-run everything.
 """
 
 from __future__ import annotations
@@ -33,10 +33,16 @@ class MissingRunError(LookupError):
 
 def key_of(notebook: Path) -> str:
     """Return the key under which a run of this notebook is valid, as 64 hexadecimal digits."""
-    cells = nbformat.read(notebook, as_version=4).cells
+    cells = read(notebook).cells
     code = [(cell.source, cell.metadata.get("tags", [])) for cell in cells if cell.cell_type == "code"]
     parts = [code, sources(), versions(), device_kind()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """Return a notebook in format 4."""
+    notebook: nbformat.NotebookNode = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    return notebook
 
 
 def sources() -> dict[str, str]:
@@ -83,7 +89,7 @@ def run_path(notebook: Path) -> Path:
 
 
 def store(notebook: Path, executed: nbformat.NotebookNode, *, key: str, seconds: float) -> Path:
-    """Keep an executed notebook as the passed run of `notebook`, stamped; `key` is that of the start of the run."""
+    """Keep an executed notebook, stamped, as the passed run of `notebook`; `key` is from before the run."""
     executed.metadata["advprop"] = {
         "key": key,
         "commit": commit(),
@@ -95,14 +101,14 @@ def store(notebook: Path, executed: nbformat.NotebookNode, *, key: str, seconds:
     path = run_path(notebook)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
-    nbformat.write(executed, unfinished)
+    unfinished.write_text(nbformat.writes(executed), encoding="utf-8")
     unfinished.replace(path)
     return path
 
 
 def stamp_of(run: Path) -> dict[str, Any]:
     """Return the stamp of a stored run: key, commit, date, device, seconds, versions."""
-    stamp: dict[str, Any] = nbformat.read(run, as_version=4).metadata.get("advprop", {})
+    stamp: dict[str, Any] = read(run).metadata.get("advprop", {})
     return stamp
 
 
@@ -110,7 +116,7 @@ def run_of(notebook: Path) -> Path:
     """Return the executed notebook that passed with today's code.
 
     Raises:
-        MissingRunError: if there is none, or its code, the package, a library or the device has changed since.
+        MissingRunError: if there is none, or one with other code, package, libraries or device.
     """
     run = run_path(notebook)
     if not run.is_file():

@@ -1,4 +1,4 @@
-"""Run the tutorials whose code changed, through nbval: `python -m scripts.run_notebooks [--jobs N] [--force]`."""
+"""Run the tutorials whose code changed, through nbval: `python -m scripts.run_notebooks`."""
 
 from __future__ import annotations
 

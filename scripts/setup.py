@@ -98,9 +98,9 @@ def create() -> None:
     run_logged([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv")
     pinned = CACHE / "uv.txt"
     pinned.write_text(locked("uv"))
+    patience = ["--retries=1", "--timeout=20", "--disable-pip-version-check"]
     run_logged(
-        [str(PYTHON), "-m", "pip", "install", "--no-deps", "--retries=1", "--timeout=20"]
-        + ["--disable-pip-version-check", "--require-hashes", "-r", str(pinned)],
+        [str(PYTHON), "-m", "pip", "install", *patience, "--no-deps", "--require-hashes", "-r", str(pinned)],
         "cannot download from the package index; is there a network?",
     )
 
