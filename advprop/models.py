@@ -1,0 +1,157 @@
+"""Models by name: timm's own, by their old and their current names, and the small ConvNet of this package."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import timm
+from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub.errors import HfHubHTTPError
+from PIL.Image import Image
+from safetensors import SafetensorError
+from timm.data.transforms_factory import create_transform as timm_create_transform
+from timm.models import (
+    PretrainedCfg,
+    get_arch_pretrained_cfgs,
+    get_deprecated_models,
+    is_model,
+    parse_model_name,
+    resolve_model_input_args,
+)
+from torch import Tensor, nn
+
+from advprop import convnet as convnet  # registers advprop_convnet with timm
+
+# Whatever HTTP library the hub's client uses, its errors are among these.
+_DOWNLOAD_ERRORS = (OSError, *HfHubHTTPError.__bases__)
+
+
+def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """A timm model, by its current or its old name.
+
+    `tf_efficientnet_b0_ap` is `tf_efficientnet_b0.ap_in1k` now; both work, without a warning. Everything
+    else goes to `timm.create_model`: tags, `hf-hub:` and `local-dir:` names, all keyword arguments.
+
+    Args:
+        name: Name of a model, old or current.
+        pretrained: Whether to load the weights that the name stands for, from timm's model hub.
+        **kwargs: What `timm.create_model` takes, such as `num_classes` and `in_chans`.
+
+    Raises:
+        ValueError: If there is no such model or tag (the message has the nearest names), or it has no
+            pretrained weights.
+        OSError: If the weights could not be downloaded, or their file is damaged.
+
+    Examples:
+        >>> from advprop import create_model
+        >>> model = create_model("tf_efficientnet_b0_ap", num_classes=10)
+        >>> model.pretrained_cfg["mean"]
+        (0.5, 0.5, 0.5)
+    """
+    name = current_name(name)
+    if pretrained and parse_model_name(name)[0] is None and not timm.is_model_pretrained(name):
+        known = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")) or "none"
+        raise ValueError(f"{name} has no pretrained weights; of this architecture these have: {known}")
+    try:
+        return timm.create_model(name, pretrained=pretrained, **kwargs)
+    except SafetensorError as error:
+        raise OSError(
+            f"the weights of {name} are damaged ({error}); delete them from the cache of the hub "
+            f"({HF_HUB_CACHE}) and load again"
+        ) from error
+    except _DOWNLOAD_ERRORS as error:
+        reason = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
+        raise OSError(f"the weights of {name} could not be loaded: {reason}") from error
+
+
+def current_name(name: str) -> str:
+    """The name that timm knows a model by today.
+
+    Raises:
+        ValueError: If timm has no such model or tag, or no longer has it.
+
+    Examples:
+        >>> from advprop.models import current_name
+        >>> current_name("tf_efficientnet_b0_ap")
+        'tf_efficientnet_b0.ap_in1k'
+    """
+    if parse_model_name(name)[0] is not None:  # hf-hub: and local-dir: are not in the registry
+        return name
+    renamed = get_deprecated_models()
+    if name in renamed:
+        if not renamed[name]:
+            raise ValueError(f"timm no longer has the model {name!r}, and nothing in its place")
+        return str(renamed[name])
+    if is_model(name):  # the architecture is there; what of the tag?
+        tagged = get_arch_pretrained_cfgs(name)
+        if "." not in name or name in tagged:
+            return name
+        raise ValueError(f"there is no model {name!r}; of this architecture there are {', '.join(tagged)}")
+    near = difflib.get_close_matches(name, [*timm.list_models(), *renamed], n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else "advprop.list_models() has them all"
+    raise ValueError(f"there is no model {name!r}; {hint}")
+
+
+def list_models(filter: str = "", pretrained: bool = False) -> list[str]:
+    """Names of timm's models with their tags, and of this package's own, in natural order.
+
+    Args:
+        filter: A pattern such as `"*efficientnet*ap*"`; all by default.
+        pretrained: Only those that have pretrained weights.
+
+    Examples:
+        >>> from advprop import list_models
+        >>> list_models("tf_efficientnet_b0.ap*")
+        ['tf_efficientnet_b0.ap_in1k']
+    """
+    names: list[str] = timm.list_models(filter, pretrained=pretrained, include_tags=True)
+    return names
+
+
+def create_transform(
+    model: nn.Module | str, is_training: bool = False, **kwargs: Any
+) -> Callable[[Image], Tensor]:
+    """The transform of a PIL image into the normalised tensor that a model was trained on.
+
+    Size, crop, interpolation, mean and std come from the model's own configuration: AdvProp's ImageNet
+    models want mean = std = 0.5, and the usual ImageNet statistics make them much worse.
+
+    Args:
+        model: A model, or the name of one (nothing is built or downloaded for it).
+        is_training: Whether to make timm's random training transform.
+        **kwargs: What `timm.data.create_transform` takes, in the place of the model's own.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from advprop import create_transform
+        >>> transform = create_transform("tf_efficientnet_b0_ap")
+        >>> transform(Image.new("RGB", (300, 200))).shape
+        torch.Size([3, 224, 224])
+    """
+    settings = data_config(model) | {"is_training": is_training} | kwargs
+    transform: Callable[[Image], Tensor] = timm_create_transform(**settings)
+    return transform
+
+
+def data_config(model: nn.Module | str) -> dict[str, Any]:
+    """What a model wants of its images, as timm's loaders take it.
+
+    Returns:
+        `input_size` (C, H, W), `mean` and `std` (one number a channel), `interpolation`, `crop_pct` and
+        `crop_mode`.
+    """
+    if isinstance(model, str):
+        config = resolve_model_input_args(current_name(model))["pretrained_cfg"]
+    else:
+        config = getattr(model, "pretrained_cfg", None) or {"mean": (0.0,), "std": (1.0,)}
+    config = asdict(PretrainedCfg()) | config
+    channels = getattr(model, "in_chans", config["input_size"][0])
+    found = {key: config[key] for key in ("interpolation", "crop_pct", "crop_mode")}
+    found["input_size"] = (channels, *config["input_size"][1:])
+    for key in ("mean", "std"):  # a grey model of a colour configuration gets the mean over the colours
+        value = tuple(config[key])
+        found[key] = value if len(value) == channels else (sum(value) / len(value),) * channels
+    return found

@@ -1,0 +1,154 @@
+import json
+import os
+import re
+import subprocess
+import sys
+import warnings
+
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import save
+from timm.models import get_deprecated_models
+from timm.optim import create_optimizer_v2
+
+from advprop.models import create_model, create_transform, current_name, data_config, list_models
+from tests.hub import Truncated, fingerprint, serve_hub
+
+NINE = [f"tf_efficientnet_b{size}_ap" for size in range(9)]
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_old_names_are_the_current_ones(name):
+    assert current_name(name) == name.removesuffix("_ap") + ".ap_in1k"
+    assert current_name(current_name(name)) == current_name(name)
+
+
+def test_every_renamed_model_is_found_or_its_removal_told():
+    for old, new in get_deprecated_models().items():
+        if new:
+            assert current_name(old) == new
+        else:
+            with pytest.raises(ValueError, match="no longer has the model"):
+                current_name(old)
+
+
+def test_an_old_name_builds_the_current_model_without_a_warning():
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = create_model("tf_efficientnet_b0_ap", num_classes=7)
+    assert model.num_classes == 7
+    assert model.pretrained_cfg["hf_hub_id"] == "timm/tf_efficientnet_b0.ap_in1k"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tf_eficientnet_b0_ap", "did you mean tf_efficientnet_b0_ap"),
+        ("resnet18.fo", "of this architecture there are resnet18.a1_in1k"),
+        ("qqqqqqqq", "no model 'qqqqqqqq'; advprop.list_models"),
+        ("timm/resnet18", "Use 'hf-hub:timm/resnet18'"),
+    ],
+)
+def test_a_wrong_name_is_told_with_the_right_one(name, message):
+    with pytest.raises(ValueError, match=message):
+        create_model(name)
+
+
+def test_a_model_without_weights_says_which_have_some():
+    with pytest.raises(ValueError, match="advprop_convnet has no pretrained weights"):
+        create_model("advprop_convnet", pretrained=True)
+
+
+def test_list_models_has_timms_and_our_own():
+    assert list_models("tf_efficientnet_b?.ap*") == [current_name(name) for name in NINE]
+    assert "advprop_convnet" in list_models()
+    assert "advprop_convnet" not in list_models(pretrained=True)
+
+
+@pytest.mark.parametrize("name", NINE)
+def test_the_transform_is_that_of_the_card(name):
+    config = data_config(name)
+    assert config["mean"] == config["std"] == (0.5, 0.5, 0.5)
+    pixels = create_transform(name)(Image.new("RGB", (800, 700), (255, 0, 255)))
+    assert pixels.shape == config["input_size"]
+    assert pixels[:, 0, 0].tolist() == [1, -1, 1]  # [-1, 1], not the usual ImageNet statistics
+
+
+def test_the_transform_of_a_model_is_that_of_its_name():
+    model = create_model("test_resnet")
+    image = Image.radial_gradient("L").convert("RGB")
+    torch.testing.assert_close(create_transform(model)(image), create_transform("test_resnet")(image))
+    assert create_transform(model, input_size=(3, 48, 48))(image).shape == (3, 48, 48)
+    assert create_transform(model, is_training=True, hflip=0.5)(image).shape == (3, 160, 160)
+
+
+def test_a_grey_model_wants_one_mean():
+    config = data_config(create_model("resnet18", in_chans=1))
+    assert config["input_size"] == (1, 224, 224)
+    assert config["mean"] == (pytest.approx((0.485 + 0.456 + 0.406) / 3),)
+    assert data_config(torch.nn.Linear(3, 3))["mean"] == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("chans", "size", "classes"), [(1, 8, 10), (3, 32, 7), (2, 9, 1)])
+def test_the_convnet_takes_any_images(chans, size, classes):
+    model = timm.create_model("advprop_convnet", in_chans=chans, num_classes=classes)
+    images = torch.rand(2, chans, size, size)
+    assert model(images).shape == (2, classes)
+    assert model.forward_head(model.forward_features(images), pre_logits=True).shape == (2, 64)
+    model.reset_classifier(0)
+    assert model(images).shape == (2, 64)
+    with pytest.raises(ValueError, match="'avg', got 'max'"):
+        model.reset_classifier(3, "max")
+
+
+def test_the_convnet_is_small_and_groups_its_layers():
+    model = create_model("advprop_convnet")
+    assert 25_000 < sum(p.numel() for p in model.parameters()) < 35_000
+    assert model.pretrained_cfg["mean"] == (0.0,)
+    assert model.pretrained_cfg["std"] == (1.0,)
+    optimiser = create_optimizer_v2(model, "sgd", lr=0.1, layer_decay=0.5)
+    assert len({group["lr_scale"] for group in optimiser.param_groups}) > 1
+
+
+_LOAD = """
+import json, sys, warnings
+warnings.simplefilter("error")
+from tests.hub import fingerprint
+from advprop import models
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = fingerprint(models.create_model(name, pretrained=True))
+    except OSError as error:
+        found[name] = str(error)
+print(json.dumps(found))
+"""
+
+
+def test_weights_come_through_the_hub_and_failures_are_told(tmp_path):
+    model = create_model("tf_efficientnet_b0_ap")
+    other = create_model("test_resnet")
+    repos = {
+        "timm/tf_efficientnet_b0.ap_in1k": {"model.safetensors": save(model.state_dict())},
+        "timm/test_resnet.r160_in1k": {"model.safetensors": Truncated(save(other.state_dict()))},
+        "timm/test_efficientnet.r160_in1k": {"model.safetensors": b"not weights" * 100},
+        "timm/test_vit.r160_in1k": {"model.safetensors": 403, "pytorch_model.bin": 403},
+    }
+    names = ("tf_efficientnet_b0_ap", "test_resnet", "test_efficientnet", "test_vit", "test_convnext")
+    with serve_hub(repos, tmp_path) as environment:
+        run = subprocess.run(
+            [sys.executable, "-c", _LOAD, *names],
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    assert run.returncode == 0, run.stderr
+    loaded, truncated, damaged, refused, missing = map(json.loads(run.stdout.splitlines()[-1]).get, names)
+    assert loaded == fingerprint(model)
+    assert re.search(r"test_resnet could not be loaded: .*without sending complete message", truncated)
+    assert re.search(r"test_efficientnet are damaged .* delete them from .*hub.* and load again", damaged)
+    assert re.search(r"test_vit could not be loaded: .*403.*127\.0\.0\.1", refused)
+    assert re.search(r"test_convnext could not be loaded: .*404.*127\.0\.0\.1", missing)
