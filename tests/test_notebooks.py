@@ -1,0 +1,165 @@
+"""The tutorials: how they are stored, and that what is published is what has passed."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import v4
+
+from scripts import notebook_cache
+
+NAMES = sorted(path.name for path in notebook_cache.NOTEBOOKS.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_without_outputs(name: str) -> None:
+    cells = json.loads((notebook_cache.NOTEBOOKS / name).read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert code
+    assert [cell["source"] for cell in code if cell["outputs"] or cell["execution_count"]] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ends_with_its_claims_and_a_next_step(name: str) -> None:
+    cells = nbformat.read(notebook_cache.NOTEBOOKS / name, as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert "assert " in code[-1]
+    assert cells[-1].cell_type == "markdown"
+    assert re.search(r"^#+ .*[Nn]ext", cells[-1].source, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_uses_the_public_api_only(name: str) -> None:
+    cells = nbformat.read(notebook_cache.NOTEBOOKS / name, as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    assert not re.search(r"\b(from|import)\s+advprop\.|\badvprop\._|\.\s*_[a-z]\w*\(", code)
+
+
+@pytest.fixture
+def project(tmp_path: Path, root: Path) -> Path:
+    """A project in small: the real machinery of the notebooks, a package of one line."""
+    project = tmp_path / "a project"
+    for name in ("scripts/notebook_cache.py", "scripts/run_notebooks.py", "notebooks/conftest.py"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, project / name)
+    shutil.copy(root / "pyproject.toml", project)
+    (project / "advprop").mkdir()
+    (project / "advprop" / "norm.py").write_text("answer = 1\n")
+    return project
+
+
+def write(project: Path, *cells: str, prose: str = "Words.", tags: tuple[str, ...] = ()) -> None:
+    """Write the one notebook of a project."""
+    code = [v4.new_code_cell(source, metadata={"tags": list(tags)} if tags else {}) for source in cells]
+    notebook = v4.new_notebook(cells=[v4.new_markdown_cell(prose), *code])
+    nbformat.write(notebook, project / "notebooks" / "one.ipynb")
+
+
+def run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the notebooks of a project as make does."""
+    command = [sys.executable, "-m", "scripts.run_notebooks", *arguments]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, timeout=110)
+
+
+def published(project: Path) -> nbformat.NotebookNode | None:
+    """Return the stored run of the one notebook."""
+    path = project / ".cache" / "notebooks" / "one.ipynb"
+    return nbformat.read(path, as_version=4) if path.exists() else None
+
+
+@pytest.mark.slow
+def test_the_run_that_passed_is_published_once(project: Path) -> None:
+    write(project, "print('seen')\n6 * 7", "7 * 6")
+    result = run(project)
+    assert result.returncode == 0, result.stdout + result.stderr
+    notebook = published(project)
+    assert notebook is not None
+    nbformat.validate(notebook)
+    first, second = notebook.cells[1:]
+    assert [output.get("text") for output in first.outputs] == ["seen\n", None]
+    assert first.outputs[1].data["text/plain"] == "42"
+    assert [first.execution_count, second.execution_count, second.outputs[0].execution_count] == [1, 2, 2]
+    stamp = notebook.metadata["advprop"]
+    assert set(stamp) == {"key", "commit", "date", "device", "seconds", "versions"}
+    assert set(stamp["versions"]) == {"python", "torch", "timm", "numpy", "advprop"}
+
+    again = run(project)
+    assert again.returncode == 0
+    assert again.stdout.startswith("cached  one.ipynb")
+    assert "passed in" not in again.stdout
+    assert "1 passed" in run_with_changed_library(project)
+
+
+def run_with_changed_library(project: Path) -> str:
+    """Change the library and shorten the notebook, so that a new run can be told from the old."""
+    (project / "advprop" / "norm.py").write_text("answer = 2\n")
+    write(project, "1")
+    return run(project).stdout
+
+
+@pytest.mark.slow
+def test_a_failing_notebook_publishes_nothing(project: Path) -> None:
+    write(project, "1", "assert 1 + 1 == 3", "print('after')")
+    result = run(project)
+    assert result.returncode == 1
+    assert "AssertionError" in result.stdout
+    assert published(project) is None
+
+
+@pytest.fixture
+def small(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The notebook of a small project, which the cache of this process looks at."""
+    for name, place in {"ROOT": "", "RUNS": ".cache/notebooks", "PACKAGE": "advprop"}.items():
+        monkeypatch.setattr(notebook_cache, name, project / place)
+    write(project, "1 + 1")
+    return project / "notebooks" / "one.ipynb"
+
+
+def test_prose_edits_keep_the_run_and_code_edits_do_not(small: Path) -> None:
+    project = small.parent.parent
+    before = notebook_cache.key_of(small)
+    write(project, "1 + 1", prose="Other words.")
+    assert notebook_cache.key_of(small) == before
+    write(project, "1 + 2")
+    assert notebook_cache.key_of(small) != before
+    write(project, "1 + 1", tags=("raises-exception",))
+    assert notebook_cache.key_of(small) != before
+
+
+def test_library_edits_and_other_versions_end_a_run(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = small.parent.parent
+    keys = [notebook_cache.key_of(small)]
+    (project / "advprop" / "norm.py").write_text("answer = 2\n")
+    keys.append(notebook_cache.key_of(small))
+    (project / "advprop" / "more.py").write_text("")
+    keys.append(notebook_cache.key_of(small))
+    monkeypatch.setattr(notebook_cache, "device_kind", lambda: "other")
+    keys.append(notebook_cache.key_of(small))
+    monkeypatch.setattr(notebook_cache, "version", lambda name: "0")
+    keys.append(notebook_cache.key_of(small))
+    assert len(set(keys)) == len(keys)
+
+
+def test_bytecode_is_no_source(small: Path) -> None:
+    before = notebook_cache.key_of(small)
+    compiled = small.parent.parent / "advprop" / "__pycache__"
+    compiled.mkdir()
+    (compiled / "norm.pyc").write_bytes(b"0")
+    assert notebook_cache.key_of(small) == before
+
+
+def test_a_missing_and_a_stale_run_say_what_to_do(small: Path) -> None:
+    with pytest.raises(notebook_cache.MissingRunError, match=r"one\.ipynb has no passed run.*make notebooks"):
+        notebook_cache.run_of(small)
+    executed = notebook_cache.read(small)
+    stored = notebook_cache.store(small, executed, key=notebook_cache.key_of(small), seconds=1.23)
+    assert notebook_cache.run_of(small) == stored
+    assert notebook_cache.stamp_of(stored)["seconds"] == 1.2
+    (small.parent.parent / "advprop" / "norm.py").write_text("answer = 3\n")
+    with pytest.raises(notebook_cache.MissingRunError, match=r"with other code.*make notebooks"):
+        notebook_cache.run_of(small)
