@@ -159,6 +159,8 @@ def add_aux_norm(
         torch.Size([2, 10])
     """
     _check_branches(model, branches)
+    if frozen not in ("error", "leave"):
+        raise ValueError(f"frozen must be 'error' or 'leave', got {frozen!r}")
     if separate not in ("both", "affine", "statistics"):
         raise ValueError(f"separate must be 'both', 'affine' or 'statistics', got {separate!r}")
     found = list(_find_norms(model, norms))

@@ -1,0 +1,128 @@
+"""Auxiliary norms over the families of timm that have batch norms, one small model of each."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from advprop import add_aux_norm, branch_names, remove_aux_norm, use_branch
+from advprop.norm import AuxNorm, aux_norms
+
+# Model and input size. Families over 25 million parameters are left out for the time they take.
+FAMILIES = {
+    "mobileone_s1": 64,
+    "convmixer_768_32": 32,
+    "cpubone_nano": 64,
+    "cs3darknet_focus_s": 64,
+    "cspnext_tiny": 64,
+    "densenet121": 64,
+    "dla46x_c": 64,
+    "dpn48b": 64,
+    "efficientformer_l1": 224,
+    "efficientformerv2_s0": 224,
+    "efficientnet_b0": 64,
+    "tf_efficientnet_b0": 64,
+    "efficientnetv2_rw_t": 64,
+    "efficientvim_m1": 128,
+    "efficientvit_b0": 64,
+    "efficientvit_m0": 224,
+    "fasternet_t0": 64,
+    "fastvit_t8": 128,
+    "ghostnet_050": 64,
+    "hardcorenas_b": 64,
+    "hgnetv2_b0": 64,
+    "hrnet_w18_small": 64,
+    "iformer_t": 64,
+    "inception_next_atto": 64,
+    "inception_v3": 96,
+    "lcnetv2_small": 64,
+    "levit_128s": 224,
+    "lowformer_b0": 64,
+    "coatnet_pico_rw_224": 224,
+    "mobilenetv3_small_050": 64,
+    "mobilevit_xxs": 64,
+    "regnety_002": 64,
+    "repghostnet_050": 64,
+    "repvit_m1": 64,
+    "res2next50": 64,
+    "resnest14d": 64,
+    "resnet10t": 64,
+    "resnet18": 64,
+    "resnetv2_18": 64,
+    "rexnet_100": 64,
+    "selecsls42": 64,
+    "legacy_seresnet18": 64,
+    "shvit_s1": 64,
+    "skresnet18": 64,
+    "starnet_s050": 64,
+    "swiftformer_xs": 224,
+    "test_byobnet": 64,
+    "tiny_vit_5m_224": 224,
+    "tresnet_m": 64,
+    "visformer_tiny": 224,
+    "ese_vovnet19b_slim_dw": 64,
+    "legacy_xception": 96,
+    "xception41p": 64,
+    "xcit_nano_12_p8_224": 224,
+}
+
+
+def test_forty_families_and_more() -> None:
+    modules = {timm.models.model_entrypoint(name).__module__ for name in FAMILIES}
+    assert len(modules) >= 40
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_family(name: str) -> None:
+    torch.manual_seed(0)
+    plain = timm.create_model(name, num_classes=5).eval()
+    images = torch.rand(3, 3, FAMILIES[name], FAMILIES[name])
+    wrapped = add_aux_norm(copy.deepcopy(plain))
+    assert branch_names(wrapped) == ("main", "adv")
+
+    before = _logits(plain, images)
+    assert before.isfinite().all()
+    assert torch.equal(_logits(wrapped, images), before)
+
+    _stir(wrapped)
+    with use_branch(wrapped, "adv"):
+        other = _logits(wrapped, images)
+    assert not torch.allclose(other, before)
+    with use_branch(wrapped, {"main": 2, "adv": 1}):
+        mixed = _logits(wrapped, images)
+    torch.testing.assert_close(mixed, torch.cat([before[:2], other[2:]]), rtol=1e-3, atol=1e-4)
+
+    assert torch.equal(_train_step(wrapped, images), _train_step(plain, images))
+    remove_aux_norm(wrapped)
+    assert not any(isinstance(module, AuxNorm) for module in wrapped.modules())
+    assert [type(m) for m in wrapped.modules()] == [type(m) for m in plain.modules()]
+    state, expected = wrapped.state_dict(), plain.state_dict()
+    assert list(state) == list(expected)
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        logits: Tensor = model(images)
+    return logits
+
+
+def _train_step(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits in training behaviour, which also moves the running statistics."""
+    model.train()
+    torch.manual_seed(1)
+    out = model(images)
+    logits: Tensor = out[0] if isinstance(out, tuple) else out
+    return logits.detach()
+
+
+def _stir(model: nn.Module) -> None:
+    """Gives the auxiliary branch statistics and parameters of its own."""
+    for layer in aux_norms(model):
+        for tensor in (*layer.aux.parameters(), *layer.aux.buffers()):
+            if tensor.is_floating_point():
+                tensor.data += 0.3 * torch.rand_like(tensor)
