@@ -1,0 +1,198 @@
+"""Images and labels as batches of pixels in [0, 1]: the embedded digits, and sets that fit on the device.
+
+The order of an epoch is a function of the seed and the epoch alone, so where a run is in its data is two
+numbers: `Batches.epoch(epoch, start)` goes on from any step as if nothing had happened. The ranks of a
+distributed run split the very batch that one rank would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Batch: TypeAlias = tuple[Tensor, Tensor]
+
+
+class ImageSet(Protocol):
+    """Labelled images that can be asked for by their numbers."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def batches(self, numbers: Iterator[list[int]], epoch: int) -> Iterator[Batch]:
+        """Pixels `[B, C, H, W]` in [0, 1] and labels `[B]` of each list of numbers, on the device."""
+
+
+@dataclass(frozen=True)
+class TensorSet:
+    """Images that all fit on the device.
+
+    Args:
+        images: Pixels `[N, C, H, W]`: floats in [0, 1], or bytes.
+        labels: Classes `[N]`.
+
+    Raises:
+        ValueError: If images and labels do not fit together.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.labels.shape != self.images.shape[:1]:
+            raise ValueError(
+                "images must be [N, C, H, W] with one label each, "
+                f"got images {tuple(self.images.shape)} and labels {tuple(self.labels.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device | str) -> TensorSet:
+        """The same set on a device."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
+    def batches(self, numbers: Iterator[list[int]], epoch: int = 0) -> Iterator[Batch]:
+        """Pixels `[B, C, H, W]` in [0, 1] and labels `[B]` of each list of numbers, on the device."""
+        for wanted in numbers:
+            index = torch.tensor(wanted, device=self.images.device)
+            images = self.images[index]
+            yield images if images.is_floating_point() else images.float() / 255, self.labels[index]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A data set, split into images to train on and images to test on.
+
+    Args:
+        train: The training images.
+        test: The test images.
+        class_names: The name of each class, by its label.
+        shape: Channels, height and width of an image.
+    """
+
+    train: ImageSet
+    test: ImageSet
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]
+
+
+class Batches:
+    """The batches of one rank, in a seeded order for training or in the set's own for testing.
+
+    Args:
+        images: The images.
+        batch_size: Number of images of a batch over all ranks. A training epoch drops what is left over.
+        seed: Seed of the order; None for the set's own order, with every image once.
+        rank: Which share of each batch is this one's.
+        ranks: Number of shares.
+
+    Raises:
+        ValueError: If the batch cannot be split over the ranks, or is larger than the set.
+
+    Examples:
+        >>> from advprop.data import Batches, digits
+        >>> batches = Batches(digits().train, batch_size=50, seed=0)
+        >>> len(batches)
+        4
+        >>> images, labels = next(batches.epoch(0))
+        >>> images.shape
+        torch.Size([50, 1, 8, 8])
+    """
+
+    def __init__(
+        self, images: ImageSet, batch_size: int, seed: int | None = None, rank: int = 0, ranks: int = 1
+    ) -> None:
+        if batch_size < 1 or batch_size % ranks:
+            raise ValueError(
+                f"the batch size must be a multiple of the number of ranks, got {batch_size} over {ranks}; "
+                f"{max(1, round(batch_size / ranks)) * ranks} would do"
+            )
+        if seed is not None and batch_size > len(images):
+            raise ValueError(
+                f"the batch size must be at most the number of images, got {batch_size} for {len(images)}"
+            )
+        self.images = images
+        self.batch_size = batch_size
+        self.share = batch_size // ranks
+        self.seed = seed
+        self.rank = rank
+        self.ranks = ranks
+
+    def __len__(self) -> int:
+        count = len(self.images)
+        if self.seed is not None:
+            return count // self.batch_size
+        return -(-len(range(self.rank, count, self.ranks)) // self.share)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.epoch(0)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from step `start` on: pixels `[B, C, H, W]` in [0, 1], labels `[B]`."""
+        return self.images.batches(self.numbers(epoch, start), epoch)
+
+    def numbers(self, epoch: int, start: int = 0) -> Iterator[list[int]]:
+        """The numbers of the images of each batch from step `start` on.
+
+        In training a rank takes its part of each batch; in testing the ranks take turns, image by image.
+        """
+        if self.seed is None:
+            mine = np.arange(self.rank, len(self.images), self.ranks)
+        else:
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
+            batches = order[: len(self) * self.batch_size].reshape(len(self), self.ranks, self.share)
+            mine = batches[:, self.rank].reshape(-1)
+        for step in range(start, len(self)):
+            yield mine[step * self.share : (step + 1) * self.share].tolist()
+
+
+def digits(train_images: int = 200, seed: int = 0) -> Data:
+    """Scikit-learn's 1797 handwritten digits: grey images of 8 x 8 pixels, 10 classes.
+
+    Args:
+        train_images: Number of training images, as many of each class; the others are test images.
+        seed: Which images are the training images.
+
+    Raises:
+        ValueError: If that leaves a class without training or test images.
+
+    Examples:
+        >>> from advprop.data import digits
+        >>> data = digits(train_images=200, seed=3)
+        >>> len(data.train), len(data.test), data.shape
+        (200, 1597, (1, 8, 8))
+    """
+    from sklearn.datasets import load_digits
+
+    loaded = load_digits()
+    images = torch.from_numpy(loaded.images).float().unsqueeze(1) / 16
+    labels = torch.from_numpy(loaded.target)
+    train = _stratified(loaded.target, train_images, seed)
+    test = np.setdiff1d(np.arange(len(labels)), train)
+    return Data(
+        train=TensorSet(images[train], labels[train]),
+        test=TensorSet(images[test], labels[test]),
+        class_names=tuple(str(name) for name in loaded.target_names),
+        shape=(1, 8, 8),
+    )
+
+
+def _stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """The numbers of `count` images, in order, as many of each class as possible."""
+    random = np.random.default_rng(seed)
+    classes = random.permutation(np.unique(labels))  # so that no class is favoured when they do not divide
+    shares = [count // len(classes) + (i < count % len(classes)) for i in range(len(classes))]
+    of_class = [random.permutation(np.flatnonzero(labels == name)) for name in classes]
+    most = len(classes) * (min(map(len, of_class)) - 1)
+    if not len(classes) <= count <= most:
+        raise ValueError(
+            f"the number of training images must be from {len(classes)} to {most}, so that every class "
+            f"has training and test images, got {count}"
+        )
+    return np.sort(np.concatenate([some[:share] for some, share in zip(of_class, shares, strict=True)]))
