@@ -174,6 +174,20 @@ class TestRouting:
         assert model[0].main.running_mean < 1
         assert model[0].aux["adv"].running_mean > 5
 
+    def test_layers_that_see_several_rows_an_image(self) -> None:
+        """Tokens and windows of one image lie together, so the parts scale with them."""
+        model = stirred(add_aux_norm(nn.Sequential(nn.Flatten(0, 1), nn.BatchNorm1d(4)).eval()))
+        tokens = torch.randn(3, 5, 4)
+        main, adv = through(model, tokens, "main"), through(model, tokens, "adv")
+        mixed = through(model, tokens, {"main": 1, "adv": 2})
+        torch.testing.assert_close(mixed, torch.cat([main[:5], adv[5:]]))
+
+    def test_tied_parameters_are_listed_once(self) -> None:
+        model = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3))
+        model[1].weight = model[0].weight
+        groups = branch_parameters(add_aux_norm(model))
+        assert len(groups["main"]) == 3
+
     def test_nesting_and_exceptions_restore(self, images: Tensor) -> None:
         model = stirred(add_aux_norm(tiny()))
         main, adv = through(model, images, "main"), through(model, images, "adv")
