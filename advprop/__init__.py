@@ -7,6 +7,7 @@ from advprop.attack import FGSM, GD, IFGSM, PGD
 from advprop.behaviour import PixelModel
 from advprop.branch import branch_parameters, use_branch
 from advprop.fast import FastAdvPropTask
+from advprop.models import create_model, create_transform, list_models
 from advprop.norm import add_aux_norm, branch_names, remove_aux_norm
 from advprop.tasks import AdversarialTask, AdvPropTask, StandardTask
 
@@ -25,6 +26,9 @@ __all__ = [
     "add_aux_norm",
     "branch_names",
     "branch_parameters",
+    "create_model",
+    "create_transform",
+    "list_models",
     "remove_aux_norm",
     "use_branch",
 ]

@@ -49,6 +49,13 @@ def branch_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The parameters by whom they belong to: `"shared"`, `"main"` and each auxiliary branch.
 
     Every parameter of the model is in exactly one list, so the lists can be an optimiser's groups.
+
+    Examples:
+        >>> import timm
+        >>> from advprop import add_aux_norm, branch_parameters
+        >>> groups = branch_parameters(add_aux_norm(timm.create_model("test_resnet")))
+        >>> {name: len(parameters) for name, parameters in groups.items()}
+        {'shared': 17, 'main': 30, 'adv': 30}
     """
     groups: dict[str, list[nn.Parameter]] = {name: [] for name in ("shared", *branch_names(model))}
     seen: set[int] = set()

@@ -210,7 +210,14 @@ def remove_aux_norm(model: ModelT, keep: str = MAIN) -> ModelT:
 
 
 def branch_names(model: nn.Module) -> tuple[str, ...]:
-    """The branches of a model: `("main", "adv")`; `("main",)` without auxiliary norms."""
+    """The branches of a model: `("main", "adv")`; `("main",)` without auxiliary norms.
+
+    Examples:
+        >>> import timm
+        >>> from advprop import add_aux_norm, branch_names
+        >>> branch_names(add_aux_norm(timm.create_model("test_resnet"), branches=("weak", "strong")))
+        ('main', 'weak', 'strong')
+    """
     return next(((MAIN, *layer.aux) for layer in aux_norms(model)), (MAIN,))
 
 
