@@ -7,6 +7,8 @@ RUN := .venv/bin/python
 
 export PYTHON
 export NO_MKDOCS_2_WARNING := 1
+# Without compiled bytecode every new Python spends some ten seconds on compiling torch.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help serve test lint format notebooks site setup lock clean
 
