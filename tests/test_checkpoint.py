@@ -1,0 +1,121 @@
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from advprop import checkpoint
+from advprop.checkpoint import CheckpointError, Checkpoints, load
+
+
+def state(step):
+    return {"step": step, "model": {"weight": torch.full((100,), float(step))}, "lr": 0.1, "note": None}
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    path = Checkpoints(directory=tmp_path / "new" / "run").save(state(3), 3)
+    assert path.name.startswith("step-00000003-")
+    loaded = load(path)
+    assert loaded.keys() == state(3).keys()
+    assert torch.equal(loaded["model"]["weight"], state(3)["model"]["weight"])
+    assert torch.load(path, weights_only=True)["step"] == 3
+
+
+def test_the_last_and_the_best_are_kept(tmp_path):
+    checkpoints = Checkpoints(directory=tmp_path, keep=2)
+    for step in (5, 10, 15, 20, 100_000_000):
+        checkpoints.save(state(step), step, protect={10})
+    assert [load(path)["step"] for path in checkpoints.paths()] == [10, 20, 100_000_000]
+    assert load(checkpoints.of_step(10))["step"] == 10
+    assert checkpoints.of_step(15) is None
+    assert checkpoints.latest()["step"] == 100_000_000
+
+
+def test_nothing_saved_is_nothing(tmp_path):
+    assert Checkpoints(directory=tmp_path / "none").latest() is None
+    (tmp_path / "step-1.pt").write_bytes(b"not ours")
+    assert Checkpoints(directory=tmp_path).latest() is None
+
+
+@pytest.mark.parametrize("damage", ["truncate", "alter", "empty"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, damage, caplog):
+    checkpoints = Checkpoints(directory=tmp_path)
+    checkpoints.save(state(1), 1)
+    path = checkpoints.save(state(2), 2)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes({"truncate": content[:-100], "alter": content, "empty": b""}[damage])
+    with caplog.at_level(logging.WARNING):
+        assert checkpoints.latest()["step"] == 1
+    assert path.name in caplog.text
+    with pytest.raises(CheckpointError, match=rf"{path.name} is truncated or altered"):
+        load(path)
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path, caplog):
+    checkpoints = Checkpoints(directory=tmp_path)
+    checkpoints.save(state(1), 1).write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"all 1 checkpoints in .* are damaged"):
+        checkpoints.latest()
+
+
+def test_what_is_no_checkpoint_is_told(tmp_path):
+    with pytest.raises(CheckpointError, match="is not the name of a checkpoint"):
+        load(tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        load(tmp_path / "step-00000001-0123456789abcdef.pt")
+
+
+def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(directory=tmp_path)
+    checkpoints.save(state(1), 1)
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(CheckpointError, match=r"No space left on device \(\d+ MiB are free\)"):
+        checkpoints.save(state(2), 2)
+    assert checkpoints.latest()["step"] == 1
+    assert len(list(tmp_path.iterdir())) == 1  # nothing half written is left over
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(
+        CheckpointError, match=r"cannot save a checkpoint in .*file.run: (Not a directory|File)"
+    ):
+        Checkpoints(directory=tmp_path / "file" / "run").save(state(1), 1)
+
+
+_SAVE_FOR_EVER = """
+import sys, torch
+from advprop.checkpoint import Checkpoints
+checkpoints = Checkpoints(directory=sys.argv[1])
+for step in range(1, 10**6):
+    checkpoints.save({"step": step, "weight": torch.full((300_000,), float(step))}, step)
+    print(step, flush=True)
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.003, 0.011])
+def test_a_kill_in_the_middle_of_a_save_leaves_the_last_checkpoint(tmp_path, delay):
+    with subprocess.Popen(
+        [sys.executable, "-c", _SAVE_FOR_EVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        told = [process.stdout.readline() for _ in range(4)]
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        told += process.stdout.readlines()
+    last = int(told[-1])
+    checkpoints = Checkpoints(directory=tmp_path)
+    found = checkpoints.latest()
+    assert found["step"] in (last, last + 1)
+    assert torch.equal(found["weight"], torch.full((300_000,), float(found["step"])))
+    checkpoints.save(found, found["step"])
+    assert {path.suffix for path in tmp_path.iterdir()} == {".pt"}  # the next save clears what was left over
