@@ -8,7 +8,7 @@ four grey levels whatever mean and std a model wants; the normalisation belongs 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,12 +17,9 @@ from torch import Tensor, nn
 
 from advprop.ball import Ball, NormName, uniform
 from advprop.behaviour import Mode, PixelModel, behaviour
-from advprop.objective import Objective, Targeted
+from advprop.objective import Objective, Targeted, input_gradient
 
-__all__ = ["FGSM", "GD", "IFGSM", "PGD", "PixelModel", "input_gradient"]
-
-# Keeps fp16 gradients of confident predictions above the smallest number that fp16 can hold.
-_HALF_SCALE = 1024.0
+__all__ = ["FGSM", "GD", "IFGSM", "PGD", "PixelModel"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +74,10 @@ class PGD:
 
     def __post_init__(self) -> None:
         Ball(self.eps, self.norm)  # checks both
-        if self.steps < 0 or self.step_size < 0 or not math.isfinite(self.step_size):
-            raise ValueError(f"steps and step_size must be 0 or more, got {self.steps} and {self.step_size}")
+        if not isinstance(self.steps, int) or self.steps < 0:
+            raise ValueError(f"steps must be a whole number, 0 or more, got {self.steps!r}")
+        if not math.isfinite(self.step_size) or self.step_size < 0:
+            raise ValueError(f"step_size must be 0 or more, got {self.step_size}")
         if not 0 <= self.clean_start <= 1:
             raise ValueError(f"clean_start must be a share in [0, 1], got {self.clean_start}")
         choices = {
@@ -114,9 +113,10 @@ class PGD:
         Raises:
             ValueError: If images and labels do not fit together, or pixels are outside [0, 1].
             FloatingPointError: If an input gradient is not finite; names the images of the batch.
+            RuntimeError: Under `torch.inference_mode()`; `torch.no_grad()` is fine.
         """
         if self.check:
-            _check_pixels(images)
+            check_pixels(images)
         _check_batch(images, labels, targets)
         clean = images.detach()
         finite = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
@@ -202,20 +202,14 @@ class FGSM(PGD):
         super().__post_init__()
 
 
-def input_gradient(model: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """Gradient of the summed loss with respect to the images, and to nothing else."""
-    leaf = images.detach().requires_grad_()
-    with torch.enable_grad():
-        total = loss(model(leaf)).sum() * loss_scale(images)
-    (gradient,) = torch.autograd.grad(total, leaf)
-    return gradient
-
-
-def loss_scale(images: Tensor) -> float:
-    """What to multiply a loss by so that its gradient survives fp16; 1 in other precisions."""
-    device = images.device.type
-    autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
-    return _HALF_SCALE if autocast or images.dtype == torch.float16 else 1.0
+def check_pixels(images: Tensor) -> None:
+    """Refuses images that are not pixels in [0, 1], such as normalised ones; makes the device wait."""
+    low, high = (float(value) for value in images.detach().aminmax()) if images.numel() else (0.0, 1.0)
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"images must be pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "
+            "leave the normalisation to the model: PixelModel(model, mean, std)"
+        )
 
 
 def _check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
@@ -233,15 +227,6 @@ def _check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None
     if targets is not None and (targets.shape != (len(images),) or targets.is_floating_point()):
         raise ValueError(
             f"targets must be {len(images)} classes [B], got {targets.dtype} {tuple(targets.shape)}"
-        )
-
-
-def _check_pixels(images: Tensor) -> None:
-    low, high = (float(value) for value in images.detach().aminmax()) if images.numel() else (0.0, 1.0)
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"images must be pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "
-            "leave the normalisation to the model: PixelModel(model, mean, std)"
         )
 
 

@@ -47,7 +47,7 @@ class Ball:
             return images + noise.to(images.dtype) * self._radius(images)
         device = images.device if generator is None else generator.device
         noise = torch.randn(images.shape, generator=generator, device=device).to(images.device)
-        length = uniform(images.shape[:1], images, generator) ** (1 / images[0].numel())
+        length = uniform(images.shape[:1], images, generator) ** (1 / max(1, images.shape[1:].numel()))
         noise = _unit(noise) * _spread(length, images) * self._radius(images)
         return images + noise.to(images.dtype)
 
@@ -64,7 +64,7 @@ class Ball:
         if self.norm == "linf":
             return centre + torch.minimum(torch.maximum(change, -radius), radius)
         length = _length(change)
-        return centre + change * (radius / length.clamp(min=1e-12)).clamp(max=1)
+        return centre + (change * (radius / length.clamp(min=1e-12)).clamp(max=1)).to(images.dtype)
 
     def _radius(self, images: Tensor) -> Tensor:
         return channels(self.eps, images)
@@ -98,8 +98,10 @@ def _spread(per_image: Tensor, images: Tensor) -> Tensor:
 
 
 def _length(images: Tensor) -> Tensor:
-    return _spread(torch.linalg.vector_norm(images.flatten(1).float(), dim=1), images).to(images.dtype)
+    """The Euclidean length of each image, in fp32 or wider: fp16 cannot hold the floor under it."""
+    wide = torch.promote_types(images.dtype, torch.float32)
+    return _spread(torch.linalg.vector_norm(images.flatten(1), dim=1, dtype=wide), images)
 
 
 def _unit(images: Tensor) -> Tensor:
-    return images / _length(images).clamp(min=1e-12)
+    return (images / _length(images).clamp(min=1e-12)).to(images.dtype)

@@ -36,8 +36,9 @@ class PixelModel(nn.Module):
     def __init__(self, model: nn.Module, mean: PerChannel | Tensor, std: PerChannel | Tensor) -> None:
         super().__init__()
         self.model = model
-        self.register_buffer("mean", _channels(mean), persistent=False)
-        self.register_buffer("std", _channels(std), persistent=False)
+        device = next((p.device for p in model.parameters()), None)
+        self.register_buffer("mean", _channels(mean, device), persistent=False)
+        self.register_buffer("std", _channels(std, device), persistent=False)
         self.training = model.training
         # Tensors were checked when they were made; looking into them would make a GPU wait.
         over_zero = isinstance(std, Tensor) or bool((self.std > 0).all())
@@ -50,7 +51,8 @@ class PixelModel(nn.Module):
         """Logits `[B, classes]` of pixels `[B, C, H, W]` in [0, 1]."""
         if self.mean.shape[1] not in (1, images.shape[1]):
             raise ValueError(
-                f"images have {images.shape[1]} channels, mean and std have {self.mean.shape[1]}"
+                f"images have {images.shape[1]} channels, mean and std have {self.mean.shape[1]}; "
+                "pass a mean and a std for these images"
             )
         logits: Tensor = self.model((images - self.mean.to(images.dtype)) / self.std.to(images.dtype))
         return logits
@@ -62,7 +64,7 @@ def behaviour(model: nn.Module, mode: Mode, generator: torch.Generator | None = 
 
     Afterwards every module's training flag and every buffer (running statistics) is as before, whatever
     happened inside. With a generator, the randomness inside (dropout) comes from it and the global
-    random state is left as it was.
+    random state, of the CPU and of the model's devices, is left as it was.
 
     Args:
         model: Any model.
@@ -72,7 +74,7 @@ def behaviour(model: nn.Module, mode: Mode, generator: torch.Generator | None = 
     flags = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if mode == "train" else []
     with ExitStack() as stack:
-        if mode == "train" and generator is not None:
+        if generator is not None:
             stack.enter_context(_forked_rng(model, generator))
         model.train(mode == "train")
         try:
@@ -91,11 +93,15 @@ def _forked_rng(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
     devices = {p.device for p in model.parameters() if p.device.type != "cpu"}
     kind = next(iter(devices)).type if devices else "cuda"
     with torch.random.fork_rng(devices=list(devices), device_type=kind):
-        torch.manual_seed(seed)
+        # torch.manual_seed would seed the devices that are not forked as well.
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        for device in devices:
+            state = torch.Generator(device).manual_seed(seed).get_state()
+            torch.get_device_module(device).set_rng_state(state, device)
         yield
 
 
-def _channels(values: PerChannel | Tensor) -> Tensor:
+def _channels(values: PerChannel | Tensor, device: torch.device | None) -> Tensor:
     if not isinstance(values, Tensor):
         values = torch.tensor((values,) if isinstance(values, float | int) else tuple(values))
-    return values.float().view(1, -1, 1, 1)
+    return values.to(device, torch.float32).view(1, -1, 1, 1)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from advprop.attack import PGD, loss_scale
+from advprop.attack import PGD, check_pixels
 from advprop.branch import branch_parameters, use_branch
 from advprop.norm import MAIN, add_aux_norm, branch_names
+from advprop.objective import loss_scale
 from advprop.tasks import StandardTask
 
 ADV = "adv"
@@ -66,10 +68,7 @@ class FastAdvPropTask(StandardTask):
         super().__init__(model, **kwargs)
         self.attack = attack
         self.share = share
-        self.speed = {MAIN: 1.0, ADV: 1.0}
-        for branch in self.speed:
-            for parameter in branch_parameters(model)[branch]:
-                parameter.register_hook(self._at_speed_of(branch))
+        self._hooks: list[RemovableHandle] = []
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch; see `StandardTask.forward`.
@@ -79,8 +78,6 @@ class FastAdvPropTask(StandardTask):
         """
         n_adv = self._attacked(len(input))
         n_clean = len(input) - n_adv
-        self.speed = {MAIN: len(input) / n_clean, ADV: len(input) / n_adv}
-
         adversarial, loss_noise, kept = self._attack(input[n_clean:], self.unmixed(target[n_clean:]))
         adversarial, adv_labels = shuffle_ranks(adversarial, self.unmixed(target[n_clean:]))
         images, labels = self.clean(input[:n_clean], target[:n_clean])
@@ -89,6 +86,8 @@ class FastAdvPropTask(StandardTask):
         loss_clean = self.criterion(logits[:n_clean], labels)
         loss_adv = self.criterion(logits[n_clean:], adv_labels)
         clean_share, adv_share = n_clean / len(input), n_adv / len(input)
+        if torch.is_grad_enabled():
+            self._scale_next_gradients({MAIN: 1 / clean_share, ADV: 1 / adv_share})
         return {
             "loss": clean_share * loss_clean + adv_share * 0.5 * (loss_noise + loss_adv + kept),
             "output": logits[:n_clean],
@@ -104,12 +103,14 @@ class FastAdvPropTask(StandardTask):
         gradient is that of this loss with respect to the parameters: added to the loss of the step, it
         travels with it through gradient scaling, accumulation and the one reduction of DDP.
         """
+        if self.attack.check:
+            check_pixels(images)
         model = self.attackable()
         groups = branch_parameters(model)
         parameters = [p for p in (*groups["shared"], *groups[ADV]) if p.requires_grad]
         start = self.attack.start(images.detach()).requires_grad_()
         scale = loss_scale(images)
-        with use_branch(model, ADV):
+        with use_branch(model, ADV), torch.enable_grad():
             loss = self.criterion(model(start), labels)
         gradients = torch.autograd.grad(loss * scale, [start, *parameters], allow_unused=True)
         adversarial = self.attack.step(start.detach(), images, gradients[0])
@@ -126,8 +127,22 @@ class FastAdvPropTask(StandardTask):
             )
         return count
 
-    def _at_speed_of(self, branch: str) -> Callable[[Tensor], Tensor]:
-        return lambda gradient: gradient * self.speed[branch]
+    def _scale_next_gradients(self, factors: Mapping[str, float]) -> None:
+        """Makes the next backward pass, and no other, scale the gradients of each branch's own parameters."""
+        for hook in self._hooks:
+            hook.remove()
+        groups = branch_parameters(self.trainable_module)
+        owners = {p: factor for branch, factor in factors.items() for p in groups[branch]}
+        self._hooks = [_scale_once(p, factor) for p, factor in owners.items() if p.requires_grad]
+
+
+def _scale_once(parameter: nn.Parameter, factor: float) -> RemovableHandle:
+    def scale(gradient: Tensor) -> Tensor:
+        hook.remove()
+        return gradient * factor
+
+    hook: RemovableHandle = parameter.register_hook(scale)
+    return hook
 
 
 def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,9 @@
-"""What an attack climbs: the loss of the labels, or minus the loss of a wrong class."""
+"""What an attack climbs: the loss of the labels, or minus the loss of a wrong class; and its gradient."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from advprop.ball import uniform
 
 Targeted: TypeAlias = Literal["random", "least_likely"] | None
+
+# Keeps fp16 gradients of confident predictions above the smallest number that fp16 can hold.
+_HALF_SCALE = 1024.0
 
 
 class Objective:
@@ -28,16 +32,13 @@ class Objective:
     def __call__(self, logits: Tensor) -> Tensor:
         """The objective of each image `[B]`, from logits `[B, classes]`."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        if self.labels.ndim == 2 and self.labels.shape[1] != logits.shape[1]:
-            raise ValueError(
-                f"labels must have {logits.shape[1]} weights, as the logits, got {self.labels.shape[1]}"
-            )
         if self.targeted is None and self.targets is None:
-            labels = self.labels.to(logits.dtype) if self.labels.ndim == 2 else self.labels
+            _check_weights(self.labels, logits.shape[1])
+            labels = self.labels.to(logits.dtype) if self.labels.ndim == 2 else self.labels.long()
             return F.cross_entropy(logits, labels, reduction="none")
         if self.targets is None:
             self.targets = random_wrong_class(self.labels, logits.shape[1], self.generator)
-        return -F.cross_entropy(logits, self.targets, reduction="none")
+        return -F.cross_entropy(logits, self.targets.long(), reduction="none")
 
     def aim(self, model: nn.Module, images: Tensor) -> None:
         """Takes the wrong class that the model finds least likely as each image's target."""
@@ -53,6 +54,11 @@ def wrong_classes(labels: Tensor, classes: int) -> Tensor:
     For weights of mixup and CutMix these are the classes of zero weight; with label smoothing, those
     that have nothing but the smoothing.
     """
+    if classes < 2:
+        raise ValueError(
+            "a targeted attack needs a wrong class, and the model has only one; pass targeted=None"
+        )
+    _check_weights(labels, classes)
     if labels.ndim == 2:
         return labels == labels.amin(1, keepdim=True)
     return torch.arange(classes, device=labels.device) != labels[:, None]
@@ -60,9 +66,28 @@ def wrong_classes(labels: Tensor, classes: int) -> Tensor:
 
 def random_wrong_class(labels: Tensor, classes: int, generator: torch.Generator | None = None) -> Tensor:
     """A wrong class for each image `[B]`, every wrong class as likely as another."""
-    if classes < 2:
-        raise ValueError(
-            "a targeted attack needs a wrong class, and the model has only one; pass targeted=None"
-        )
     score = uniform((len(labels), classes), labels, generator)
     return score.masked_fill(~wrong_classes(labels, classes), -1).argmax(1)
+
+
+def input_gradient(model: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """Gradient of the summed loss times `loss_scale`, with respect to the images and to nothing else."""
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("an attack needs gradients, which torch.inference_mode() forbids: use no_grad()")
+    leaf = images.detach().requires_grad_()
+    with torch.enable_grad():
+        total = loss(model(leaf)).sum() * loss_scale(images)
+    (gradient,) = torch.autograd.grad(total, leaf)
+    return gradient
+
+
+def loss_scale(images: Tensor) -> float:
+    """What to multiply a loss by so that its gradient survives fp16; 1 in other precisions."""
+    device = images.device.type
+    autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+    return _HALF_SCALE if autocast or images.dtype == torch.float16 else 1.0
+
+
+def _check_weights(labels: Tensor, classes: int) -> None:
+    if labels.ndim == 2 and labels.shape[1] != classes:
+        raise ValueError(f"labels must have {classes} weights, as the logits, got {labels.shape[1]}")

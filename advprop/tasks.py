@@ -35,7 +35,8 @@ class StandardTask(ClassificationTask):
         std: Standard deviation of each channel, likewise; else 1.
         mixup: timm's `Mixup` (mixup and CutMix), applied to the clean images only; adversarial images
             are made of the images as they came. The criterion then gets weights of the classes.
-        **kwargs: What timm's `ClassificationTask` takes: `criterion`, `criterion_kwargs`, `device`.
+        **kwargs: What timm's `ClassificationTask` takes: `criterion`, `criterion_kwargs`, `device` (by
+            default the model's).
 
     Examples:
         >>> import timm, torch
@@ -57,7 +58,8 @@ class StandardTask(ClassificationTask):
         mixup: Mixup | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(model, **{"verbose": False} | kwargs)
+        device = next((p.device for p in model.parameters()), None)
+        super().__init__(model, **{"verbose": False, "device": device} | kwargs)
         config = getattr(model, "pretrained_cfg", None) or {}
         mean = config.get("mean", 0.0) if mean is None else mean
         std = config.get("std", 1.0) if std is None else std
@@ -96,7 +98,9 @@ class StandardTask(ClassificationTask):
         if self.mixup is None:
             return images, labels
         if len(images) % 2:
-            raise ValueError(f"mixup pairs images, so their number must be even, got {len(images)}")
+            raise ValueError(f"mixup pairs clean images, so their number must be even, got {len(images)}")
+        if labels.ndim != 1:
+            raise ValueError(f"mixup makes weights out of classes [B], got labels {tuple(labels.shape)}")
         mixed: tuple[Tensor, Tensor] = self.mixup(images.clone(), labels)
         return mixed
 
