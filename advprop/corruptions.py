@@ -124,7 +124,8 @@ def corrupt(
     indices = first_index + index_step * torch.arange(len(images), device=images.device)
     draws = Draws(seed, CORRUPTIONS.index(kind), indices)
     scale = max(min(images.shape[2:]) / _PUBLISHED_SIDE, _SMALLEST_SCALE)
-    return apply(images.float().contiguous(), draws, scale, *numbers).clamp(0, 1).to(images.dtype)
+    with torch.autocast(images.device.type, enabled=False):
+        return apply(images.float().contiguous(), draws, scale, *numbers).clamp(0, 1).to(images.dtype)
 
 
 def check_pixels(images: Tensor) -> None:
