@@ -1,0 +1,111 @@
+"""The MkDocs side of the site: hands its events to the plain functions beside it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # the hook is loaded from its file, not as a part of a package
+
+from advprop.page import ModelIndexError  # noqa: E402
+from docs.hooks import tree  # noqa: E402
+from docs.hooks.formulas import to_mathml  # noqa: E402
+from docs.hooks.notebooks import NotebookError  # noqa: E402
+from docs.hooks.rendering import PageError  # noqa: E402
+
+log = logging.getLogger("mkdocs.hooks.advprop")
+
+_site: tree.Site
+_notebooks: dict[str, str] = {}
+_T = TypeVar("_T")
+_P = ParamSpec("_P")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Read the facts, and name the generated pages in the navigation."""
+    global _site
+    _site = _guarded(tree.Site)
+    _notebooks.clear()
+    added = {"models/*": _site.model_pages(), "notebooks/*": tree.notebook_pages()}
+    config.nav = _expanded(config.nav or [], added)
+    return config
+
+
+@event_priority(100)  # before mkdocs-jupyter, which looks for notebooks among the files
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are not files of `docs/`."""
+    for path in _site.model_pages():
+        files.append(File.generated(config, path, content=_guarded(_site.model_page, path)))
+    for path in tree.notebook_pages():
+        _add_notebook(path, files, config)
+    return files
+
+
+def _add_notebook(path: str, files: Files, config: MkDocsConfig) -> None:
+    found = _guarded(tree.notebook, path)
+    for problem in found.problems:
+        log.warning(problem)
+    files.append(File(path, str(found.folder), config.site_dir, config.use_directory_urls))
+    _notebooks[path] = found.page.markdown
+    for name, content in found.page.files.items():
+        beside = f"{path.removesuffix('.ipynb')}/{name}"
+        files.append(File.generated(config, beside, content=content))
+
+
+@event_priority(-100)  # after mkdocs-jupyter, which has put its renderer in the place of MkDocs' own
+def on_pre_page(page: Page, config: MkDocsConfig, files: Files) -> Page:
+    """Let MkDocs render notebooks as it renders any page."""
+    if page.file.src_uri in _notebooks:
+        page.__dict__.pop("render", None)
+    return page
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Render a page's Jinja; a model index at its end stays out of it."""
+    path = page.file.src_uri
+    if path in _notebooks:
+        return _notebooks[path]
+    if page.file.generated_by:
+        return markdown
+    return _guarded(_site.written_page, path, markdown, page.file.content_string)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Formulas become MathML."""
+    return to_mathml(html)
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Structured data for search engines goes into the head."""
+    data = _site.structured_data(page.file.src_uri, page.canonical_url)
+    script = f'<script type="application/ld+json">{data}</script>' if data else ""
+    return output.replace("</head>", f"{script}</head>", 1)
+
+
+def _guarded(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call, and turn a mistake in a page into a line that ends the build."""
+    try:
+        return function(*args, **kwargs)
+    except (PageError, ModelIndexError, NotebookError) as error:
+        raise PluginError(str(error)) from error
+
+
+def _expanded(nav: list[Any], added: dict[str, list[str]]) -> list[Any]:
+    """The navigation with `folder/*` replaced by the pages added there."""
+    expanded: list[Any] = []
+    for item in nav:
+        if isinstance(item, dict):
+            expanded.append({k: _expanded(v, added) if isinstance(v, list) else v for k, v in item.items()})
+        else:
+            expanded += added.get(item, [item])
+    return expanded

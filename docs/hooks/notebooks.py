@@ -1,0 +1,123 @@
+"""An executed notebook as Markdown: light pages that the site's own theme, links and search understand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from docs.hooks.outputs import Figures, as_text, inline_svg, safe_html
+
+_FENCE = re.compile(r"`{3,}")
+_HEADING = re.compile(r"^#{1,6}\s+(.*)$", re.MULTILINE)
+
+
+class NotebookError(ValueError):
+    """A notebook whose outputs must not be published."""
+
+
+@dataclass
+class Rendered:
+    """A notebook's page: its Markdown, and the pictures that lie beside it by their names."""
+
+    markdown: str
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def render_notebook(path: Path, *, notice: str = "") -> Rendered:
+    """Turn an executed notebook into a page.
+
+    Args:
+        path: The notebook; its stamp (`metadata.advprop`) says when and where it was run.
+        notice: Markdown to show below the title, such as a warning that there is no run.
+
+    Raises:
+        NotebookError: If a cell's output is a traceback.
+    """
+    notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    figures = Figures(path.stem)
+    parts: list[str] = []
+    heading = path.stem
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "markdown":
+            heading = ([heading, *_HEADING.findall(cell.source)])[-1]
+            parts.append(cell.source)
+        elif cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", []):
+            where = f"{path.name}, cell {number}"
+            parts += _code_cell(cell, figures, cell.metadata.get("alt") or f"Figure: {heading}", where)
+    head = "\n\n".join(filter(None, (stamp(notebook.metadata.get("advprop"), path.name), notice)))
+    return Rendered(_below_title("\n\n".join(parts), head) + "\n", figures.files)
+
+
+def stamp(run: dict[str, Any] | None, name: str) -> str:
+    """When, where and with what a notebook was run, and its download; HTML for below the title."""
+    link = f'<a href="{escape(name)}" download>Download this notebook</a>'
+    if not run:
+        return f'<p class="stamp">{link}</p>'
+    versions = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
+    facts = (
+        ("Runs in", f"{run['seconds']:.0f} seconds on {run['device']}"),
+        ("Last run and tested", f'<time datetime="{run["date"]}">{run["date"][:10]}</time>'),
+        ("Commit", f"<code>{escape(run['commit'])}</code>"),
+        ("With", escape(versions)),
+    )
+    rows = "".join(f"<div><dt>{term}</dt><dd>{fact}</dd></div>" for term, fact in facts)
+    return f'<div class="stamp"><dl>{rows}</dl><p>{link} with its outputs</p></div>'
+
+
+def fenced(code: str, language: str) -> str:
+    """A code block whose fence is longer than any that is in it."""
+    longest = max((len(found) for found in _FENCE.findall(code)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{code.rstrip()}\n{fence}"
+
+
+def _code_cell(cell: nbformat.NotebookNode, figures: Figures, alt: str, where: str) -> list[str]:
+    shown = [] if "remove-input" in cell.metadata.get("tags", []) else [fenced(cell.source, "python")]
+    outputs = _joined_streams(cell.outputs)
+    return shown + [_output(output, figures, alt, where) for output in outputs]
+
+
+def _joined_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Consecutive pieces of the same stream as one."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else {}
+        if output.output_type == "stream" and last.get("name") == output.name:
+            joined[-1] = nbformat.NotebookNode(last | {"text": last["text"] + output.text})
+        else:
+            joined.append(output)
+    return joined
+
+
+def _output(output: nbformat.NotebookNode, figures: Figures, alt: str, where: str) -> str:
+    if output.output_type == "error":
+        raise NotebookError(f"{where} ends in {output.ename}: {output.evalue}; mend it, then: make notebooks")
+    if output.output_type == "stream":
+        return fenced(as_text(output.text), "{.text .output}")
+    data = output.data
+    if "image/svg+xml" in data:
+        return _figure(inline_svg(data["image/svg+xml"], figures, alt))
+    if "image/png" in data:
+        name = figures.add_png(data["image/png"])
+        return _figure(f'<img src="{name}" alt="{escape(alt)}" loading="lazy">')
+    if "text/markdown" in data:
+        return str(data["text/markdown"])
+    if "text/html" in data:
+        return f'<div class="output">\n{safe_html(data["text/html"])}\n</div>'
+    return fenced(as_text(data.get("text/plain", "")), "{.text .output}")
+
+
+def _figure(picture: str) -> str:
+    return f'<figure class="output">\n{picture}\n</figure>'
+
+
+def _below_title(markdown: str, head: str) -> str:
+    """Put `head` after the first heading, or first where there is none."""
+    title = re.search(r"\A\s*# .*$", markdown, re.MULTILINE)
+    at = title.end() if title else 0
+    return f"{markdown[:at]}\n\n{head}\n\n{markdown[at:].lstrip()}"

@@ -1,0 +1,75 @@
+"""Jinja for pages and snippets: strict, with errors that name the file and the line."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = (ROOT / "snippets", ROOT / "docs" / "templates")
+
+
+class PageError(Exception):
+    """A page that cannot be rendered; the message is one line with the file and the line."""
+
+
+def environment(**globals: Any) -> jinja2.Environment:
+    """Jinja over `snippets/` and `docs/templates/`, in which an undefined variable is an error.
+
+    Args:
+        **globals: What every template sees: facts, and functions that draw.
+    """
+    env = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    env.globals.update(globals)
+    return env
+
+
+def render(env: jinja2.Environment, text: str, *, where: str, first_line: int = 1, **names: Any) -> str:
+    """The Markdown of a page.
+
+    Args:
+        env: Made by `environment`.
+        text: The page as it was written.
+        where: The page's file, for errors.
+        first_line: The line of that file on which `text` starts (front matter comes before it).
+        **names: What this page sees.
+
+    Raises:
+        PageError: If a name is undefined, a template is missing, or the syntax is wrong.
+    """
+    padded = "\n" * (first_line - 1) + text  # lines are counted as in the file
+    try:
+        code = env.compile(padded, name=where, filename=where)
+        template = env.template_class.from_code(env, code, env.make_globals(None))
+        return template.render(**names)[first_line - 1 :]
+    except jinja2.TemplateSyntaxError as error:
+        raise PageError(f"{_place(error.filename or where)}:{error.lineno}: {error.message}") from error
+    except jinja2.TemplateError as error:
+        raise PageError(f"{_chain(error, where)}: {error.message or type(error).__name__}") from error
+
+
+def _chain(error: jinja2.TemplateError, where: str) -> str:
+    """Where it happened, innermost first: `snippets/predict.py:3, included from docs/index.md:12`."""
+    suffixes = (where, *(str(folder) for folder in TEMPLATES))
+    frames = [
+        f"{_place(frame.filename)}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.startswith(suffixes) and not frame.filename.endswith("rendering.py")
+    ]
+    unique = list(dict.fromkeys(reversed(frames)))
+    return ", included from ".join(unique) or where
+
+
+def _place(filename: str) -> str:
+    path = Path(filename)
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else filename

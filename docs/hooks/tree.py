@@ -1,0 +1,139 @@
+"""The pages of the site as plain functions that return Markdown; any site generator could sit on top."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from advprop.page import strip_model_index
+from docs.hooks import layers, pictures, rendering
+from docs.hooks.facts import Facts, Model, read_facts
+from docs.hooks.notebooks import Rendered, render_notebook
+from docs.hooks.rendering import ROOT, PageError, render
+from scripts import notebook_cache
+
+DOCS = ROOT / "docs"
+
+
+@dataclass(frozen=True)
+class Tutorial:
+    """What the list of tutorials says of one."""
+
+    path: str
+    title: str
+
+
+@dataclass
+class Notebook:
+    """A notebook's page, the folder that its path starts in, and what is wrong with it."""
+
+    page: Rendered
+    folder: Path
+    problems: list[str] = field(default_factory=list)
+
+
+class Site:
+    """All pages, made from the facts.
+
+    Raises:
+        ValueError: If a model index has mistakes; the message has file, line, column and field of each.
+    """
+
+    def __init__(self) -> None:
+        self.facts: Facts = read_facts()
+        self.env: jinja2.Environment = rendering.environment(
+            facts=self.facts,
+            tutorials=tutorials,
+            advprop_picture=pictures.advprop_picture,
+            layers_picture=layers.layers_picture,
+            layers_table=layers.layers_table,
+            changelog=lambda: (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        )
+        self.env.filters["timm_name"] = lambda name: self.facts.model(name).timm_name
+
+    def written_page(self, path: str, markdown: str, source: str) -> str:
+        """A page of `docs/` with its Jinja rendered and its model index taken out.
+
+        Args:
+            path: The page in `docs/`.
+            markdown: What is below its front matter.
+            source: The whole file, to count lines in.
+
+        Raises:
+            PageError: If its Jinja is wrong; the message has file and line.
+        """
+        text = strip_model_index(markdown.lstrip("\n"))
+        first_line = source[: max(source.find(text[:200]), 0)].count("\n") + 1
+        return render(self.env, text, where=f"docs/{path}", first_line=first_line, **self._names(path))
+
+    def _names(self, path: str) -> dict[str, Any]:
+        """What the page of a collection sees besides: its models, the first of them for the snippets."""
+        for collection in self.facts.index.collections:
+            if path == f"models/{collection.name.lower()}.md":
+                members = self.facts.members(collection)
+                return {"collection": collection, "models": members, "model_name": members[0].name}
+        return {}
+
+    def model_pages(self) -> list[str]:
+        """The generated pages, one for each model."""
+        return [model.path for model in self.facts.models]
+
+    def model_page(self, path: str) -> str:
+        """The page of one model.
+
+        Raises:
+            PageError: If there is no such model, or the template is wrong; the message has file and line.
+        """
+        model = self._model(path)
+        if model is None:
+            raise PageError(f"docs/{path}: no model index has this model")
+        source = DOCS / "templates" / "model_page.md"
+        where = source.relative_to(ROOT).as_posix()
+        text = source.read_text(encoding="utf-8")
+        return render(self.env, text, where=where, model=model, model_name=model.name)
+
+    def _model(self, path: str) -> Model | None:
+        return next((model for model in self.facts.models if model.path == path), None)
+
+    def structured_data(self, path: str, address: str | None) -> str:
+        """JSON-LD of a model's page, for search engines; empty for other pages.
+
+        Args:
+            path: The page.
+            address: Where it will be published, if that is known.
+        """
+        model = self._model(path)
+        if model is None:
+            return ""
+        data = model.structured_data() | ({"url": address} if address else {})
+        return json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
+
+
+def notebook_pages() -> list[str]:
+    """The notebooks, in their order."""
+    return [f"notebooks/{path.name}" for path in sorted(notebook_cache.NOTEBOOKS.glob("*.ipynb"))]
+
+
+def notebook(path: str) -> Notebook:
+    """The page of a notebook: the run that passed; without one the notebook as written, with a notice."""
+    source = notebook_cache.NOTEBOOKS / Path(path).name
+    try:
+        run = notebook_cache.run_of(source)
+    except notebook_cache.MissingRunError as error:
+        notice = f"!!! warning\n    {error}"
+        return Notebook(render_notebook(source, notice=notice), source.parent.parent, [str(error)])
+    return Notebook(render_notebook(run), run.parent.parent)
+
+
+def tutorials() -> list[Tutorial]:
+    """The tutorials in their order."""
+    return [Tutorial(path, _title(ROOT / path)) for path in notebook_pages()]
+
+
+def _title(source: Path) -> str:
+    cells = notebook_cache.read(source).cells
+    return next((cell.source.lstrip("# ").partition("\n")[0] for cell in cells if cell.source), source.stem)

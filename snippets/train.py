@@ -1,0 +1,24 @@
+import torch
+from torch.nn.functional import interpolate
+
+from advprop import PGD, AdvPropTask, create_model, remove_aux_norm
+from advprop.data import Batches, digits
+
+data = digits(train_images=100)  # or your own: pixels in [0, 1] and labels
+model = create_model(
+    "{{ model_name }}", pretrained=True, in_chans=1, num_classes=len(data.class_names)
+)
+task = AdvPropTask(model, PGD(eps=1 / 255, step_size=1 / 255, steps=1))  # adds the auxiliary norms
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+
+for epoch in range(1):  # a handful on images of your own
+    for images, labels in Batches(data.train, batch_size=20, seed=0).epoch(epoch):
+        optimizer.zero_grad()
+        parts = task(interpolate(images, size=64, mode="bicubic").clamp(0, 1), labels)
+        parts["loss"].backward()
+        optimizer.step()
+    losses = {name: round(parts[name].item(), 2) for name in ("loss_clean", "loss_adv")}
+    print(f"epoch {epoch}:", losses)
+
+model = remove_aux_norm(model)  # a plain timm model again
+torch.save(model.state_dict(), "trained.pt")
