@@ -50,10 +50,8 @@ class Term(NamedTuple):
 class ModelCard(_Record):
     """One model of a model index. The field `lr` is `LR` under `Metadata` in the YAML, and so on."""
 
-    name: Name = _field("Name", "name when it was published: letters, digits, dot, dash, underscore")
-    flops: Count = _metadata(
-        "FLOPs", "operations of a forward pass; their definition is what `advprop verify` says"
-    )
+    name: Name = _field("Name", "name when it was published, such as tf_efficientnet_b0_ap")
+    flops: Count = _metadata("FLOPs", "operations of a forward pass, by the definition in `advprop verify`")
     epochs: Count = _metadata("Epochs", "passes over the training data")
     batch_size: Count = _metadata("Batch Size", "images in one optimiser step, over all devices")
     training_data: Texts = _metadata("Training Data", "data sets it was trained on")
@@ -61,7 +59,7 @@ class ModelCard(_Record):
     architecture: Texts = _metadata("Architecture", "building blocks of the network")
     file_size: Count = _metadata("File Size", "bytes of the checkpoint as first published")
     tasks: Texts = _metadata("Tasks", "what it does")
-    id: Name = _metadata("ID", "identifier of the model; its name")
+    id: Name = _metadata("ID", "identifier, the same as its name")
     lr: Positive = _metadata("LR", "peak learning rate, above 0, for the whole batch")
     crop_pct: Annotated[float, Field(gt=0, le=1)] = _metadata(
         "Crop Pct", "side of the centre crop over that of the resized image, above 0 and at most 1"
@@ -81,7 +79,7 @@ class ModelCard(_Record):
         "share of the running statistics that a batch norm keeps in a step (TensorFlow's sense), from 0 to 1",
     )
     parameters: Count | None = _metadata("Parameters", "number of parameters", default=None)
-    code: Address = _field("Code", "address of its source code, https://...")
+    code: Address = _field("Code", "https address of its source code")
     collection: Text = _field("In Collection", "collection it belongs to")
 
     @model_validator(mode="before")
@@ -112,7 +110,7 @@ class Paper(_Record):
 
     title: Text = Field(validation_alias=AliasChoices("title", "Title"), description="title of the paper")
     url: Address = Field(
-        validation_alias=AliasChoices("url", "URL"), description="address of the paper, https://..."
+        validation_alias=AliasChoices("url", "URL"), description="https address of the paper"
     )
 
 
