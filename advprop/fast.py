@@ -112,7 +112,7 @@ class FastAdvPropTask(StandardTask):
         scale = loss_scale(images)
         with use_branch(model, ADV), torch.enable_grad():
             loss = self.criterion(model(start), labels)
-        gradients = torch.autograd.grad(loss * scale, [start, *parameters], allow_unused=True)
+            gradients = torch.autograd.grad(loss * scale, [start, *parameters], allow_unused=True)
         adversarial = self.attack.step(start.detach(), images, gradients[0])
         pairs = [(p, g / scale) for p, g in zip(parameters, gradients[1:], strict=True) if g is not None]
         kept = torch.stack([(p * g).sum() for p, g in pairs]).sum()

@@ -1,0 +1,641 @@
+"""The tasks: against slow references, with mixup, and with everything of timm's that drives a task."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from timm.data import create_loader
+from timm.data.mixup import Mixup, mixup_target
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.task import ClassificationTask
+from timm.utils import CheckpointSaver, NativeScaler, random_seed
+from torch import Tensor, nn
+
+from advprop import (
+    PGD,
+    AdversarialTask,
+    AdvPropTask,
+    FastAdvPropTask,
+    PixelModel,
+    StandardTask,
+    add_aux_norm,
+    branch_names,
+    remove_aux_norm,
+    use_branch,
+)
+from advprop.norm import aux_norms
+from tests import reference
+from tests.reference import MEAN, STD, TinyNet, batch
+
+SETTINGS = {"eps": 4 / 255, "step_size": 2 / 255}
+PIXELS = {"mean": MEAN, "std": STD}
+FAST = PGD(steps=1, targeted=None, mode="train", **SETTINGS)
+
+
+@pytest.fixture(autouse=True)
+def seeded_numpy() -> None:
+    """Mixup draws from NumPy."""
+    random_seed(0)
+
+
+def flip(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """An augmentation as a source of images."""
+    return images.flip(3)
+
+
+def advprop(model: nn.Module, **kwargs: Any) -> AdvPropTask:
+    return AdvPropTask(model, PGD(steps=2, **SETTINGS), **PIXELS | kwargs)
+
+
+def fine_grained(model: nn.Module, **kwargs: Any) -> AdvPropTask:
+    return AdvPropTask(model, {"adv": PGD(steps=2, **SETTINGS), "flipped": flip}, **PIXELS | kwargs)
+
+
+def adversarial(model: nn.Module, **kwargs: Any) -> AdversarialTask:
+    return AdversarialTask(model, PGD(steps=2, **SETTINGS), **PIXELS | kwargs)
+
+
+def standard(model: nn.Module, **kwargs: Any) -> StandardTask:
+    return StandardTask(model, **PIXELS | kwargs)
+
+
+def fast(model: nn.Module, **kwargs: Any) -> FastAdvPropTask:
+    return FastAdvPropTask(model, FAST, share=0.25, **PIXELS | kwargs)
+
+
+TASKS = {f.__name__: f for f in (standard, adversarial, advprop, fine_grained, fast)}
+every_task = pytest.mark.parametrize("make", TASKS.values(), ids=TASKS)
+
+
+def small_resnet(dtype: torch.dtype = torch.float64) -> nn.Module:
+    torch.manual_seed(3)
+    return timm.create_model("test_resnet", num_classes=5).to(dtype)
+
+
+def tiny(dropout: float = 0.0) -> TinyNet:
+    torch.manual_seed(3)
+    return TinyNet(dropout=dropout)
+
+
+def gradients(task: ClassificationTask) -> list[Tensor | None]:
+    return [None if p.grad is None else p.grad.clone() for p in task.parameters()]
+
+
+def train_three_steps(
+    parameters: list[nn.Parameter], step: Callable[[Tensor, Tensor], None], size: int
+) -> None:
+    """Three optimiser steps; `step` leaves gradients in `.grad`."""
+    optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-4)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        images, labels = batch(size, side=32, dtype=torch.float64)
+        optimizer.zero_grad()
+        step(images, labels)
+        optimizer.step()
+
+
+def reference_step(name: str, networks: list[nn.Module]) -> Callable[[Tensor, Tensor], None]:
+    """The step of the slow reference of a task."""
+
+    def pgd(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return reference.pgd(network, images, labels, steps=2, **SETTINGS)
+
+    steps: dict[str, Callable[[Tensor, Tensor], None]] = {
+        "standard": lambda x, y: reference.standard_step(networks[0], x, y),
+        "adversarial": lambda x, y: reference.adversarial_step(networks[0], pgd, x, y),
+        "advprop": lambda x, y: reference.advprop_step(networks, [pgd], x, y),
+        "fine_grained": lambda x, y: reference.advprop_step(networks, [pgd, flip], x, y),
+        "fast": lambda x, y: reference.fast_advprop_step(*networks, x, y, n_adv=2, **SETTINGS),
+    }
+    return steps[name]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_three_steps_equal_those_of_the_slow_reference(name: str) -> None:
+    branches = {"standard": 1, "adversarial": 1, "advprop": 2, "fine_grained": 3, "fast": 2}[name]
+    size = 8 if name == "fast" else 4
+    networks = reference.tied_twins(small_resnet(), branches)
+    train_three_steps(reference.parameters_of(networks), reference_step(name, networks), size)
+
+    task = TASKS[name](small_resnet())
+    train_three_steps(list(task.parameters()), lambda x, y: task(x, y)["loss"].backward(), size)
+
+    plain_branches = [task.trainable_module]
+    if branches > 1:
+        names = branch_names(task.trainable_module)
+        plain_branches = [remove_aux_norm(copy.deepcopy(task.trainable_module), keep) for keep in names]
+    start = small_resnet().state_dict()
+    for plain, expected in zip(plain_branches, networks, strict=True):
+        state, wanted = plain.state_dict(), expected.state_dict()
+        assert list(state) == list(wanted)
+        for key in state:
+            torch.testing.assert_close(state[key], wanted[key], rtol=1e-9, atol=1e-10, msg=key)
+            assert not torch.equal(state[key], start[key]), f"{key} never moved"
+
+
+# --- what a step does -----------------------------------------------------------------------------
+
+
+@every_task
+def test_parts_of_the_loss(make: Callable[..., StandardTask]) -> None:
+    task, (images, labels) = make(tiny()), batch(8)
+    out = task(images, labels)
+    parts = {name: value for name, value in out.items() if name.startswith("loss_")}
+    assert out["loss"].requires_grad
+    assert not any(part.requires_grad for part in parts.values())
+    if make is fast:
+        weights = {"loss_clean": 0.75, "loss_noise": 0.125, "loss_adv": 0.125}
+    else:
+        weights = dict.fromkeys(parts, 1.0)
+    assert set(weights) == set(parts)
+    total = sum(weights[name] * part for name, part in parts.items())
+    torch.testing.assert_close(out["loss"].detach(), total)
+    clean = images[:6] if make is fast else images
+    assert out["output"].shape == (len(clean), 5)
+
+
+@every_task
+def test_output_is_the_logits_of_the_clean_images_through_the_main_norms(
+    make: Callable[..., StandardTask],
+) -> None:
+    task, (images, labels) = make(tiny()), batch(8)
+    task.eval()
+    expected = task.trainable_module((images - MEAN) / STD)
+    got = task(images, labels)["output"]
+    torch.testing.assert_close(got, expected[: len(got)])
+
+
+@every_task
+def test_every_parameter_gets_a_gradient_and_the_inputs_stay(make: Callable[..., StandardTask]) -> None:
+    task, (images, labels) = make(tiny()), batch(8)
+    given = images.clone(), labels.clone()
+    task(images, labels)["loss"].backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in task.parameters())
+    assert torch.equal(images, given[0])
+    assert torch.equal(labels, given[1])
+    assert all(module.training for module in task.modules())
+
+
+def passes(model: nn.Module) -> list[tuple[str, bool, int]]:
+    """A list that fills with (branch, training, images) of each pass through the first norm of a model."""
+    log: list[tuple[str, bool, int]] = []
+    layer = next(aux_norms(model))
+    for name, norm in {"main": layer.main, **layer.aux}.items():
+        norm.register_forward_hook(lambda m, x, _, name=name: log.append((name, m.training, len(x[0]))))
+    return log
+
+
+def test_fault_of_attacks_that_go_through_the_main_norms() -> None:
+    task, (images, labels) = advprop(tiny()), batch(4)
+    log = passes(task.trainable_module)
+    task(images, labels)
+    assert log == [("adv", False, 4), ("adv", False, 4), ("main", True, 4), ("adv", True, 4)]
+
+
+def test_each_source_goes_through_its_own_branch() -> None:
+    attacks = {"adv": PGD(steps=1), "far": PGD(eps=0.1, steps=1, mode="train")}
+    task, (images, labels) = AdvPropTask(tiny(), attacks), batch(4)
+    log = passes(task.trainable_module)
+    out = task(images, labels)
+    attacked = [("adv", False, 4), ("far", True, 4)]
+    assert log == [*attacked, ("main", True, 4), ("adv", True, 4), ("far", True, 4)]
+    assert {"loss_clean", "loss_adv", "loss_far"} < set(out)
+
+
+@every_task
+def test_fault_of_running_statistics_that_the_attack_moves(make: Callable[..., StandardTask]) -> None:
+    task, (images, labels) = make(tiny()), batch(8)
+    task(images, labels)["loss"].backward()
+    expected = {
+        "main": 1,
+        "adv": 2 if make is fast else 1,
+        "flipped": 1,
+    }  # Fast AdvProp trains on its noise too
+    for layer in aux_norms(task.trainable_module):
+        for name, norm in {"main": layer.main, **layer.aux}.items():
+            assert int(norm.num_batches_tracked) == expected[name]
+
+
+def test_main_statistics_see_the_clean_images_only() -> None:
+    clean, task = standard(tiny()), advprop(tiny())
+    images, labels = batch(8)
+    clean(images, labels)
+    task(images, labels)
+    plain = remove_aux_norm(task.trainable_module)
+    for got, expected in zip(plain.buffers(), clean.trainable_module.buffers(), strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+def test_the_first_step_of_the_control_differs_in_the_norms_alone() -> None:
+    model, (images, labels) = tiny().eval(), batch(8)
+    outs = []
+    for task in (advprop(copy.deepcopy(model)).eval(), adversarial(copy.deepcopy(model)).eval()):
+        torch.manual_seed(1)
+        outs.append(task(images, labels))
+    for name in ("loss", "loss_clean", "loss_adv", "output"):
+        torch.testing.assert_close(outs[0][name], outs[1][name])
+
+
+@every_task
+def test_works_without_gradients(make: Callable[..., StandardTask]) -> None:
+    task, (images, labels) = make(tiny()), batch(8)
+    with torch.no_grad():
+        out = task(images, labels)
+    assert out["loss"].isfinite()
+    assert not out["loss"].requires_grad
+
+
+@every_task
+def test_soft_labels_are_taken_as_they_are(make: Callable[..., StandardTask]) -> None:
+    images, labels = batch(8, dtype=torch.float64)
+    losses = []
+    for given in (labels, F.one_hot(labels, 5).double()):
+        torch.manual_seed(1)
+        losses.append(make(tiny().double())(images, given)["loss"].detach())
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+@every_task
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_mixed_precision_gives_nearly_the_gradients_of_fp32(
+    make: Callable[..., StandardTask], dtype: torch.dtype
+) -> None:
+    images, labels = batch(8)
+    flat = []
+    for enabled in (False, True):
+        task = make(tiny())
+        torch.manual_seed(1)
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            loss = task(images, labels)["loss"]
+        loss.backward()
+        flat.append(torch.cat([p.grad.flatten() for p in task.parameters()]))
+    assert F.cosine_similarity(flat[0], flat[1], dim=0) > 0.99
+    assert 0.9 < float(flat[1].norm() / flat[0].norm()) < 1.1
+
+
+def test_a_pass_without_gradients_under_autocast_costs_no_weight_its_gradient() -> None:
+    grads = []
+    for cache in (True, False):  # autocast may keep a weight that was cast where gradients were off
+        task = AdvPropTask(tiny(), PGD(steps=1, targeted="least_likely", random_start=False), **PIXELS)
+        torch.manual_seed(1)
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=cache):
+            loss = task(*batch(4))["loss"]
+        loss.backward()
+        grads.append(gradients(task))
+    torch.testing.assert_close(grads[0], grads[1], rtol=0, atol=0)
+
+
+# --- mean and std ---------------------------------------------------------------------------------
+
+
+def test_fault_of_wrong_preprocessing_the_models_own_mean_and_std_are_the_default() -> None:
+    model = small_resnet(torch.float32)
+    task = StandardTask(model)
+    torch.testing.assert_close(task.mean.flatten(), torch.tensor(model.pretrained_cfg["mean"]))
+    torch.testing.assert_close(task.std.flatten(), torch.tensor(model.pretrained_cfg["std"]))
+    given = StandardTask(model, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0))
+    assert given.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    images, labels = batch(2)
+    wanted = PixelModel(model.eval(), (0.1, 0.2, 0.3), (1.0, 2.0, 3.0))(images)
+    torch.testing.assert_close(given(images, labels)["output"], wanted)
+    assert StandardTask(tiny()).mean.item() == 0
+    assert StandardTask(tiny()).std.item() == 1
+
+
+def test_the_attack_is_measured_in_pixels_whatever_the_mean_and_std() -> None:
+    seen: list[Tensor] = []
+    task, (images, labels) = advprop(tiny(), mean=0.3, std=0.05), batch(8)
+    task.trainable_module.register_forward_pre_hook(lambda _, x: seen.append(x[0] * 0.05 + 0.3))
+    task(images, labels)
+    clean, attacked = seen[-1].chunk(2)
+    torch.testing.assert_close(clean, images)
+    assert SETTINGS["eps"] * 0.9 < (attacked - images).abs().max() <= SETTINGS["eps"] + 1e-6
+    assert attacked.min() >= -1e-6
+    assert attacked.max() <= 1 + 1e-6
+
+
+def test_mean_and_std_move_with_the_task_and_are_not_saved() -> None:
+    task = standard(tiny()).double()
+    assert task.mean.dtype == torch.float64
+    assert not any(key.endswith(("mean", "std")) and "running" not in key for key in task.state_dict())
+
+
+# --- mixup and CutMix -----------------------------------------------------------------------------
+
+MIXES: dict[str, dict[str, Any]] = {
+    "mixup": {"mixup_alpha": 1.0},
+    "cutmix": {"mixup_alpha": 0.0, "cutmix_minmax": (0.4, 0.7)},
+    "both, per image": {"mixup_alpha": 1.0, "cutmix_alpha": 1.0, "mode": "elem"},
+}
+
+
+class Recorder(nn.Module):
+    """A criterion that keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.labels: list[Tensor] = []
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        self.labels.append(labels)
+        return F.cross_entropy(logits, labels)
+
+
+@pytest.mark.parametrize("settings", MIXES.values(), ids=MIXES)
+@pytest.mark.parametrize("name", ["adversarial", "advprop", "fine_grained"])
+def test_only_the_clean_part_is_mixed(name: str, settings: dict[str, Any]) -> None:
+    sources: list[tuple[Tensor, Tensor]] = []
+
+    def spy(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        sources.append((images.clone(), labels.clone()))
+        return images * 0.5
+
+    attack = {"adv": spy, "other": spy} if name == "fine_grained" else spy
+    make = AdversarialTask if name == "adversarial" else AdvPropTask
+    random_seed(1)
+    mixup = Mixup(num_classes=5, label_smoothing=0.1, **settings)
+    criterion = Recorder()
+    task, (images, labels) = make(tiny(), attack, mixup=mixup, criterion=criterion), batch(8)
+    seen: list[Tensor] = []
+    task.trainable_module.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    task(images, labels)
+
+    random_seed(1)
+    mixed, weights = Mixup(num_classes=5, label_smoothing=0.1, **settings)(images.clone(), labels)
+    assert not torch.equal(mixed, images)
+    assert all(torch.equal(x, images) and torch.equal(y, labels) for x, y in sources)
+    clean, *attacked = seen[-1].split(8)
+    torch.testing.assert_close(clean, mixed)
+    assert all(torch.equal(part, images * 0.5) for part in attacked)
+    unmixed = mixup_target(labels, 5, smoothing=0.1)
+    for got, expected in zip(criterion.labels, [weights, *(unmixed for _ in attacked)], strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+def test_without_mixup_labels_stay_classes() -> None:
+    criterion = Recorder()
+    advprop(tiny(), criterion=criterion)(*batch(4))
+    assert [labels.tolist() for labels in criterion.labels] == [[0, 1, 2, 3]] * 2
+
+
+def test_fault_of_mixup_targets_that_break_the_attack() -> None:
+    for make in TASKS.values():
+        task = make(tiny(), mixup=Mixup(num_classes=5), criterion_kwargs={"soft_targets": True})
+        task(*batch(8))["loss"].backward()
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+
+ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
+    "control with auxiliaries": (
+        lambda: AdversarialTask(add_aux_norm(tiny())),
+        "one set of norms, the model has ('main', 'adv'); call remove_aux_norm(model) first",
+    ),
+    "source without a branch": (
+        lambda: AdvPropTask(add_aux_norm(tiny()), {"other": PGD()}),
+        "the model has ('main', 'adv'), the sources are ('other',)",
+    ),
+    "branch without a source": (
+        lambda: AdvPropTask(add_aux_norm(tiny(), ("adv", "aa"))),
+        "every auxiliary branch needs a source of images",
+    ),
+    "no source": (lambda: AdvPropTask(tiny(), {}), "branches must be a sequence of names"),
+    "no norms": (lambda: AdvPropTask(nn.Sequential(nn.Flatten(), nn.Linear(192, 5))), "has no norm layer"),
+    "std": (lambda: StandardTask(tiny(), std=0.0), "std over 0"),
+    "odd batch": (
+        lambda: standard(tiny(), mixup=Mixup(num_classes=5))(*batch(3)),
+        "mixup pairs clean images, so their number must be even, got 3",
+    ),
+    "mixup of weights": (
+        lambda: advprop(tiny(), mixup=Mixup(num_classes=5))(batch(4)[0], torch.rand(4, 5)),
+        "mixup makes weights out of classes [B], got labels (4, 5)",
+    ),
+    "normalised images": (lambda: advprop(tiny())(torch.randn(4, 3, 8, 8), batch(4)[1]), "pixels in [0, 1]"),
+    "channels": (
+        lambda: StandardTask(small_resnet())(torch.rand(2, 1, 8, 8), batch(2)[1]),
+        "images have 1 channels",
+    ),
+}
+
+
+@pytest.mark.parametrize(("cause", "message"), ERRORS.values(), ids=ERRORS)
+def test_errors_say_what_was_wrong(cause: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        cause()
+
+
+def test_a_source_of_another_size_is_refused() -> None:
+    task = AdvPropTask(tiny(), lambda model, images, labels: images[:3])
+    with pytest.raises(ValueError, match="must add up to its size"):
+        task(*batch(4))
+
+
+def test_branch_in_use_before_the_step_is_in_use_after_it() -> None:
+    task, (images, labels) = advprop(tiny()), batch(4)
+    for parameter in next(aux_norms(task.trainable_module)).aux.parameters():
+        parameter.data.uniform_()
+    with use_branch(task.trainable_module, "adv"):
+        task(images, labels)
+        task.eval()
+        logits = task.trainable_module(images)
+    assert not torch.equal(task.trainable_module(images), logits)
+
+
+# --- what timm does with a task -------------------------------------------------------------------
+
+
+@every_task
+def test_ema_is_an_average_with_branches_of_its_own(make: Callable[..., StandardTask]) -> None:
+    task, (images, labels) = make(tiny()), batch(8)
+    ema = task.setup_ema(decay=0.75)
+    before = [p.detach().clone() for p in task.trainable_module.parameters()]
+    optimizer = torch.optim.SGD(task.trainable_module.parameters(), lr=0.5)
+    task(images, labels)["loss"].backward()
+    optimizer.step()
+    task.update_ema()
+    for start, now, average in zip(before, task.trainable_module.parameters(), ema.parameters(), strict=True):
+        torch.testing.assert_close(average, 0.75 * start + 0.25 * now)
+    if make in (standard, adversarial):
+        return
+    logits = ema(images)
+    with use_branch(task.trainable_module, "adv"):
+        assert torch.equal(ema(images), logits)  # switching the model does not switch its average
+    with use_branch(ema, "adv"):
+        assert not torch.equal(ema(images), logits)
+
+
+@every_task
+def test_checkpoint_state_goes_round(make: Callable[..., StandardTask], tmp_path: Path) -> None:
+    task, (images, labels) = make(tiny()), batch(8)
+    task.setup_ema(decay=0.5)
+    optimizer = torch.optim.SGD(task.parameters(), lr=0.5)
+    task(images, labels)["loss"].backward()
+    optimizer.step()
+    task.update_ema()
+    torch.save(task.get_checkpoint_state() | task.get_checkpoint_state(ema=True), tmp_path / "state.pt")
+
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    other = make(TinyNet(dropout=0.0))
+    other.setup_ema()
+    other.load_checkpoint_state(state["state_dict"])
+    other.load_checkpoint_state(state["state_dict_ema"], ema=True)
+    for ours, theirs in ((task, other), (task.trainable_module_ema, other.trainable_module_ema)):
+        expected = ours.trainable_module.state_dict() if ours is task else ours.state_dict()
+        got = theirs.trainable_module.state_dict() if theirs is other else theirs.state_dict()
+        assert list(got) == list(expected)
+        assert all(torch.equal(got[key], expected[key]) for key in expected)
+    assert not torch.equal(
+        state["state_dict"]["classifier.weight"], state["state_dict_ema"]["classifier.weight"]
+    )
+
+
+@every_task
+def test_gradients_of_two_batches_accumulate(make: Callable[..., StandardTask]) -> None:
+    parts = [batch(8), batch(8)]
+    alone = []
+    for images, labels in parts:
+        task = make(tiny()).eval()
+        torch.manual_seed(1)
+        task(images, labels)["loss"].backward()
+        alone.append(gradients(task))
+    task = make(tiny()).eval()
+    for images, labels in parts:
+        torch.manual_seed(1)
+        with task.no_sync():
+            task(images, labels)["loss"].backward()
+    for got, first, second in zip(gradients(task), *alone, strict=True):
+        torch.testing.assert_close(got, first + second)
+
+
+# torch looks for .grad on the normalised images, which are no leaf; it hides its own warning about that,
+# which "error" turns into an exception before it is hidden.
+compiled = pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor:UserWarning")
+
+
+def compare_compiled(make: Callable[..., StandardTask], **settings: Any) -> None:
+    torch.compiler.reset()
+    plain, task = make(tiny()), make(tiny())
+    task.compile(fullgraph=True, **settings)
+    for size in (8, 8, 16):
+        images, labels = batch(size)
+        for each in (plain, task):
+            torch.manual_seed(1)
+            each(images, labels)["loss"].backward()
+    for got, expected in zip(gradients(task), gradients(plain), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    expected_keys = plain.get_checkpoint_state()["state_dict"].keys()
+    assert task.get_checkpoint_state()["state_dict"].keys() == expected_keys
+    torch.compiler.reset()
+
+
+@compiled
+@every_task
+def test_compiled_equals_eager_without_a_graph_break(make: Callable[..., StandardTask]) -> None:
+    compare_compiled(make, backend="eager")
+
+
+@compiled
+@pytest.mark.slow
+def test_compiled_by_inductor_equals_eager() -> None:
+    compare_compiled(advprop)
+
+
+class Pictures(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """Sixteen small pictures, the mean of each telling its class, as timm's loader wants them."""
+
+    def __init__(self) -> None:
+        self.transform: Any = None
+
+    def __len__(self) -> int:
+        return 16
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        colour = np.random.RandomState(index).randint(0, 50, (32, 32, 3)) + 50 * (index % 4)
+        return self.transform(Image.fromarray(colour.astype(np.uint8))), index % 4
+
+
+def pixels_loader(**kwargs: Any) -> Any:
+    """timm's loader, giving pixels in [0, 1] on the device."""
+    device = torch.device("cpu")
+    return create_loader(
+        Pictures(), (3, 32, 32), 8, mean=(0.0,) * 3, std=(1.0,) * 3, num_workers=0, device=device, **kwargs
+    )
+
+
+@every_task
+def test_timms_loader_optimizer_scheduler_scaler_saver_and_evaluator_drive_a_task(
+    make: Callable[..., StandardTask], tmp_path: Path
+) -> None:
+    task = make(tiny())
+    task.setup_ema(decay=0.5)
+    optimizer = create_optimizer_v2(task.get_trainable_module(), opt="sgd", lr=0.1, weight_decay=1e-4)
+    scheduler, epochs = create_scheduler_v2(optimizer, sched="cosine", num_epochs=3, warmup_epochs=1)
+    scaler = NativeScaler(device="cpu")
+    saver = CheckpointSaver(
+        task.get_eval_model(),
+        optimizer,
+        amp_scaler=scaler,
+        checkpoint_dir=tmp_path,
+        recovery_dir=tmp_path,
+        task=task,
+    )
+    losses, rates = [], []
+    for epoch in range(epochs):
+        for images, labels in pixels_loader(is_training=True):
+            assert images.min() >= 0
+            assert images.max() <= 1
+            loss = task(images, labels)["loss"]
+            scaler(loss, optimizer, clip_grad=1.0, parameters=task.get_clip_parameters())
+            optimizer.zero_grad()
+            task.update_ema()
+            losses.append(float(loss.detach()))
+            rates.append(optimizer.param_groups[0]["lr"])
+        scheduler.step(epoch + 1)
+        saver.save_checkpoint(epoch, metric=float(epoch))
+    assert all(math.isfinite(loss) for loss in losses)
+    assert len(set(rates)) > 1
+
+    scores = evaluate(task, ema=False), evaluate(task, ema=True)
+    assert all(0 <= score["top1"] <= 100 and math.isfinite(score["loss"]) for score in scores)
+    saved = torch.load(tmp_path / "last.pth.tar", weights_only=False)
+    other = make(TinyNet(dropout=0.0))
+    other.load_checkpoint_state(saved["state_dict"])
+    assert evaluate(other, ema=False) == scores[0]
+
+
+def evaluate(task: StandardTask, ema: bool) -> dict[str, float]:
+    """What timm's evaluator says of a task's model; the model takes normalised images."""
+    model = task.get_eval_model(ema=ema).eval()
+    evaluator = task.create_evaluator()
+    with torch.no_grad():
+        for images, labels in pixels_loader():
+            evaluator.update(task.pixels(model)(images), labels)
+    return dict(evaluator.compute())
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_task
+def test_every_task_on_a_gpu(make: Callable[..., StandardTask]) -> None:
+    task, (images, labels) = make(tiny().cuda()), batch(8)
+    assert task.device.type == "cuda"
+    images, labels = images.cuda(), labels.cuda()
+    optimizer, scaler = torch.optim.SGD(task.parameters(), lr=0.1), NativeScaler("cuda")
+    for dtype in (torch.float16, torch.bfloat16):
+        with torch.autocast("cuda", dtype):
+            loss = task(images.contiguous(memory_format=torch.channels_last), labels)["loss"]
+        scaler(loss, optimizer)
+        assert loss.isfinite()
