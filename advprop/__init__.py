@@ -3,9 +3,13 @@
 Xie et al., "Adversarial Examples Improve Image Recognition", CVPR 2020, https://arxiv.org/abs/1911.09665
 """
 
+from advprop.accuracy import Accuracy, mce_alexnet, mean_corruption_error
 from advprop.attack import FGSM, GD, IFGSM, PGD
 from advprop.behaviour import PixelModel
 from advprop.branch import branch_parameters, use_branch
+from advprop.cards import load_model_index
+from advprop.corruptions import CORRUPTIONS, corrupt
+from advprop.evaluate import evaluate, evaluate_attacks, evaluate_corruptions
 from advprop.fast import FastAdvPropTask
 from advprop.models import create_model, create_transform, list_models
 from advprop.norm import add_aux_norm, branch_names, remove_aux_norm
@@ -14,10 +18,12 @@ from advprop.tasks import AdversarialTask, AdvPropTask, StandardTask
 __version__ = "0.1.0"
 
 __all__ = [
+    "CORRUPTIONS",
     "FGSM",
     "GD",
     "IFGSM",
     "PGD",
+    "Accuracy",
     "AdvPropTask",
     "AdversarialTask",
     "FastAdvPropTask",
@@ -26,9 +32,16 @@ __all__ = [
     "add_aux_norm",
     "branch_names",
     "branch_parameters",
+    "corrupt",
     "create_model",
     "create_transform",
+    "evaluate",
+    "evaluate_attacks",
+    "evaluate_corruptions",
     "list_models",
+    "load_model_index",
+    "mce_alexnet",
+    "mean_corruption_error",
     "remove_aux_norm",
     "use_branch",
 ]

@@ -19,9 +19,9 @@ MODULES = sorted(
 @pytest.mark.parametrize("name", advprop.__all__)
 def test_public_name_is_documented(name: str) -> None:
     thing = getattr(advprop, name)
-    assert thing.__doc__, f"advprop.{name} has no docstring"
-    if isinstance(thing, type) and issubclass(thing, Exception):
+    if not callable(thing):  # a constant, described in its module
         return
+    assert thing.__doc__, f"advprop.{name} has no docstring"
     assert ">>> " in thing.__doc__, f"advprop.{name} has no example in its docstring"
 
 
