@@ -4,11 +4,13 @@ from sklearn.datasets import load_sample_image
 
 from advprop import create_model, create_transform
 
-image = Image.fromarray(load_sample_image("china.jpg"))  # or Image.open("yours.jpg")
-pixels = create_transform("{{ model_name }}")(image.convert("RGB")).unsqueeze(0)
+# Any picture: Image.open("yours.jpg").convert("RGB")
+image = Image.fromarray(load_sample_image("china.jpg"))
 
-vectors = create_model("{{ model_name }}", pretrained=True, num_classes=0).eval()
-maps = create_model("{{ model_name }}", pretrained=True, features_only=True).eval()
+name = "{{ model_name }}"
+vectors = create_model(name, pretrained=True, num_classes=0).eval()
+maps = create_model(name, pretrained=True, features_only=True).eval()
+pixels = create_transform(vectors)(image).unsqueeze(0)
 with torch.inference_mode():
     print("a vector for the image:", tuple(vectors(pixels).shape))
     for level in maps(pixels):

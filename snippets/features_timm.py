@@ -3,14 +3,14 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+# Any picture: Image.open("yours.jpg").convert("RGB")
+image = Image.fromarray(load_sample_image("china.jpg"))
+
 name = "{{ model_name | timm_name }}"
 vectors = timm.create_model(name, pretrained=True, num_classes=0).eval()
 maps = timm.create_model(name, pretrained=True, features_only=True).eval()
 config = timm.data.resolve_model_data_config(vectors)
-transform = timm.data.create_transform(**config, is_training=False)
-
-image = Image.fromarray(load_sample_image("china.jpg"))  # or Image.open("yours.jpg")
-pixels = transform(image.convert("RGB")).unsqueeze(0)
+pixels = timm.data.create_transform(**config)(image).unsqueeze(0)
 with torch.inference_mode():
     print("a vector for the image:", tuple(vectors(pixels).shape))
     for level in maps(pixels):

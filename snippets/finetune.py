@@ -4,19 +4,21 @@ from torch.nn.functional import interpolate
 from advprop import StandardTask, create_model
 from advprop.data import Batches, digits
 
-data = digits(train_images=100)  # or your own: pixels in [0, 1] and labels
-model = create_model(
-    "{{ model_name }}", pretrained=True, in_chans=1, num_classes=len(data.class_names)
-)
+# Any images and labels of your own; pixels in [0, 1]
+batches = Batches(digits(train_images=100).train, batch_size=20, seed=0)
+
+name = "{{ model_name }}"
+model = create_model(name, pretrained=True, in_chans=1, num_classes=10)
 task = StandardTask(model)  # normalises the pixels as the model wants them
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
-for epoch in range(1):  # a handful on images of your own
-    for images, labels in Batches(data.train, batch_size=20, seed=0).epoch(epoch):
+for epoch in range(1):  # some ten on images of your own
+    for images, labels in batches.epoch(epoch):
+        images = interpolate(images, size=64)  # digits are 8 pixels wide
         optimizer.zero_grad()
-        parts = task(interpolate(images, size=64, mode="bicubic").clamp(0, 1), labels)
-        parts["loss"].backward()
+        loss = task(images, labels)["loss"]
+        loss.backward()
         optimizer.step()
-    print(f"epoch {epoch}: loss {parts['loss'].item():.2f}")
+    print(f"epoch {epoch}: loss {loss.item():.2f}")
 
 torch.save(model.state_dict(), "finetuned.pt")

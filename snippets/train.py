@@ -4,21 +4,24 @@ from torch.nn.functional import interpolate
 from advprop import PGD, AdvPropTask, create_model, remove_aux_norm
 from advprop.data import Batches, digits
 
-data = digits(train_images=100)  # or your own: pixels in [0, 1] and labels
-model = create_model(
-    "{{ model_name }}", pretrained=True, in_chans=1, num_classes=len(data.class_names)
-)
-task = AdvPropTask(model, PGD(eps=1 / 255, step_size=1 / 255, steps=1))  # adds the auxiliary norms
+# Any images and labels of your own; pixels in [0, 1]
+batches = Batches(digits(train_images=100).train, batch_size=20, seed=0)
+
+name = "{{ model_name }}"
+model = create_model(name, pretrained=True, in_chans=1, num_classes=10)
+attack = PGD(eps=1 / 255, step_size=1 / 255, steps=1)
+task = AdvPropTask(model, attack)  # adds the auxiliary norms
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
-for epoch in range(1):  # a handful on images of your own
-    for images, labels in Batches(data.train, batch_size=20, seed=0).epoch(epoch):
+for epoch in range(1):  # some ten on images of your own
+    for images, labels in batches.epoch(epoch):
+        images = interpolate(images, size=64)  # digits are 8 pixels wide
         optimizer.zero_grad()
-        parts = task(interpolate(images, size=64, mode="bicubic").clamp(0, 1), labels)
+        parts = task(images, labels)
         parts["loss"].backward()
         optimizer.step()
-    losses = {name: round(parts[name].item(), 2) for name in ("loss_clean", "loss_adv")}
-    print(f"epoch {epoch}:", losses)
+    clean, adversarial = parts["loss_clean"].item(), parts["loss_adv"].item()
+    print(f"epoch {epoch}: loss {clean:.2f} clean, {adversarial:.2f} adversarial")
 
 model = remove_aux_norm(model)  # a plain timm model again
 torch.save(model.state_dict(), "trained.pt")

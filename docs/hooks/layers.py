@@ -44,6 +44,11 @@ def floor(name: str) -> int:
     return max((floor(below) + 1 for below in imports()[name]), default=0)
 
 
+def below(name: str) -> frozenset[str]:
+    """A file and all that it imports, directly or through others."""
+    return frozenset({name}).union(*(below(each) for each in imports()[name]))
+
+
 def floors() -> list[list[str]]:
     """The files floor by floor, from the ground."""
     top = max(map(floor, modules()))

@@ -36,6 +36,10 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     global _site
     _site = _guarded(tree.Site)
     _notebooks.clear()
+    for check in _site.facts.verification.failures:
+        log.warning(
+            f"{check.model}: {check.field} is {check.stated} on its card and {check.found} in the code"
+        )
     added = {"models/*": _site.model_pages(), "notebooks/*": tree.notebook_pages()}
     config.nav = _expanded(config.nav or [], added)
     return config

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import yaml
 
+from advprop.listing import show
 from advprop.page import strip_model_index
-from docs.hooks import layers, pictures, rendering
+from docs.hooks import charts, layers, pictures, rendering
 from docs.hooks.facts import Facts, Model, read_facts
 from docs.hooks.notebooks import Rendered, render_notebook
 from docs.hooks.rendering import ROOT, PageError, render
 from scripts import notebook_cache
 
 DOCS = ROOT / "docs"
+TEMPLATES = DOCS / "templates"
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,17 @@ class Site:
         self.env: jinja2.Environment = rendering.environment(
             facts=self.facts,
             tutorials=tutorials,
+            glossary=_glossary(),
+            arxiv=_arxiv(),
+            accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
+            gain_chart=lambda: charts.gain_chart(self.facts.results),
             advprop_picture=pictures.advprop_picture,
             layers_picture=layers.layers_picture,
             layers_table=layers.layers_table,
             changelog=lambda: (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         )
         self.env.filters["timm_name"] = lambda name: self.facts.model(name).timm_name
+        self.env.filters["show"] = show
 
     def written_page(self, path: str, markdown: str, source: str) -> str:
         """A page of `docs/` with its Jinja rendered and its model index taken out.
@@ -91,7 +100,7 @@ class Site:
         model = self._model(path)
         if model is None:
             raise PageError(f"docs/{path}: no model index has this model")
-        source = DOCS / "templates" / "model_page.md"
+        source = TEMPLATES / "model_page.md"
         where = source.relative_to(ROOT).as_posix()
         text = source.read_text(encoding="utf-8")
         return render(self.env, text, where=where, model=model, model_name=model.name)
@@ -109,8 +118,22 @@ class Site:
         model = self._model(path)
         if model is None:
             return ""
-        data = model.structured_data() | ({"url": address} if address else {})
+        data = model.structured_data(_arxiv()) | ({"url": address} if address else {})
         return json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
+
+
+def _glossary() -> dict[str, str]:
+    """Terms of the model index, each explained in a word."""
+    found: dict[str, str] = yaml.safe_load((TEMPLATES / "glossary.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+def _arxiv() -> str:
+    """The paper's address, from the citation that the pages show."""
+    found = re.search(r"eprint=\{([\d.]+)\}", (TEMPLATES / "citation.bib").read_text(encoding="utf-8"))
+    if found is None:
+        raise PageError("docs/templates/citation.bib has no eprint")
+    return f"https://arxiv.org/abs/{found[1]}"
 
 
 def notebook_pages() -> list[str]:
