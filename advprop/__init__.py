@@ -13,6 +13,7 @@ from advprop.evaluate import evaluate, evaluate_attacks, evaluate_corruptions
 from advprop.fast import FastAdvPropTask
 from advprop.models import create_model, create_transform, list_models
 from advprop.norm import add_aux_norm, branch_names, remove_aux_norm
+from advprop.ranks import rank_share
 from advprop.tasks import AdversarialTask, AdvPropTask, StandardTask
 
 __version__ = "0.1.0"
@@ -42,6 +43,7 @@ __all__ = [
     "load_model_index",
     "mce_alexnet",
     "mean_corruption_error",
+    "rank_share",
     "remove_aux_norm",
     "use_branch",
 ]
