@@ -24,6 +24,9 @@ class ImageSet(Protocol):
     def __len__(self) -> int:
         """Number of images."""
 
+    def to(self, device: torch.device | str) -> ImageSet:
+        """The same set, with batches on a device."""
+
     def batches(self, numbers: Iterator[list[int]], epoch: int) -> Iterator[Batch]:
         """Pixels `[B, C, H, W]` in [0, 1] and labels `[B]` of each list of numbers, on the device."""
 
@@ -80,6 +83,10 @@ class Data:
     test: ImageSet
     class_names: tuple[str, ...]
     shape: tuple[int, int, int]
+
+    def to(self, device: torch.device | str) -> Data:
+        """The same data, with batches on a device."""
+        return replace(self, train=self.train.to(device), test=self.test.to(device))
 
 
 class Batches:

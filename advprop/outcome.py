@@ -1,0 +1,81 @@
+"""What came out of a run: numbers for a program, a table for a reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any
+
+from advprop.accuracy import Accuracy
+from advprop.corruptions import CORRUPTIONS
+from advprop.listing import format_table
+from advprop.recipe import Recipe
+from advprop.runs import Run
+
+# The four groups of Hendrycks and Dietterich (2019), in the order of the kinds.
+GROUPS: Mapping[str, Sequence[str]] = {
+    "noise": CORRUPTIONS[:3],
+    "blur": CORRUPTIONS[3:7],
+    "weather": CORRUPTIONS[7:11],
+    "digital": CORRUPTIONS[11:],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came out of a run.
+
+    Args:
+        run: Where it is.
+        recipe: What it was.
+        clean: Accuracy on the test images.
+        corrupted: Accuracy on them by kind and severity of corruption.
+        seconds: How long the training took, with the tests after each epoch.
+    """
+
+    run: Run
+    recipe: Recipe
+    clean: Accuracy
+    corrupted: dict[str, dict[int, Accuracy]] = field(default_factory=dict)
+    seconds: float
+
+    def mean_corrupted(self, kinds: Iterable[str] = CORRUPTIONS) -> float:
+        """Mean top-1 accuracy over kinds and severities of corruption, in [0, 1]."""
+        return fmean(each.top1 for kind in kinds for each in self.corrupted[kind].values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and texts only, for a file."""
+        corrupted = {
+            kind: {str(severity): asdict(each) for severity, each in row.items()}
+            for kind, row in self.corrupted.items()
+        }
+        return {"clean": asdict(self.clean), "corrupted": corrupted, "seconds": self.seconds}
+
+    @classmethod
+    def from_dict(cls, run: Run, values: Mapping[str, Any]) -> Outcome:
+        """The outcome that `to_dict` gave."""
+        corrupted = {
+            kind: {int(severity): Accuracy(**each) for severity, each in row.items()}
+            for kind, row in values["corrupted"].items()
+        }
+        return cls(
+            run=run,
+            recipe=run.recipe,
+            clean=Accuracy(**values["clean"]),
+            corrupted=corrupted,
+            seconds=values["seconds"],
+        )
+
+
+def outcome_table(outcomes: Sequence[Outcome]) -> str:
+    """Accuracy in percent of each run: clean, corrupted, and by group of corruptions."""
+    heads = ["method", "clean", "corrupted", *GROUPS]
+    rows = []
+    for outcome in outcomes:
+        shares = [outcome.clean.top1]
+        if outcome.corrupted:
+            shares += [outcome.mean_corrupted(), *map(outcome.mean_corrupted, GROUPS.values())]
+        rows.append([outcome.recipe.method, *(f"{100 * share:.1f}" for share in shares)])
+    heads = heads[: max(map(len, rows))]
+    return format_table(heads, rows, right=range(1, len(heads)))

@@ -1,0 +1,120 @@
+"""The directory of a run: its recipe, its metrics, its checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from advprop.checkpoint import CheckpointError, Checkpoints
+from advprop.recipe import Recipe, make_recipe
+
+RECIPE = "recipe.yaml"
+METRICS = "metrics.jsonl"
+RESULTS = "results.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run on the disk.
+
+    Args:
+        directory: Where its files are.
+    """
+
+    directory: Path
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that was written when the run began.
+
+        Raises:
+            ValueError: If the directory is not one of a run.
+        """
+        if not (self.directory / RECIPE).is_file():
+            raise ValueError(f"{self.directory} is not the directory of a run: it has no {RECIPE}")
+        return make_recipe(self.directory / RECIPE)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Its checkpoints."""
+        return Checkpoints(directory=self.directory / "checkpoints", keep=self.recipe.keep)
+
+    def begin(self, recipe: Recipe, resume: bool) -> None:
+        """Makes the directory and writes the recipe, or checks that the run there is the same.
+
+        Raises:
+            ValueError: If there is a run already that is not to be resumed, or has another recipe.
+            CheckpointError: If the directory cannot be written to.
+        """
+        if (self.directory / RECIPE).exists():
+            if not resume:
+                raise ValueError(
+                    f"there is a run in {self.directory} already; "
+                    "go on with it (--resume), or choose another directory (--out)"
+                )
+            if changed := differences(self.recipe, recipe):
+                raise ValueError(
+                    f"the run in {self.directory} has another recipe ({changed}); resume it with its own "
+                    f"(--recipe {self.directory / RECIPE}), or choose another directory (--out)"
+                )
+            return
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            (self.directory / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
+        except OSError as error:
+            raise CheckpointError(f"cannot write to {self.directory}: {error.strerror}") from error
+
+    def record(self, **values: float | str) -> None:
+        """Appends a line to the metrics."""
+        with (self.directory / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of the metrics; a last line that was cut off is left out."""
+        path = self.directory / METRICS
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def forget_after(self, step: int) -> None:
+        """Drops the metrics of steps that a resumed run takes again."""
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        rest = self.directory / f"{METRICS}.rest"
+        rest.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        rest.replace(self.directory / METRICS)
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Writes what came out of the run."""
+        (self.directory / RESULTS).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+    def results(self) -> dict[str, Any] | None:
+        """What came out of the run; None if it is not finished."""
+        path = self.directory / RESULTS
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def differences(before: Recipe, now: Recipe) -> str:
+    """In which settings two recipes differ: `lr: 0.1, now 0.2`; empty if in none."""
+    pairs = {name: (getattr(before, name), getattr(now, name)) for name in vars(now)}
+    return ", ".join(f"{name}: {a!r}, now {b!r}" for name, (a, b) in pairs.items() if a != b)
+
+
+def choose_directory(recipe: Recipe, resume: bool, root: Path | str = "runs") -> Path:
+    """Where a run goes that was not told: `runs/digits-advprop`, then `runs/digits-advprop-2` and so on.
+
+    Args:
+        recipe: The recipe of the run.
+        resume: Whether to take the latest run of this recipe, if there is one.
+        root: Where runs are.
+    """
+    word = "".join(c if c.isalnum() else "-" for c in f"{recipe.data}-{recipe.method}").strip("-")
+    names = [word, *(f"{word}-{number}" for number in range(2, 10_000))]
+    paths = [Path(root) / name for name in names]
+    taken = [path for path in paths if path.exists()]
+    if resume:
+        same = [p for p in taken if (p / RECIPE).exists() and not differences(Run(p).recipe, recipe)]
+        if same:
+            return same[-1]
+    return next(path for path in paths if path not in taken)

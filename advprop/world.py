@@ -1,0 +1,128 @@
+"""The process among its peers: its device, its rank, and what all ranks have in common."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from timm.utils.distributed import init_distributed_device_so, is_distributed_env
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class World:
+    """This process and how many there are; one process alone is rank 0 of 1."""
+
+    device: torch.device
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the rank that writes files and talks."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all ranks."""
+        if self.ranks > 1:
+            dist.all_reduce(values)
+        return values
+
+    def largest(self, value: int) -> int:
+        """The largest value of all ranks."""
+        found = torch.tensor(value, device=self.device)
+        if self.ranks > 1:
+            dist.all_reduce(found, dist.ReduceOp.MAX)
+        return int(found)
+
+    def from_first(self, value: object) -> object:
+        """What the first rank has, on every rank."""
+        if self.ranks == 1:
+            return value
+        box = [value if self.is_first else None]
+        dist.broadcast_object_list(box, src=0, device=self.device if dist.get_backend() == "nccl" else None)
+        return box[0]
+
+    def share_buffers(self, model: nn.Module) -> None:
+        """Gives every rank the running statistics of the first, as DistributedDataParallel does.
+
+        DDP does it when a step begins to train; here it ends a step, so that an attack finds the same
+        statistics on every rank, and a checkpoint of the first rank is the state of all.
+        """
+        buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        if self.ranks == 1 or not buffers:
+            return
+        flat = torch.cat([buffer.flatten() for buffer in buffers])
+        dist.broadcast(flat, src=0)
+        pieces = flat.split([buffer.numel() for buffer in buffers])
+        for buffer, piece in zip(buffers, pieces, strict=True):
+            buffer.copy_(piece.view_as(buffer))
+
+
+@contextmanager
+def join(device: str = "auto") -> Iterator[World]:
+    """Joins the other ranks, if there are any (torchrun, SLURM), and leaves them at the end.
+
+    Args:
+        device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`; `"auto"` is the best there is.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    device = _best_device() if device == "auto" else device
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda", "mps") or (kind != "cpu" and not getattr(torch, kind).is_available()):
+        raise ValueError(f"there is no device {device!r} here; 'auto' would take {_best_device()!r}")
+    own = is_distributed_env() and not dist.is_initialized()
+    if own:
+        device = init_distributed_device_so(device)["device"]
+    try:
+        joined = dist.is_available() and dist.is_initialized()
+        rank, ranks = (dist.get_rank(), dist.get_world_size()) if joined else (0, 1)
+        yield World(torch.device(device), rank, ranks)
+    finally:
+        if own and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def seed_step(seed: int, rank: int, step: int) -> None:
+    """Seeds all randomness of a step, so that it depends on nothing that went before.
+
+    A run needs no random state in its checkpoints then: seed, rank and step are the state.
+    """
+    words = np.random.SeedSequence((seed, rank, step)).generate_state(3)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))  # noqa: NPY002 (timm's mixup draws from the global state)
+    torch.manual_seed(int(words[2]))
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Lets torch use so many CPU threads for a while; None: as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def own_randomness() -> Iterator[None]:
+    """Restores the caller's random state at the end, whatever was seeded inside."""
+    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numbers)  # noqa: NPY002
+
+
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
