@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import ndimage, stats
 from sklearn.datasets import load_digits, load_sample_image
 
+from advprop import _corruption_kinds as kinds
 from advprop import _corruption_parts as parts
 from advprop import corruptions
 from advprop._draws import Draws
@@ -249,14 +250,15 @@ def test_glass_passes_over_the_pixels_one_by_one(distance):
     assert torch.equal(parts.scrambled(draws(), height, width, distance).view(height, width), shown)
 
 
-def test_a_trail_is_the_mean_of_shifted_pictures():
-    angle, radius, sigma = torch.tensor([30.0]), 4.0, 3.0
+@pytest.mark.parametrize("degrees", [30.0, -45.0])
+def test_a_trail_is_the_mean_of_shifted_pictures(degrees):
+    angle, radius, sigma = torch.tensor([degrees]), 4.0, 3.0
     image = torch.zeros(1, 1, 41, 41)
     image[0, 0, 20, 20] = 1
     weights = np.exp(-0.5 * (np.arange(9) / sigma) ** 2)
     expected = torch.zeros(41, 41)
     for step, weight in enumerate(weights / weights.sum()):
-        down, right = (int(np.ceil(step * f(np.deg2rad(30.0)) - 0.5)) for f in (np.sin, np.cos))
+        down, right = (int(np.ceil(step * f(np.deg2rad(degrees)) - 0.5)) for f in (np.sin, np.cos))
         expected[20 - down, 20 - right] += weight
     blurred = parts.convolve(image, parts.trail(angle, radius, sigma), "replicate")
     torch.testing.assert_close(blurred[0, 0], expected, atol=1e-6, rtol=0)
@@ -298,6 +300,18 @@ def test_a_larger_picture_is_corrupted_by_the_same_share_of_its_side(kind):
     spreads = [corrupt(x.repeat(8, 1, 1, 1), kind, 3).std() for x in (small, large)]
     assert changes[0] == pytest.approx(float(changes[1]), abs=0.03)
     assert spreads[0] == pytest.approx(float(spreads[1]), rel=0.1)
+
+
+def test_small_pictures_get_as_much_snow_and_as_wide_waves():
+    dark = [torch.zeros(16, 1, side, side) for side in (32, 224)]
+    small, large = (corrupt(images, "snow", 2).mean() for images in dark)
+    assert small == pytest.approx(float(large), rel=0.25)
+    waves = []
+    for side in (112, 224):
+        ramp = ((torch.arange(side) + 0.5) / side).expand(8, 1, side, side)
+        waved = kinds.elastic_transform(ramp, draws(8), side / 224, 29.28, 2.44, 0.0)
+        waves.append((waved - ramp)[..., 20:-20].std())
+    assert waves[0] == pytest.approx(float(waves[1]), rel=0.1)
 
 
 # --- random numbers ------------------------------------------------------------------------------
