@@ -166,8 +166,9 @@ def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gather(tensor: Tensor) -> Tensor:
-    parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, tensor.contiguous())
+    mine = tensor.contiguous()  # in channels_last, what is gathered could be read in another order
+    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, mine)
     return torch.cat(parts)
 
 
