@@ -33,8 +33,7 @@ class MissingRunError(LookupError):
 
 def key_of(notebook: Path) -> str:
     """Return the key under which a run of this notebook is valid, as 64 hexadecimal digits."""
-    cells = read(notebook).cells
-    code = [(cell.source, cell.metadata.get("tags", [])) for cell in cells if cell.cell_type == "code"]
+    code = [(cell.source, cell.metadata.get("tags", [])) for cell in code_cells(read(notebook))]
     parts = [code, sources(), versions(), device_kind()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -43,6 +42,14 @@ def read(path: Path) -> nbformat.NotebookNode:
     """Return a notebook in format 4."""
     notebook: nbformat.NotebookNode = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
     return notebook
+
+
+def write(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write a notebook in one step, so that no reader finds half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(nbformat.writes(notebook), encoding="utf-8")
+    unfinished.replace(path)
 
 
 def sources() -> dict[str, str]:
@@ -99,10 +106,7 @@ def store(notebook: Path, executed: nbformat.NotebookNode, *, key: str, seconds:
         "versions": versions(),
     }
     path = run_path(notebook)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(nbformat.writes(executed), encoding="utf-8")
-    unfinished.replace(path)
+    write(path, executed)
     return path
 
 
@@ -113,16 +117,35 @@ def stamp_of(run: Path) -> dict[str, Any]:
 
 
 def run_of(notebook: Path) -> Path:
-    """Return the executed notebook that passed with today's code.
+    """Return the executed notebook that passed with today's code, in today's words.
 
     Raises:
         MissingRunError: if there is none, or one with other code, package, libraries or device.
     """
-    run = run_path(notebook)
-    if not run.is_file():
+    path = run_path(notebook)
+    if not path.is_file():
         raise MissingRunError(f"{notebook.name} has no passed run. Run it: make notebooks")
-    if stamp_of(run).get("key") != key_of(notebook):
+    executed = read(path)
+    if executed.metadata.get("advprop", {}).get("key") != key_of(notebook):
         raise MissingRunError(
             f"{notebook.name} was last run with other code, libraries or device. Run it again: make notebooks"
         )
-    return run
+    reworded = in_todays_words(notebook, executed)
+    if reworded != executed:
+        write(path, reworded)
+    return path
+
+
+def in_todays_words(notebook: Path, executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return the notebook as it reads now, with the outputs of a run of the same code cells."""
+    current = read(notebook)
+    current.metadata["advprop"] = executed.metadata["advprop"]
+    pairs = zip(code_cells(current), code_cells(executed), strict=True)
+    for cell, run in pairs:
+        cell.update(outputs=run.outputs, execution_count=run.execution_count)
+    return current
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Return the code cells of a notebook, in order."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from scripts import notebook_cache
 
 CELL_SECONDS = 120
+# A wish of tqdm's for progress bars in notebooks; it would stand on the published page.
+QUIET = {"PYTHONWARNINGS": "ignore:IProgress not found"}
 
 
 def main() -> int:
@@ -42,7 +45,8 @@ def run(paths: list[Path], *, jobs: int) -> int:
     nbval = ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}"]
     parallel = ["-n", str(min(jobs, len(paths))), "--dist", "loadfile"] if min(jobs, len(paths)) > 1 else []
     command = [sys.executable, "-m", "pytest", *nbval, *parallel, *map(str, paths)]
-    return subprocess.run(command, cwd=notebook_cache.ROOT, check=False).returncode
+    environment = os.environ | QUIET
+    return subprocess.run(command, cwd=notebook_cache.ROOT, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -37,7 +37,20 @@ def test_ends_with_its_claims_and_a_next_step(name: str) -> None:
 def test_uses_the_public_api_only(name: str) -> None:
     cells = nbformat.read(notebook_cache.NOTEBOOKS / name, as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-    assert not re.search(r"\b(from|import)\s+advprop\.|\badvprop\._|\.\s*_[a-z]\w*\(", code)
+    assert not re.search(r"\badvprop[\w.]*\._|\bimport\s+_|\.\s*_[a-z]\w*", code)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_published_run_warns_of_nothing_and_names_no_place(name: str, root: Path) -> None:
+    try:
+        run = notebook_cache.run_of(notebook_cache.NOTEBOOKS / name)
+    except notebook_cache.MissingRunError as missing:
+        pytest.skip(str(missing))
+    cells = notebook_cache.code_cells(notebook_cache.read(run))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert outputs
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    assert str(root) not in json.dumps(outputs)
 
 
 @pytest.fixture
@@ -129,6 +142,18 @@ def test_prose_edits_keep_the_run_and_code_edits_do_not(small: Path) -> None:
     assert notebook_cache.key_of(small) != before
     write(project, "1 + 1", tags=("raises-exception",))
     assert notebook_cache.key_of(small) != before
+
+
+def test_prose_edits_reach_the_page_without_a_new_run(small: Path) -> None:
+    project = small.parent.parent
+    executed = notebook_cache.read(small)
+    executed.cells[1].update(outputs=[v4.new_output("stream", text="2\n")], execution_count=1)
+    notebook_cache.store(small, executed, key=notebook_cache.key_of(small), seconds=1)
+    write(project, "1 + 1", prose="Other words.")
+    page = notebook_cache.read(notebook_cache.run_of(small))
+    assert page.cells[0].source == "Other words."
+    assert page.cells[1].outputs[0].text == "2\n"
+    assert page.metadata["advprop"] == executed.metadata["advprop"]
 
 
 def test_library_edits_and_other_versions_end_a_run(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
