@@ -62,7 +62,7 @@ def list_cards(index: ModelIndex) -> str:
                 f"{measured.accuracy['imagenet'].top1:.2f}" if measured else "-",
             )
         )
-    heads = ("name", "in timm", "pixels", "file, MB", "parameters, M", "ImageNet top-1, %")
+    heads = ("name", "in timm", "pixels", "file, MB", "params, M", "ImageNet top-1, %")
     return format_table(heads, rows, right={2, 3, 4, 5})
 
 
