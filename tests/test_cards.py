@@ -154,9 +154,9 @@ def test_a_hundred_models_are_quick(tmp_path: Path, index: str) -> None:
     entry = head.removeprefix("Models:\n")
     many = "".join(entry.replace("tf_efficientnet_b1_ap", f"model_{number}") for number in range(100))
     page = write(tmp_path, f"<!--\nModels:\n{many}{rest}-->")
-    started = time.perf_counter()
+    started = time.process_time()
     found = load_model_index(page)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert [card.name for card in found.models] == [f"model_{number}" for number in range(100)]
 
 
