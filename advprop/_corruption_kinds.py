@@ -50,7 +50,7 @@ def glass_blur(images: Tensor, draws: Draws, scale: float, sigma: float, reach: 
     """Frosted glass: pixels copied from near by, `rounds` times, between two slight blurs."""
     images = parts.smooth(images, sigma * scale)
     for _ in range(rounds):
-        source = parts.scrambled(draws, *images.shape[2:], reach * scale)
+        source = parts.scrambled(draws, images.shape[2], images.shape[3], reach * scale)
         images = images.flatten(2).gather(2, source.expand(-1, images.shape[1], -1)).view_as(images)
     return parts.smooth(images, sigma * scale)
 
@@ -93,14 +93,14 @@ def snow(
 
 def frost(images: Tensor, draws: Draws, scale: float, keep: float, ice: float) -> Tensor:
     """Ice crystals on the lens; ours are drawn, those of the paper are photographs."""
-    texture = parts.ice(draws, *images.shape[2:], scale)
+    texture = parts.ice(draws, images.shape[2], images.shape[3], scale)
     return keep * images + ice * (texture if images.shape[1] == 3 else _grey(texture))
 
 
 def fog(images: Tensor, draws: Draws, scale: float, thickness: float, decay: float) -> Tensor:
     """Mist of varying thickness."""
     peak = images.amax((1, 2, 3), keepdim=True)
-    mist = parts.plasma(draws, *images.shape[2:], decay)
+    mist = parts.plasma(draws, images.shape[2], images.shape[3], decay)
     return (images + thickness * mist) * peak / (peak + thickness)
 
 

@@ -23,7 +23,8 @@ def convolve(images: Tensor, kernels: Tensor, border: str) -> Tensor:
     padded = F.pad(images, (reach,) * 4, mode=border)
     size = padded.shape[2:]
     spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernels, s=size)[:, None]
-    return torch.fft.irfft2(spectrum, s=size)[..., 2 * reach :, 2 * reach :]
+    blurred: Tensor = torch.fft.irfft2(spectrum, s=size)
+    return blurred[..., 2 * reach :, 2 * reach :]
 
 
 def smooth(images: Tensor, sigma: float) -> Tensor:
@@ -104,7 +105,8 @@ def random_affine(draws: Draws, points: Tensor, height: int, width: int, share: 
     corners = corners + torch.tensor([width / 2, height / 2], device=points.device)
     moved = corners + share * side * (2 * draws.uniform(3, 2) - 1)
     back, _ = torch.linalg.solve_ex(F.pad(moved, (0, 1), value=1.0), corners.expand_as(moved))
-    return back.mT @ F.pad(points, (0, 0, 0, 1), value=1.0)
+    origins: Tensor = back.mT @ F.pad(points, (0, 0, 0, 1), value=1.0)
+    return origins
 
 
 def plasma(draws: Draws, height: int, width: int, decay: float) -> Tensor:

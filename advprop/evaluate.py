@@ -213,7 +213,7 @@ def _accuracies(
     place = _device(model) if device is None else torch.device(device)
     limit = images_without_padding(batches)
     counters = {key: ClassificationEvaluator(place, max_samples=limit) for key in views}
-    chances = {key: torch.Generator(place).manual_seed(seed + rank) for key in views}
+    chances = {key: torch.Generator(place).manual_seed((seed + rank) % 2**63) for key in views}
     seen = 0
     with behaviour(model, "eval"), _on_branch(model, branch), torch.no_grad(), _mixed(place, autocast):
         for images, labels in tqdm(batches, "evaluating", disable=not progress or rank > 0):
