@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FrameType
 
 from advprop.accuracy import Accuracy
+from advprop.behaviour import PixelModel
+from advprop.data import Batches
 from advprop.evaluate import evaluate_corruptions
 from advprop.loop import Loop
 from advprop.outcome import Outcome
@@ -19,8 +21,8 @@ from advprop.runs import Run, choose_directory
 from advprop.world import World, cpu_threads, join, own_randomness
 
 
-class Interrupted(Exception):  # noqa: N818 (not an error: the run was told to stop)
-    """A signal came; the state is saved and the run can be resumed.
+class Interrupted(KeyboardInterrupt):
+    """SIGTERM or Ctrl-C came; the state is saved and the run can be resumed.
 
     Args:
         number: Number of the signal.
@@ -28,7 +30,7 @@ class Interrupted(Exception):  # noqa: N818 (not an error: the run was told to s
     """
 
     def __init__(self, number: int, run: Run) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}; the state is saved in {run.directory}")
+        super().__init__(f"stopped by {signal.Signals(number).name}; --resume --out {run.directory} goes on")
         self.number = number
         self.run = run
 
@@ -72,6 +74,28 @@ def train(
         trainer = Trainer(recipe, world, Run(Path(str(chosen))), resume)
         trainer.fit(received, progress)
         return trainer.finish()
+
+
+@contextmanager
+def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[PixelModel, Batches]]:
+    """The model of a run, as it was saved last, and the test images.
+
+    Args:
+        directory: Directory of the run.
+        device: Where they should be.
+
+    Raises:
+        ValueError: If the directory is not one of a run, or the run has no checkpoint.
+    """
+    run = Run(Path(directory))
+    recipe = run.recipe
+    state = run.checkpoints.latest()
+    if state is None:
+        raise ValueError(f"the run in {directory} has no checkpoint yet")
+    with join(device) as world, cpu_threads(recipe.threads), own_randomness():
+        loop = Loop(recipe, world)
+        loop.load(state)
+        yield loop.model(), loop.test_batches
 
 
 class Trainer:

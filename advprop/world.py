@@ -97,7 +97,7 @@ def seed_step(seed: int, rank: int, step: int) -> None:
     """
     words = np.random.SeedSequence((seed, rank, step)).generate_state(3)
     random.seed(int(words[0]))
-    np.random.seed(int(words[1]))  # noqa: NPY002 (timm's mixup draws from the global state)
+    np.random.seed(int(words[1]))  # timm's mixup draws from the global state
     torch.manual_seed(int(words[2]))
 
 
@@ -115,13 +115,13 @@ def cpu_threads(count: int | None) -> Iterator[None]:
 @contextmanager
 def own_randomness() -> Iterator[None]:
     """Restores the caller's random state at the end, whatever was seeded inside."""
-    python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
+    python, numbers = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():
             yield
     finally:
         random.setstate(python)
-        np.random.set_state(numbers)  # noqa: NPY002
+        np.random.set_state(numbers)
 
 
 def _best_device() -> str:

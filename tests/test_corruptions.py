@@ -119,10 +119,10 @@ def test_seed_and_index_matter_to_random_kinds_only(kind):
 def test_the_callers_random_state_is_neither_read_nor_moved():
     images = digits(2)
     torch.manual_seed(0)
-    state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     first = [corrupt(images, kind, 3) for kind in CORRUPTIONS]
     assert torch.equal(torch.get_rng_state(), state)
-    assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == numpy_state).all()
     torch.manual_seed(1)
     assert all(torch.equal(a, corrupt(images, kind, 3)) for a, kind in zip(first, CORRUPTIONS, strict=True))
 
@@ -187,7 +187,7 @@ def test_kinds_without_chance_agree_elementwise_at_224(kind, mean, largest, seve
 def test_random_kinds_agree_in_their_mean_change(kind, band, severity, monkeypatch):
     monkeypatch.setattr(corruptions, "_PUBLISHED_SIDE", 96)  # the oracle scales no length
     monkeypatch.setattr(corruptions, "_SMALLEST_SCALE", 0)
-    np.random.seed(0)  # noqa: NPY002 (the oracle's own source)
+    np.random.seed(0)
     pictures, images = photographs(96)
     ours = corrupt(images.repeat(10, 1, 1, 1), kind, severity).unflatten(0, (10, 2))
     theirs = torch.stack([oracle(pictures, kind, severity) for _ in range(10)])
@@ -198,7 +198,7 @@ def test_random_kinds_agree_in_their_mean_change(kind, band, severity, monkeypat
 
 @pytest.mark.parametrize("decay", [2.0, 1.4])
 def test_fog_has_the_published_landscape(decay):
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
     theirs = torch.from_numpy(np.stack([plasma_fractal(64, decay) for _ in range(200)]))
     ours = parts.plasma(draws(200), 64, 64, decay)[:, 0]
     for of in (lambda m: m.mean(), lambda m: m.std((1, 2)).mean(), lambda m: m.diff(dim=2).abs().mean()):

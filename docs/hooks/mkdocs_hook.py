@@ -17,11 +17,11 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # the hook is loaded from its file, not as a part of a package
 
-from advprop.page import ModelIndexError  # noqa: E402
-from docs.hooks import tree  # noqa: E402
-from docs.hooks.formulas import to_mathml  # noqa: E402
-from docs.hooks.notebooks import NotebookError  # noqa: E402
-from docs.hooks.rendering import PageError  # noqa: E402
+from advprop.page import ModelIndexError
+from docs.hooks import tree
+from docs.hooks.formulas import to_mathml
+from docs.hooks.notebooks import NotebookError
+from docs.hooks.rendering import PageError
 
 log = logging.getLogger("mkdocs.hooks.advprop")
 
