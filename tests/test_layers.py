@@ -8,14 +8,18 @@ import pytest
 
 # From the top down. A new file gets its place here first.
 FLOORS = (
+    ("__main__",),
     ("cli",),
+    ("commands",),
     ("trainer",),
-    ("evaluate", "recipe", "verify"),
-    ("fast",),
+    ("loop", "outcome"),
+    ("build", "runs", "verify"),
+    ("evaluate", "recipe", "listing"),
+    ("fast", "accuracy"),
     ("tasks", "models", "checkpoint"),
-    ("attack", "data", "cards", "corruptions", "convnet"),
+    ("attack", "data", "cards", "corruptions", "convnet", "count", "results", "ranks", "world", "progress"),
     ("_corruption_kinds",),
-    ("branch", "behaviour", "objective", "_corruption_parts"),
+    ("branch", "behaviour", "objective", "_corruption_parts", "page"),
     ("norm", "ball", "_draws"),
 )
 HEIGHT = {name: height for height, floor in enumerate(reversed(FLOORS)) for name in floor}
