@@ -44,8 +44,8 @@ class PGD:
         mode: Behaviour of norms and dropout while the attack runs: `"eval"` (running statistics, the
             paper's choice), or `"train"` (batch statistics, as Fast AdvProp wants them).
         check: Whether to look for pixels outside [0, 1] and for gradients that are not finite. It makes
-            the device wait once an attack; without it such gradients turn their images into NaN, so that
-            the loss shows it.
+            a GPU wait twice an attack; without it nothing does, and such gradients turn their images into
+            NaN, so that the loss shows it.
 
     Raises:
         ValueError: If a setting is outside of its range.
@@ -204,7 +204,7 @@ class FGSM(PGD):
 
 def check_pixels(images: Tensor) -> None:
     """Refuses images that are not pixels in [0, 1], such as normalised ones; makes the device wait."""
-    low, high = (float(value) for value in images.detach().aminmax()) if images.numel() else (0.0, 1.0)
+    low, high = torch.stack(images.detach().aminmax()).tolist() if images.numel() else (0.0, 1.0)
     if not (low >= 0 and high <= 1):
         raise ValueError(
             f"images must be pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "

@@ -79,8 +79,8 @@ def channels(values: PerChannel, images: Tensor) -> Tensor:
     listed = _values(values)
     if len(listed) not in (1, images.shape[1]):
         raise ValueError(f"images with {images.shape[1]} channels need as many values or one, got {values!r}")
-    tensor = torch.tensor(listed, dtype=images.dtype, device=images.device)
-    return tensor.view(1, -1, *(1 for _ in images.shape[2:]))
+    filled = [images.new_full((1,), value) for value in listed]  # a copy from the CPU would make a GPU wait
+    return torch.cat(filled).view(1, -1, *(1 for _ in images.shape[2:]))
 
 
 def uniform(shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -36,16 +36,17 @@ class PixelModel(nn.Module):
     def __init__(self, model: nn.Module, mean: PerChannel | Tensor, std: PerChannel | Tensor) -> None:
         super().__init__()
         self.model = model
-        device = next((p.device for p in model.parameters()), None)
-        self.register_buffer("mean", _channels(mean, device), persistent=False)
-        self.register_buffer("std", _channels(std, device), persistent=False)
         self.training = model.training
+        means, stds = _channels(mean), _channels(std)
         # Tensors were checked when they were made; looking into them would make a GPU wait.
-        over_zero = isinstance(std, Tensor) or bool((self.std > 0).all())
-        if not over_zero or self.mean.shape != self.std.shape:
+        over_zero = isinstance(std, Tensor) or bool((stds > 0).all())
+        if not over_zero or means.shape != stds.shape:
             raise ValueError(
                 f"mean and std must have a value for each channel, std over 0, got {mean} and {std}"
             )
+        device = next((p.device for p in model.parameters()), None)
+        self.register_buffer("mean", means.to(device), persistent=False)
+        self.register_buffer("std", stds.to(device), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `[B, classes]` of pixels `[B, C, H, W]` in [0, 1]."""
@@ -101,7 +102,7 @@ def _forked_rng(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
         yield
 
 
-def _channels(values: PerChannel | Tensor, device: torch.device | None) -> Tensor:
+def _channels(values: PerChannel | Tensor) -> Tensor:
     if not isinstance(values, Tensor):
         values = torch.tensor((values,) if isinstance(values, float | int) else tuple(values))
-    return values.to(device, torch.float32).view(1, -1, 1, 1)
+    return values.float().view(1, -1, 1, 1)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
 
 MEAN, STD = 0.5, 0.25  # exact in binary
 
@@ -174,3 +176,14 @@ def fast_advprop_step(
             parameter.grad /= weight_adv
         else:
             parameter.grad /= weight_clean + weight_adv
+
+
+class NoWait(TorchDispatchMode):
+    """Refuses what would make the processor wait for a GPU: reading a value, sending one up."""
+
+    _waits = ("_local_scalar_dense", "nonzero", "equal", "is_nonzero", "masked_select", "lift_fresh")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket.__name__ in self._waits:
+            raise AssertionError(f"a GPU would wait for {func}")
+        return func(*args, **(kwargs or {}))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from advprop import FGSM, GD, IFGSM, PGD, PixelModel, add_aux_norm, use_branch
 from advprop import objective as objective_module
 from advprop.behaviour import behaviour
-from tests.reference import TinyNet, batch
+from tests.reference import NoWait, TinyNet, batch
 
 with warnings.catch_warnings():  # foolbox imports a module of SciPy by its old name
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -192,6 +192,15 @@ def test_bf16_fp16_and_fp64_keep_their_dtype(attack: PGD) -> None:
 def test_an_empty_batch_stays_empty(attack: PGD) -> None:
     images, labels = batch()
     assert replace(attack, mode="eval")(TinyNet(), images[:0], labels[:0]).shape == images[:0].shape
+
+
+@every_attack
+def test_without_the_check_nothing_waits_for_a_gpu(attack: PGD) -> None:
+    model, (images, labels) = TinyNet(), batch()
+    with NoWait():
+        replace(attack, check=False)(model, images, labels)
+    with pytest.raises(AssertionError, match="nonzero"), NoWait():
+        attack(model, images, labels)
 
 
 # --- an independent implementation ----------------------------------------------------------------
@@ -491,6 +500,15 @@ def test_the_branch_in_use_is_the_branch_attacked_and_stays_in_use() -> None:
         assert torch.equal(model(images), logits)
     assert not torch.equal(main, adv)
     assert not torch.equal(model(images), logits)
+
+
+def test_fault_of_a_robust_evaluation_that_crashes() -> None:
+    model, (images, labels) = add_aux_norm(TinyNet()).eval(), batch()
+    pixels = PixelModel(model, 0.5, 0.25)
+    for branch in ("main", "adv"):
+        with torch.no_grad(), use_branch(model, branch):
+            adversarial = PGD(eps=8 / 255, targeted=None)(pixels, images, labels)
+            assert F.cross_entropy(pixels(adversarial), labels) > F.cross_entropy(pixels(images), labels)
 
 
 def test_dropout_works_in_training_behaviour_and_rests_in_evaluation() -> None:

@@ -6,6 +6,7 @@ import copy
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from advprop import (
 )
 from advprop.norm import aux_norms
 from tests import reference
-from tests.reference import MEAN, STD, TinyNet, batch
+from tests.reference import MEAN, STD, NoWait, TinyNet, batch
 
 SETTINGS = {"eps": 4 / 255, "step_size": 2 / 255}
 PIXELS = {"mean": MEAN, "std": STD}
@@ -255,6 +256,17 @@ def test_works_without_gradients(make: Callable[..., StandardTask]) -> None:
         out = task(images, labels)
     assert out["loss"].isfinite()
     assert not out["loss"].requires_grad
+
+
+@every_task
+def test_no_step_waits_for_a_gpu(make: Callable[..., StandardTask]) -> None:
+    task, (images, labels) = make(tiny()), batch(8)
+    if make in (advprop, fine_grained):
+        task.sources["adv"] = replace(task.sources["adv"], check=False)
+    elif make is not standard:
+        task.attack = replace(task.attack, check=False)
+    with NoWait():
+        task(images, labels)["loss"].backward()
 
 
 @every_task
