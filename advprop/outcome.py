@@ -10,7 +10,7 @@ from typing import Any
 from advprop.accuracy import Accuracy
 from advprop.corruptions import CORRUPTIONS
 from advprop.listing import format_table
-from advprop.recipe import Recipe
+from advprop.recipe import Recipe, short_number
 from advprop.runs import Run
 
 # The four groups of Hendrycks and Dietterich (2019), in the order of the kinds.
@@ -42,7 +42,7 @@ class Outcome:
 
     def mean_corrupted(self, kinds: Iterable[str] = CORRUPTIONS) -> float:
         """Mean top-1 accuracy over kinds and severities of corruption, in [0, 1]."""
-        return fmean(each.top1 for kind in kinds for each in self.corrupted[kind].values())
+        return mean_top1(self.corrupted[kind] for kind in kinds)
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and texts only, for a file."""
@@ -70,12 +70,37 @@ class Outcome:
 
 def outcome_table(outcomes: Sequence[Outcome]) -> str:
     """Accuracy in percent of each run: clean, corrupted, and by group of corruptions."""
-    heads = ["method", "clean", "corrupted", *GROUPS]
     rows = []
     for outcome in outcomes:
-        shares = [outcome.clean.top1]
+        row = [outcome.recipe.method, outcome.clean.top1]
         if outcome.corrupted:
-            shares += [outcome.mean_corrupted(), *map(outcome.mean_corrupted, GROUPS.values())]
-        rows.append([outcome.recipe.method, *(f"{100 * share:.1f}" for share in shares)])
-    heads = heads[: max(map(len, rows))]
-    return format_table(heads, rows, right=range(1, len(heads)))
+            row += [outcome.mean_corrupted(), *map(outcome.mean_corrupted, GROUPS.values())]
+        rows.append(row)
+    heads = ["method", "clean", "corrupted", *GROUPS][: max(map(len, rows))]
+    return _percent_table(heads, rows)
+
+
+def corruption_table(found: Mapping[str, Mapping[int, Accuracy]]) -> str:
+    """Accuracy in percent by kind and severity of corruption, with the means."""
+    severities = list(next(iter(found.values())))
+    rows = [[kind, *(each.top1 for each in row.values()), mean_top1([row])] for kind, row in found.items()]
+    means = [mean_top1({0: row[severity]} for row in found.values()) for severity in severities]
+    rows.append(["mean", *means, mean_top1(found.values())])
+    return _percent_table(["severity", *map(str, severities), "mean"], rows)
+
+
+def attack_table(found: Mapping[float, Mapping[int, Accuracy]]) -> str:
+    """Accuracy in percent by radius and number of steps of an attack."""
+    steps = next(iter(found.values()))
+    rows = [[short_number(eps), *(each.top1 for each in row.values())] for eps, row in found.items()]
+    return _percent_table(["eps", *(f"{count} steps" for count in steps)], rows)
+
+
+def mean_top1(rows: Iterable[Mapping[int, Accuracy]]) -> float:
+    """Mean top-1 accuracy over all cells of a table, in [0, 1]."""
+    return fmean(each.top1 for row in rows for each in row.values())
+
+
+def _percent_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    cells = [[row[0], *(f"{100 * share:.1f}" for share in row[1:])] for row in rows]
+    return format_table(heads, cells, right=range(1, len(heads)))

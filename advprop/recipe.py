@@ -26,6 +26,18 @@ def parse_fraction(value: Any) -> Any:
         raise ValueError(f"expected a number such as 0.1 or 4/255, got {value!r}") from None
 
 
+def short_number(value: float) -> str:
+    """A number as a reader would write it: `4/255` where it is no short decimal.
+
+    Examples:
+        >>> from advprop.recipe import short_number
+        >>> short_number(4 / 255), short_number(0.15)
+        ('4/255', '0.15')
+    """
+    levels = round(255 * value)
+    return f"{levels}/255" if len(repr(value)) > 8 and value == levels / 255 else f"{value:g}"
+
+
 Pixels: TypeAlias = Annotated[float, BeforeValidator(parse_fraction)]
 
 

@@ -1,0 +1,148 @@
+"""The command line: arguments to a command, errors to one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import logging
+import operator
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from importlib.metadata import version
+from typing import Annotated, Any, get_args
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from advprop.commands import Evaluate, Models, Train, Verify, say
+from advprop.recipe import Method, make_recipe, parse_fraction, short_number
+
+_DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; the exit status.
+
+    Args:
+        arguments: Words of the command line, by default those of this process.
+
+    Returns:
+        0 if all went well; 1 if what was asked for failed; 2 if it was asked for wrongly; 128 + n if
+        signal n ended it.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments == ["--version"]:
+        say(f"advprop {version('advprop')}")
+        return 0
+    try:
+        command = parse(arguments)
+        _show_log()
+        return int(command())
+    except KeyboardInterrupt as stop:  # SIGTERM during training is one, too
+        number = getattr(stop, "number", signal.SIGINT)
+        _complain(str(stop) or "interrupted")
+        return 128 + int(number)
+    except BrokenPipeError:  # the reader of the output has gone: `advprop models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + int(signal.SIGPIPE)
+    except (ValueError, OSError, ArithmeticError) as error:
+        if os.environ.get("ADVPROP_TRACEBACK"):
+            raise
+        _complain(f"error: {error}")
+        return 2 if isinstance(error, ValueError) else 1
+
+
+def parse(arguments: Sequence[str]) -> Any:
+    """The command that the arguments stand for.
+
+    Raises:
+        ValueError: If they stand for none, or a recipe that they name cannot be read.
+        SystemExit: After help was shown.
+    """
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            return tyro.cli(
+                _commands(_base_recipe(arguments)),
+                prog="advprop",
+                description=_DESCRIPTION,
+                args=list(arguments),
+                config=(tyro.conf.OmitArgPrefixes,),
+                registry=_numbers(),
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise ValueError(_one_line(complaint.getvalue())) from None
+        raise
+
+
+def _commands(train: Train) -> Any:
+    kinds: dict[str, Any] = {"train": Train, "evaluate": Evaluate, "models": Models, "verify": Verify}
+    defaults = {"train": train}
+    annotated = (
+        Annotated[kind, tyro.conf.subcommand(name, default=defaults[name])]
+        if name in defaults
+        else Annotated[kind, tyro.conf.subcommand(name)]
+        for name, kind in kinds.items()
+    )
+    return functools.reduce(operator.or_, annotated)
+
+
+def _base_recipe(arguments: Sequence[str]) -> Train:
+    """The training command with the settings that its options start from: of the recipes, data and method."""
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    reader.add_argument("--recipe", nargs="*", default=[])
+    for name in ("--data", "--method"):
+        reader.add_argument(name, nargs="?")
+    found = vars(reader.parse_known_args(arguments)[0]) if arguments[:1] == ["train"] else {"recipe": []}
+    sources = found.pop("recipe")
+    given = {name: value for name, value in found.items() if value is not None}
+    if given.get("method") not in get_args(Method):  # tyro knows better how to say so
+        given.pop("method", None)
+    return Train.of(make_recipe(*sources, **given))
+
+
+def _numbers() -> ConstructorRegistry:
+    """Lets every number be written as a fraction: `--eps 4/255`."""
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def fraction(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[float] | None:
+        if info.type is not float:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="NUMBER",
+            instance_from_str=lambda words: float(parse_fraction(words[0])),
+            is_instance=lambda value: isinstance(value, float | int),
+            str_from_instance=lambda value: [short_number(value)],
+        )
+
+    return registry
+
+
+def _one_line(box: str) -> str:
+    """What tyro says in a box, in a line, with the nearest option where it knows one."""
+    inside = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    said, *more = re.split(r"\n─+\n", "\n".join(inside))
+    near = [flag for part in more if part.startswith("Perhaps") for flag in re.findall(r"--[\w-]+", part)]
+    advice = f"did you mean {near[0]}?" if near else "--help shows what there is"
+    return f"{' '.join(said.split()).rstrip('.')}; {advice}"
+
+
+def _show_log() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("advprop")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"advprop: {' '.join(message.split())}\n")

@@ -1,0 +1,180 @@
+"""What each command of the command line does; an instance is a command with its options.
+
+Imports of torch stand inside: help should not wait for them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from tyro.conf import FlagCreatePairsOff, Positional
+
+from advprop.recipe import (
+    DataSettings,
+    MethodSettings,
+    ModelSettings,
+    OptimiserSettings,
+    Recipe,
+    RunSettings,
+    make_recipe,
+)
+
+Switch = Annotated[bool, FlagCreatePairsOff]
+Group = TypeVar("Group", DataSettings, ModelSettings, MethodSettings, OptimiserSettings, RunSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a model, with AdvProp or without; by default on scikit-learn's digits.
+
+    `torchrun --nproc-per-node N -m advprop train` splits each batch over N processes.
+
+    Args:
+        recipe: YAML files with settings; a later one overrides an earlier one, options override both.
+        out: Directory of the run; by default a new one in runs/.
+        resume: Go on with the run that is there; by default with the latest run of these settings.
+        compare: Train with --method standard, too, and show both.
+    """
+
+    recipe: tuple[str, ...] = ()
+    out: Path | None = None
+    resume: Switch = False
+    compare: Switch = False
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    method: MethodSettings = field(default_factory=MethodSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    run: RunSettings = field(default_factory=RunSettings)
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Train:
+        """The command with the settings of a recipe for defaults."""
+        return cls(
+            data=_group(recipe, DataSettings),
+            model=_group(recipe, ModelSettings),
+            method=_group(recipe, MethodSettings),
+            optimiser=_group(recipe, OptimiserSettings),
+            run=_group(recipe, RunSettings),
+        )
+
+    def __call__(self) -> int:
+        """Trains, and shows the accuracy."""
+        from advprop.outcome import outcome_table
+        from advprop.trainer import train
+
+        groups = (self.data, self.model, self.method, self.optimiser, self.run)
+        recipe = make_recipe(*map(vars, groups))
+        recipes = [(recipe, self.out)]
+        if self.compare:
+            beside = self.out.with_name(f"{self.out.name}-standard") if self.out else None
+            recipes.insert(0, (dataclasses.replace(recipe, method="standard"), beside))
+        outcomes = [train(each, out, resume=self.resume, progress=True) for each, out in recipes]
+        if os.environ.get("RANK", "0") == "0":
+            say(outcome_table(outcomes))
+            say(f"\n{_explained(outcomes[-1])}")
+            for outcome in outcomes:
+                say(f"{outcome.recipe.method}: {outcome.seconds:.0f} s, in {outcome.run.directory}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """List the models with a card, or describe some of them.
+
+    Args:
+        names: Models to describe.
+    """
+
+    names: Positional[tuple[str, ...]] = ()
+
+    def __call__(self) -> int:
+        """Shows the list or the descriptions."""
+        from advprop.cards import load_model_index
+        from advprop.listing import describe_card, list_cards
+
+        index = load_model_index()
+        told = [describe_card(index.model(name), index, width=_width()) for name in self.names]
+        say("\n\n".join(told) if told else list_cards(index))
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """Compare the cards of the models with timm and with what can be counted.
+
+    Args:
+        names: Models to verify; by default all.
+        json: File to write the record to.
+    """
+
+    names: Positional[tuple[str, ...]] = ()
+    json: Path | None = None
+
+    def __call__(self) -> int:
+        """Shows what agrees and what does not."""
+        from advprop.verify import run_verify
+
+        return run_verify(self.names or None, json=self.json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure the accuracy of a trained model: clean, corrupted, attacked.
+
+    Args:
+        run: Directory of the run.
+        severities: Severities of the 15 corruptions, from 1 to 5.
+        eps: Radii of attacks, in pixels of [0, 1], such as 2/255; none: no attack.
+        steps: Steps of the attacks.
+        branch: Batch norms to use: main, or adv.
+        device: cpu, cuda, mps; auto takes the best there is.
+    """
+
+    run: Positional[Path]
+    severities: tuple[int, ...] = (1, 2, 3, 4, 5)
+    eps: tuple[float, ...] = ()
+    steps: tuple[int, ...] = (10,)
+    branch: str = "main"
+    device: str = "auto"
+
+    def __call__(self) -> int:
+        """Shows the tables."""
+        from advprop.evaluate import evaluate, evaluate_attacks, evaluate_corruptions
+        from advprop.outcome import attack_table, corruption_table
+        from advprop.trainer import trained
+
+        with trained(self.run, self.device) as (model, batches):
+            options: dict[str, Any] = {"branch": self.branch, "progress": sys.stderr.isatty()}
+            say(f"clean: {evaluate(model, batches, **options)}")
+            if self.severities:
+                found = evaluate_corruptions(model, batches, severities=self.severities, **options)
+                say(f"\n{corruption_table(found)}")
+            if self.eps:
+                say(f"\n{attack_table(evaluate_attacks(model, batches, self.eps, self.steps, **options))}")
+        return 0
+
+
+def say(text: str) -> None:
+    """Writes a line to the standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
+def _group(recipe: Recipe, kind: type[Group]) -> Group:
+    """The settings of a recipe that belong together."""
+    return kind(**{each.name: getattr(recipe, each.name) for each in dataclasses.fields(kind)})
+
+
+def _explained(outcome: Any) -> str:
+    severities = " and ".join(map(str, outcome.recipe.severities))
+    corrupted = f"; corrupted: mean over 15 kinds, severity {severities}" if severities else ""
+    return f"accuracy in % on {outcome.clean.n} test images{corrupted}"
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((100, 24)).columns, 120)

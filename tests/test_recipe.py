@@ -1,0 +1,89 @@
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advprop.recipe import Recipe, make_recipe, parse_fraction, short_number
+
+
+def test_the_default_is_advprop_on_digits():
+    recipe = make_recipe()
+    assert (recipe.data, recipe.model, recipe.method) == ("digits", "advprop_convnet", "advprop")
+    assert make_recipe(data="elsewhere").eps == Recipe().eps == 4 / 255
+    assert make_recipe(method="fast").target == "none"
+
+
+def test_later_sources_override_earlier_ones_and_settings_all(tmp_path):
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    first.write_text("lr: 1e-3\nepochs: 7\neps: 8/255\n")
+    second.write_text("epochs: 8\nseed: 4\n")
+    recipe = make_recipe(first, str(second), {"momentum": 0.5}, seed=5)
+    assert (recipe.lr, recipe.eps, recipe.epochs) == (0.001, 8 / 255, 8)
+    assert (recipe.momentum, recipe.seed) == (0.5, 5)
+    assert recipe.model == "advprop_convnet"  # what no source sets has the default of the data
+
+
+@given(
+    epochs=st.integers(1, 1000),
+    lr=st.floats(1e-8, 10),
+    method=st.sampled_from(("advprop", "fast", "adversarial", "standard")),
+    clip_grad=st.none() | st.floats(0.1, 10),
+    opt_args=st.dictionaries(st.sampled_from(("alpha", "eps")), st.floats(0, 1)),
+    severities=st.lists(st.integers(1, 5), max_size=5).map(tuple),
+)
+def test_a_written_recipe_is_read_as_it_was(**settings):
+    recipe = make_recipe(settings)
+    assert make_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+    assert list(yaml.safe_load(recipe.to_yaml())) == list(vars(recipe))  # written in full
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epohs": 3}, "unknown setting 'epohs'; did you mean 'epochs'?"),
+        ({"zzzzzz": 3}, "unknown setting 'zzzzzz'; known: "),
+        ({"epochs": "ten"}, "epochs: input should be a valid integer.* got 'ten'"),
+        ({"epochs": 1.5}, "epochs: .* got 1.5"),
+        ({"method": "advprp"}, "method: input should be 'advprop', .* got 'advprp'"),
+        ({"eps": "4/0"}, "eps: expected a number such as 0.1 or 4/255, got '4/0'"),
+        ({"eps": 4}, "eps must be from 0 to 1, got 4"),
+        ({"epochs": 0}, "epochs must be 1 or more, got 0"),
+        ({"lr": -1}, "lr must be over 0, got -1"),
+        ({"share": 1}, "share must be over 0 and under 1, got 1"),
+        ({"severities": [3, 6]}, r"severities must be from 1 to 5 each, got \(3, 6\)"),
+        ({"epochs": "x", "lr": "y"}, "epochs: .* got 'x'; lr: .* got 'y'"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_a_line(settings, message, tmp_path):
+    with pytest.raises(ValueError, match=message) as told:
+        make_recipe(settings)
+    assert "\n" not in str(told.value)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    with pytest.raises(ValueError, match=f"^{path}: {message}"):
+        make_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1, 2", "is not YAML"), ("- 1", "list of `setting: value`, got"), (None, "cannot read")],
+)
+def test_a_file_that_is_no_recipe_is_told(text, message, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=message) as told:
+        make_recipe(path)
+    assert str(path) in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_the_learning_rate_is_scaled_to_the_batch():
+    assert make_recipe(lr=0.256, lr_base_size=2048, batch_size=512).scaled_lr == 0.064
+    assert make_recipe(lr=0.256, lr_base_size=None, batch_size=512).scaled_lr == 0.256
+
+
+@given(st.integers(0, 255))
+def test_numbers_are_read_as_they_are_written(levels):
+    assert parse_fraction(f"{levels}/255") == levels / 255
+    assert float(parse_fraction(short_number(levels / 255))) == pytest.approx(levels / 255)
