@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from advprop import convnet as convnet  # registers advprop_convnet with timm
 
 # Whatever HTTP library the hub's client uses, its errors are among these.
-_DOWNLOAD_ERRORS = (OSError, *HfHubHTTPError.__bases__)
+_DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
 
 
 def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Module:
