@@ -9,13 +9,13 @@ pixels = torch.tensor(digits.images[:100, None] / 16, dtype=torch.float32)
 labels = torch.tensor(digits.target[:100])
 
 name = "{{ model_name | timm_name }}"
-model = timm.create_model(name, pretrained=True, in_chans=1, num_classes=10)
+model = timm.create_model(name, pretrained=True, num_classes=10)
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
 model.train()
 for epoch in range(1):  # some ten on images of your own
     for batch in torch.randperm(len(pixels)).split(20):
-        images = interpolate(pixels[batch], size=64)  # digits are 8 pixels wide
+        images = interpolate(pixels[batch].expand(-1, 3, -1, -1), size=64)  # small and grey
         optimizer.zero_grad()
         logits = model((images - 0.5) / 0.5)  # mean = std = 0.5
         loss = cross_entropy(logits, labels[batch])

@@ -8,14 +8,14 @@ from advprop.data import Batches, digits
 batches = Batches(digits(train_images=100).train, batch_size=20, seed=0)
 
 name = "{{ model_name }}"
-model = create_model(name, pretrained=True, in_chans=1, num_classes=10)
+model = create_model(name, pretrained=True, num_classes=10)
 attack = PGD(eps=1 / 255, step_size=1 / 255, steps=1)
 task = AdvPropTask(model, attack)  # adds the auxiliary norms
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
 for epoch in range(1):  # some ten on images of your own
     for images, labels in batches.epoch(epoch):
-        images = interpolate(images, size=64)  # digits are 8 pixels wide
+        images = interpolate(images.expand(-1, 3, -1, -1), size=64)  # small and grey
         optimizer.zero_grad()
         parts = task(images, labels)
         parts["loss"].backward()

@@ -1,0 +1,230 @@
+"""The built site for tests: built once, its code blocks, and processes to run them in.
+
+`python -m tests.site_tools` is the process that blocks run in: it imports what they all import, then forks
+for each, so that a block starts clean and without waiting for torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+from filelock import FileLock
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN_LANGUAGES = ("python", "pycon", "bash")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block as a reader sees it.
+
+    Attributes:
+        where: Page and heading.
+        language: What it is highlighted as.
+        code: Its text.
+        skip: Why it is not run, as its source says; empty if it is run.
+    """
+
+    where: str
+    language: str
+    code: str
+    skip: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of running a block."""
+
+    status: int
+    output: str
+
+
+def build(docs: Path, site: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Build the site of a checkout."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(site), *options]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(command, cwd=docs, env=environment, capture_output=True, text=True, check=False)
+
+
+def built_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built strictly once for all workers; `SITE_DIR` names one that is built already."""
+    if given := os.environ.get("SITE_DIR"):
+        return Path(given).resolve()
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    site, done = shared / "site", shared / "site.log"
+    with FileLock(shared / "site.lock"):
+        if not done.exists():
+            result = build(ROOT, site, "--strict")
+            done.write_text(f"{result.returncode}\n{result.stdout}{result.stderr}", encoding="utf-8")
+    status, _, log = done.read_text(encoding="utf-8").partition("\n")
+    assert status == "0", f"the site does not build:\n{log}"
+    return site
+
+
+def page_path(site: Path, page: str) -> Path:
+    """The HTML file of a page such as `models/advprop`."""
+    return site / page / "index.html"
+
+
+def soup_of(path: Path) -> BeautifulSoup:
+    """The parsed HTML of a page."""
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def code_blocks(page: str, soup: BeautifulSoup) -> list[Block]:
+    """Every code block of a page, in order, whether it is in a tab or not."""
+    article = soup.find("article")
+    assert isinstance(article, Tag), f"{page} has no article"
+    found = []
+    for code in article.select("pre > code"):
+        if code.find_parent(class_=["doc-signature", "mkdocstrings-source"]):
+            continue  # the library's own source, in its reference
+        box = code.find_parent("div", class_="highlight")
+        classes = (
+            [] if box is None else [name for each in [box, *box.parents] for name in each.get("class", [])]
+        )
+        language = next(
+            (name.removeprefix("language-") for name in classes if name.startswith("language-")), ""
+        )
+        heading = code.find_previous(re.compile("h[1-4]"))
+        where = f"{page}: {heading.get_text().rstrip('#') if heading else ''}"
+        skip = "" if box is None else str(box.get("data-skip") or "")
+        found.append(Block(where, language, code.get_text(), skip))
+    return found
+
+
+class Runner:
+    """A warm process that runs blocks, each in a fork of its own.
+
+    Args:
+        environment: Of the process; says where the hub is.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.site_tools"],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, block: Block, folder: Path, *, tiny: bool) -> Outcome:
+        """Run a block in an empty folder; `tiny` makes EfficientNets tiny ones."""
+        assert self.process.stdin
+        assert self.process.stdout
+        job = {"code": block.code, "language": block.language, "folder": str(folder), "tiny": tiny}
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, "the process that runs blocks has ended"
+        return Outcome(**json.loads(answer))
+
+    def close(self) -> None:
+        """End the process."""
+        self.process.communicate()
+
+
+def make_tiny(factor: float = 0.1) -> None:
+    """From here on, all EfficientNets of this process are narrow and shallow and see small images."""
+    from timm.models import _registry, efficientnet
+
+    original = efficientnet._gen_efficientnet
+
+    def tiny(variant: str, *args: object, **kwargs: object) -> object:
+        return original(variant, *args, **kwargs | {"channel_multiplier": factor, "depth_multiplier": factor})
+
+    efficientnet._gen_efficientnet = tiny
+    for name, config in _registry._model_pretrained_cfgs.items():
+        if name.startswith("tf_efficientnet_b"):
+            channels, *sides = config.input_size
+            small = (channels, *(side // 4 for side in sides))
+            _registry._model_pretrained_cfgs[name] = replace(config, input_size=small)
+
+
+def serve() -> None:
+    """Answer jobs, one JSON object a line."""
+    for name in (
+        "advprop.data",
+        "onnxruntime",
+        "onnxscript",
+        "sklearn.datasets",
+        "torch.onnx",
+        "torch.export",
+    ):
+        importlib.import_module(name)
+    import torch
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        job = json.loads(line)
+        with Path(job["folder"]).with_suffix(".log").open("w+b") as log:
+            child = os.fork()
+            if child == 0:
+                os._exit(_child(job, log.fileno()))
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            log.seek(0)
+            output = log.read().decode(errors="replace")
+        sys.stdout.write(json.dumps({"status": status, "output": output}) + "\n")
+        sys.stdout.flush()
+
+
+def _child(job: dict[str, str], log: int) -> int:
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.chdir(job["folder"])
+    status = 0
+    try:
+        if job["tiny"]:
+            make_tiny()
+        _execute(job["language"], job["code"])
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    with contextlib.suppress(ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return status
+
+
+def _execute(language: str, code: str) -> None:
+    if language == "python":
+        exec(compile(code, "block.py", "exec"), {"__name__": "__main__"})
+    elif language == "pycon":
+        test = doctest.DocTestParser().get_doctest(code, {}, "block", "block", 0)
+        result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE).run(test)
+        if result.failed:
+            raise AssertionError(f"{result.failed} of {result.attempted} examples fail")
+    else:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        subprocess.run(["bash", "-euc", code], check=True, env=os.environ | {"PATH": path})
+
+
+@contextlib.contextmanager
+def running(environment: dict[str, str]) -> Iterator[Runner]:
+    """A runner that ends with the block."""
+    runner = Runner(environment)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+if __name__ == "__main__":
+    serve()
