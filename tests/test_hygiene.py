@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,17 @@ def test_relative_paths_name_no_machine() -> None:
 def test_public_names_have_docstrings(name: str) -> None:
     public = getattr(advprop, name)
     assert not (inspect.isclass(public) or inspect.isroutine(public)) or inspect.getdoc(public)
+
+
+def test_lock_has_what_the_project_asks_for(root: Path) -> None:
+    project = tomllib.loads(text_of(root / "pyproject.toml"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    locked = set(re.findall(r"^([a-z0-9][\w.-]*)==", text_of(root / "requirements.lock"), flags=re.MULTILINE))
+    missing = {name for entry in wanted if (name := re.split(r"[^\w.-]", entry.lower())[0]) not in locked}
+    assert missing == set(), "make lock"
 
 
 def test_lock_is_hashed_and_names_no_place(root: Path) -> None:
