@@ -14,7 +14,7 @@ FLOORS = (
     ("trainer",),
     ("loop", "outcome"),
     ("build", "runs", "verify"),
-    ("evaluate", "recipe", "listing"),
+    ("evaluate", "recipe", "listing", "snippets"),
     ("fast", "accuracy"),
     ("tasks", "models", "checkpoint"),
     ("attack", "data", "cards", "corruptions", "convnet", "count", "results", "ranks", "world", "progress"),

@@ -1,0 +1,37 @@
+"""Snippets as text: the ones that the model pages show, for a model that has a card."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from advprop.cards import load_model_index
+from advprop.models import current_name
+from advprop.snippets import snippet, snippet_names
+
+MODELS = [card.name for card in load_model_index().models]
+
+
+def test_every_file_is_a_snippet(root: Path) -> None:
+    assert set(snippet_names()) == {path.stem for path in (root / "snippets").glob("*.py")}
+    assert {"predict", "features", "finetune", "train", "attack", "export"} <= set(snippet_names())
+
+
+@pytest.mark.parametrize("name", snippet_names())
+@pytest.mark.parametrize("model", [MODELS[0], current_name(MODELS[0])])
+def test_each_is_a_program_for_the_model(name: str, model: str) -> None:
+    program = snippet(name, model)
+    ast.parse(program)
+    assert "{{" not in program
+    if name != "quickstart":
+        wanted = current_name(model) if name.endswith("_timm") else model
+        assert f'"{wanted}"' in program
+
+
+def test_mistakes_are_told_with_the_nearest_name() -> None:
+    with pytest.raises(ValueError, match=r"no snippet 'predit'; did you mean '?predict"):
+        snippet("predit", MODELS[0])
+    with pytest.raises(ValueError, match=r"no card for the model 'tf_efficientnet_b9_ap'; did you mean"):
+        snippet("predict", "tf_efficientnet_b9_ap")
