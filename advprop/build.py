@@ -42,7 +42,16 @@ def build_model(recipe: Recipe, data: Data) -> nn.Module:
 
 
 def build_attack(recipe: Recipe) -> PGD:
-    """The attack that makes adversarial images."""
+    """The attack that makes adversarial images.
+
+    Raises:
+        ValueError: If the method is fast and the attack is not.
+    """
+    if recipe.method == "fast" and (recipe.steps, recipe.target) != (1, "none"):
+        raise ValueError(
+            "the method fast attacks with one step away from the label (steps: 1, target: none), "
+            f"got steps: {recipe.steps}, target: {recipe.target}"
+        )
     step_size = recipe.step_size
     if step_size is None:
         step_size = recipe.eps / max(1, recipe.steps - 1)

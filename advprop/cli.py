@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import functools
 import io
 import logging
@@ -127,10 +128,17 @@ def _numbers() -> ConstructorRegistry:
 
 
 def _one_line(box: str) -> str:
-    """What tyro says in a box, in a line, with the nearest option where it knows one."""
-    inside = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    said, *more = re.split(r"\n─+\n", "\n".join(inside))
-    near = [flag for part in more if part.startswith("Perhaps") for flag in re.findall(r"--[\w-]+", part)]
+    """What tyro says in a box, in a line, with the nearest option where it knows one.
+
+    The box is drawn with lines, its title in the first of them; or, where the output is not UTF-8, with
+    dashes, its title above the first of them.
+    """
+    plain = re.sub(r"\x1b\[[\d;]*m", "", box)
+    bare = re.sub("[│╭╮╰╯]", "", plain)
+    parts = [part.strip() for part in re.split(r"(?m)^ *(?:─.*─|-{9,}) *$", bare)]
+    said, *more = parts[1:]
+    words = {flag for part in more if part.startswith("Perhaps") for flag in re.findall(r"--[\w-]+", part)}
+    near = difflib.get_close_matches(said.partition("options: ")[2].split(",")[0], words - {"--help"}, n=1)
     advice = f"did you mean {near[0]}?" if near else "--help shows what there is"
     return f"{' '.join(said.split()).rstrip('.')}; {advice}"
 

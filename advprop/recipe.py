@@ -98,7 +98,7 @@ class OptimiserSettings:
         epochs: Passes over the training images.
         batch_size: Images in one optimiser step, over all devices.
         opt: Name of one of timm's optimisers.
-        lr: Learning rate.
+        lr: Learning rate at the end of the warm-up.
         lr_base_size: Batch size that `lr` is meant for: it is scaled to `batch_size`; none: taken as it is.
         momentum: Momentum of the optimiser.
         opt_args: More arguments of the optimiser, such as `alpha 0.9 eps 0.001`.

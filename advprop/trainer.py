@@ -95,7 +95,7 @@ def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[Pixel
     with join(device) as world, cpu_threads(recipe.threads), own_randomness():
         loop = Loop(recipe, world)
         loop.load(state)
-        yield loop.model(), loop.test_batches
+        yield loop.model().eval(), loop.test_batches
 
 
 class Trainer:
@@ -114,12 +114,14 @@ class Trainer:
         self.world = world
         self.run = run
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
+        self.saved = -1  # the step of the last checkpoint
         if world.is_first:
             run.begin(recipe, resume)
         state = world.from_first(run.checkpoints.latest() if world.is_first else None)
         if isinstance(state, dict):
             self.best = state.pop("best")
             self.loop.load(state)
+            self.saved = self.loop.step
         elif world.is_first:
             self.save()  # what cannot be written is known before hours are spent
         if world.is_first:
@@ -141,10 +143,11 @@ class Trainer:
                     at_end = loop.step % per_epoch == 0
                     if at_record := at_end or loop.step % self.recipe.log_every == 0:
                         self.record(bar)
-                    self.stop_if_told(received, at_record)
-                    if not at_end and self.recipe.save_every and loop.step % self.recipe.save_every == 0:
+                    if at_end:
+                        self.end_epoch()
+                    elif self.recipe.save_every and loop.step % self.recipe.save_every == 0:
                         self.save()
-                self.end_epoch()
+                    self.stop_if_told(received, at_record)
 
     def record(self, bar: Progress) -> None:
         """Writes and shows the losses since the last record."""
@@ -190,10 +193,11 @@ class Trainer:
             )
 
     def save(self) -> None:
-        """Saves the state."""
-        if self.world.is_first:
+        """Saves the state, if it is not saved yet."""
+        if self.world.is_first and self.saved != self.loop.step:
             state = self.loop.state() | {"best": self.best}
             self.run.checkpoints.save(state, self.loop.step, protect={int(self.best["step"])})
+            self.saved = self.loop.step
 
     def stop_if_told(self, received: list[int], at_record: bool) -> None:
         """Saves the state and raises Interrupted if a signal came to any rank.
