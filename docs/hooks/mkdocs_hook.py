@@ -34,6 +34,8 @@ _P = ParamSpec("_P")
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read the facts, and name the generated pages in the navigation."""
     global _site
+    if config.strict:  # --quiet would hide warnings from the count that --strict looks at
+        logging.getLogger("mkdocs").setLevel(min(logging.WARNING, log.getEffectiveLevel()))
     _site = _guarded(tree.Site)
     _notebooks.clear()
     for check in _site.facts.verification.failures:

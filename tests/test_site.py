@@ -1,0 +1,331 @@
+"""The site: it builds, is complete, and mistakes in what it is made of are told with their place."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from nbformat import v4
+
+import advprop
+from advprop.cards import load_model_index
+from advprop.results import load_results
+from advprop.verify import Check
+from docs.hooks import layers, notebooks, outputs, rendering, tree, write_tree
+from docs.hooks.facts import RECORDS
+from docs.hooks.formulas import to_mathml
+from tests.site_tools import ROOT, build, built_site, code_blocks, page_path, soup_of
+
+MODELS = sorted(card.name for card in load_model_index().models)
+WRITTEN = sorted(
+    path.relative_to(ROOT / "docs").with_suffix("").as_posix()
+    for path in (ROOT / "docs").rglob("*.md")
+    if "templates" not in path.parts
+)
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
+    return built_site(tmp_path_factory)
+
+
+def pages_of(site: Path) -> set[str]:
+    return {path.parent.relative_to(site).as_posix() for path in site.rglob("index.html")}
+
+
+# --- what is there ---------------------------------------------------------------------------------
+
+
+def test_every_page_is_built_and_no_other(site: Path) -> None:
+    expected = {re.sub(r"(^|/)index$", "", page) or "." for page in WRITTEN}
+    expected |= {f"models/{name}" for name in MODELS} | {f"notebooks/{name}" for name in NOTEBOOKS}
+    assert pages_of(site) == expected
+    assert (site / "404.html").is_file()
+
+
+def test_nothing_of_the_kitchen_is_published(site: Path) -> None:
+    assert [path for path in site.rglob("*") if path.suffix in (".py", ".pyc", ".yaml", ".bib")] == []
+    for path in site.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "In Collection:" not in text, f"the model index reached {path}"
+        assert not re.search(r"\{\{|\{%", text), f"Jinja reached {path}"
+        assert "paperswithcode" not in text
+        assert str(ROOT) not in text
+
+
+def test_the_reference_has_every_public_name(site: Path) -> None:
+    ids = {tag["id"] for path in site.glob("reference/*/index.html") for tag in soup_of(path).select("[id]")}
+    assert {f"advprop.{name}" for name in advprop.__all__} - ids == set()
+
+
+def test_all_links_and_anchors_within_the_site_lead_somewhere(site: Path) -> None:
+    broken = []
+    ids = {path: {tag["id"] for tag in soup_of(path).select("[id]")} for path in site.rglob("index.html")}
+    for path in ids:
+        for link in soup_of(path).select("article a[href]"):
+            address, _, anchor = str(link["href"]).partition("#")
+            if ":" in address:
+                continue
+            target = (path.parent / address).resolve() if address else path
+            target = target / "index.html" if target.is_dir() else target
+            if not target.is_file() or (anchor and anchor not in ids.get(target, {anchor})):
+                broken.append(f"{path.relative_to(site)}: {link['href']}")
+    assert broken == []
+
+
+# --- models -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_page_says_what_is_known(name: str, site: Path) -> None:
+    soup = soup_of(page_path(site, f"models/{name}"))
+    text = soup.find("article").get_text(" ", strip=True)
+    model = tree.Site().facts.model(name)
+    card = model.card
+    said = [card.name, model.timm_name, f"{card.flops:,}", f"{card.file_size:,}", f"{model.found('MACs'):,}"]
+    said += [f"{model.found('Parameters'):,}", f"{card.image_size} \u00d7 {card.image_size}", str(card.lr)]
+    said += [f"{model.measured.accuracy['sketch'].top1:.2f}", "RTX 4090", "apache-2.0", "(0.5, 0.5, 0.5)"]
+    said += [*card.training_techniques, *card.architecture, "Last verified on", "1911.09665"]
+    assert [each for each in said if each not in text] == []
+    links = {str(link["href"]) for link in soup.select("article a[href]")}
+    assert {card.code, model.hub, "https://arxiv.org/abs/1911.09665"} <= links
+    data = json.loads(soup.find("script", type="application/ld+json").string)
+    assert (data["name"], data["alternateName"]) == (name, model.timm_name)
+
+
+def test_the_collection_has_a_row_for_each_model(site: Path) -> None:
+    table = soup_of(page_path(site, "models/advprop")).select_one("[data-table] table")
+    assert [row.a.get_text() for row in table.select("tbody tr")] == MODELS
+    top1 = [float(cell["data-value"]) for cell in table.select('[data-label="ImageNet"]')]
+    results = load_results().top1("ap_in1k")
+    assert top1 == [results[name.split("_")[2]] for name in MODELS]
+
+
+def test_the_charts_show_the_measured_gains(site: Path) -> None:
+    chart = soup_of(page_path(site, "models/advprop")).select_one('svg[aria-labelledby^="gains"]')
+    bars = [tag.get_text() for tag in chart.select("rect title")]
+    gains = load_results().gain("ap_in1k", over="aa_in1k", test_set="r")
+    assert {f"{size.upper()}: {gain:+.2f} points" for size, gain in gains.items()} <= set(bars)
+
+
+def test_a_mismatch_is_shown_and_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = Check(model=MODELS[0], field="Image Size", stated=224, found=256, agrees=False)
+    made = tree.Site()
+    model = made.facts.model(MODELS[0])
+    monkeypatch.setitem(model.checks, "Image Size", wrong)
+    page = made.model_page(model.path)
+    assert "Image Size: the card states 224, the code has 256" in page
+    assert "The card and the code disagree" not in made.model_page(f"models/{MODELS[1]}.md")
+
+
+# --- notebooks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_page_shows_the_run(name: str, site: Path) -> None:
+    path = page_path(site, f"notebooks/{name}")
+    shown = [block.code.strip() for block in code_blocks(name, soup_of(path)) if block.language == "python"]
+    notebook = json.loads((path.parent / f"{name}.ipynb").read_text(encoding="utf-8"))
+    code = ["".join(cell["source"]).strip() for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert shown == code
+    stamp = notebook["metadata"]["advprop"]
+    assert stamp["date"][:10] in soup_of(path).select_one(".stamp").get_text()
+    assert path.stat().st_size < 80 * 1024
+
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+SVG = """<?xml version="1.0"?><!DOCTYPE svg><svg width="72pt" viewBox="0 0 9 9" version="1.1">
+<metadata>no</metadata><defs><path id="p" d="M1.23456 0"/></defs>
+
+<use href="#p" style="stroke: #000000; clip-path: url(#p)"/>
+<image xlink:href="data:image/png;base64,PIXEL"/></svg>"""
+
+
+def write_notebook(folder: Path, *cells: object, stamped: bool = True) -> Path:
+    path = folder / "one.ipynb"
+    notebook = v4.new_notebook(cells=list(cells))
+    if stamped:
+        versions = {"python": "3.11.7", "torch": "2.15.0"}
+        stamp = {"key": "0", "commit": "abc", "date": "2026-01-02T03:04:05", "device": "CPU", "seconds": 61.0}
+        notebook.metadata["advprop"] = stamp | {"versions": versions}
+    path.write_text(v4.writes(notebook), encoding="utf-8")
+    return path
+
+
+def code_cell(source: str, *outputs: object, **metadata: object) -> object:
+    return v4.new_code_cell(source, outputs=list(outputs), metadata=metadata)
+
+
+def test_outputs_become_markdown(tmp_path: Path) -> None:
+    svg = SVG.replace("PIXEL", PIXEL)
+    cells = [
+        v4.new_markdown_cell("# Title\n\nWords, $x^2$, [a link](../reference/tasks.md)."),
+        code_cell(
+            "print('```')",
+            v4.new_output("stream", text="10%\r20%\r\x1b[31m30%\x1b[0m\n"),
+            v4.new_output("stream", text="more\n"),
+        ),
+        code_cell("figure", v4.new_output("display_data", {"image/svg+xml": svg}), alt='A "line"'),
+        code_cell("figure", v4.new_output("display_data", {"image/png": PIXEL, "text/plain": "<Figure>"})),
+        code_cell("table", v4.new_output("display_data", {"text/markdown": "| a |\n|---|\n| 1 |"})),
+        code_cell(
+            "frame",
+            v4.new_output("execute_result", {"text/html": "<p onclick='x'>a</p>\n\n<script>y</script>b"}),
+        ),
+        code_cell("hidden", tags=["remove-cell"]),
+    ]
+    page = notebooks.render_notebook(write_notebook(tmp_path, *cells))
+    lines = page.markdown.splitlines()
+    assert lines[0] == "# Title"
+    assert "61 seconds on CPU" in lines[2]
+    assert 'href="one.ipynb" download' in lines[2]
+    assert "````python\nprint('```')\n````" in page.markdown
+    assert "```{.text .output}\n30%\nmore\n```" in page.markdown
+    assert 'aria-label="A &quot;line&quot;" style="width: 96px"' in page.markdown
+    assert 'href="#one-1-p" style="stroke: currentColor; clip-path: url(#one-1-p)"' in page.markdown
+    assert 'd="M1.23 0"' in page.markdown
+    assert "metadata" not in page.markdown
+    assert "base64" not in page.markdown
+    assert len(page.files) == 1
+    assert f'<img src="{next(iter(page.files))}" alt="Figure: Title"' in page.markdown
+    assert "| a |\n|---|\n| 1 |" in page.markdown
+    assert "<p>a</p>\nb" in page.markdown
+    assert "hidden" not in page.markdown
+
+
+def test_two_figures_do_not_share_ids() -> None:
+    figures = outputs.Figures("n")
+    first, second = (outputs.inline_svg('<svg><path id="a"/></svg>', figures, "x") for _ in range(2))
+    assert 'id="n-1-a"' in first
+    assert 'id="n-2-a"' in second
+
+
+def test_a_traceback_is_not_published(tmp_path: Path) -> None:
+    cell = code_cell("1 / 0", v4.new_output("error", ename="ZeroDivisionError", evalue="division by zero"))
+    with pytest.raises(notebooks.NotebookError, match=r"one\.ipynb, cell 1 ends in ZeroDivisionError"):
+        notebooks.render_notebook(write_notebook(tmp_path, cell))
+
+
+def test_formulas_become_mathml() -> None:
+    page = to_mathml(
+        r'<span class="arithmatex">\(x &lt; 3\)</span><div class="arithmatex">\[\frac{a}{b}\]</div>'
+    )
+    assert page.count("<math") == 2
+    assert "<mi>x</mi><mo>&#x0003C;</mo><mn>3</mn>" in page
+    assert "<mfrac>" in page
+    assert "arithmatex" not in page
+
+
+# --- mistakes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("one\n\n{{ nonsense }}\n", "docs/x.md:6: 'nonsense' is undefined"),
+        (
+            "{% include 'predict.py' %}",
+            "snippets/predict.py:11, included from docs/x.md:4: 'model_name' is undefined",
+        ),
+        ("one\n{% if %}\n", "docs/x.md:5: Expected an expression"),
+        ("{% include 'nothing.md' %}", "docs/x.md:4: 'nothing.md' not found"),
+        ("{{ facts.models[0].card.nonsense }}", "docs/x.md:4: .* has no attribute 'nonsense'"),
+    ],
+)
+def test_a_mistake_in_a_page_is_told_with_its_line(text: str, told: str) -> None:
+    env = tree.Site().env
+    with pytest.raises(rendering.PageError, match=told):
+        rendering.render(env, text, where="docs/x.md", first_line=4)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the site is made of, without notebooks, to make mistakes in."""
+    copy = tmp_path / "a checkout"
+    skip = shutil.ignore_patterns("__pycache__", "*.ipynb")
+    for name in ("advprop", "docs", "snippets", "scripts", "notebooks"):
+        shutil.copytree(ROOT / name, copy / name, ignore=skip)
+    if RECORDS.is_dir():
+        shutil.copytree(RECORDS, copy / RECORDS.relative_to(ROOT))
+    for name in ("mkdocs.yml", "pyproject.toml", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, copy / name)
+    return copy
+
+
+def planted(checkout: Path, name: str, old: str, new: str) -> None:
+    path = checkout / name
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        (
+            "docs/architecture.md",
+            "## Wrapped",
+            "{{ wrong }}\n## Wrapped",
+            r"docs/architecture\.md:\d+: 'wrong' is",
+        ),
+        (
+            "docs/models/advprop.md",
+            "    Epochs: 350",
+            "    Epochs: many",
+            r"advprop\.md:\d+:\d+: Metadata\.Epochs",
+        ),
+        (
+            "docs/models/advprop.md",
+            "FLOPs: 883633200",
+            "FLOPs: 883633201",
+            "b1_ap: FLOPs is 883633201 on its card",
+        ),
+        ("docs/models/advprop.md", "Swish", "Swosh", r"model_page\.md:\d+: .*'Swosh'"),
+        ("docs/index.md", "(reference/index.md)", "(reference/none.md)", r"reference/none\.md"),
+        (
+            "snippets/predict.py",
+            "model_name",
+            "model_nam",
+            r"snippets/predict\.py:11.*'model_nam' is undefined",
+        ),
+    ],
+)
+def test_a_mistake_stops_the_build(checkout: Path, name: str, old: str, new: str, told: str) -> None:
+    planted(checkout, name, old, new)
+    result = build(checkout, checkout / "site", "--strict")
+    assert result.returncode != 0
+    assert re.search(told, result.stderr + result.stdout), result.stderr
+
+
+@pytest.mark.slow
+def test_a_notebook_without_a_run_stops_the_build(checkout: Path) -> None:
+    write_notebook(checkout / "notebooks", v4.new_markdown_cell("# One"), stamped=False)
+    result = build(checkout, checkout / "site", "--strict")
+    assert result.returncode != 0
+    assert "one.ipynb has no passed run. Run it: make notebooks" in result.stderr
+    lenient = build(checkout, checkout / "site")
+    assert lenient.returncode == 0
+    assert "has no passed run" in (checkout / "site/notebooks/one/index.html").read_text(encoding="utf-8")
+
+
+# --- what the architecture page draws, and the tree for other engines --------------------------------------
+
+
+def test_the_layers_are_those_of_the_imports() -> None:
+    assert layers.floor("norm") < layers.floor("tasks")
+    assert "norm" in layers.below("tasks")
+    assert {name for names in layers.floors() for name in names} == set(layers.modules())
+    for name, imported in layers.imports().items():
+        assert all(layers.floor(each) < layers.floor(name) for each in imported)
+
+
+def test_the_tree_is_complete_as_markdown(tmp_path: Path) -> None:
+    pages = write_tree.write(tmp_path)
+    expected = {f"{page}.md" for page in WRITTEN} | {f"models/{name}.md" for name in MODELS}
+    assert set(pages) == expected | {f"notebooks/{name}.md" for name in NOTEBOOKS}
+    assert "In Collection" not in (tmp_path / "models/advprop.md").read_text(encoding="utf-8")
+    assert (tmp_path / "assets/site.css").is_file()
