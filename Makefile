@@ -41,7 +41,7 @@ setup:  ## make or renew .venv from requirements.lock
 
 lock: setup  ## renew requirements.lock from pyproject.toml (UPGRADE=1: newest of everything)
 	@$(RUN) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
-		$(if $(UPGRADE),--upgrade) --no-config --no-emit-index-url --no-emit-find-links --quiet \
+		$(if $(UPGRADE),--upgrade) --no-emit-index-url --no-emit-find-links --quiet \
 		--custom-compile-command "make lock" --output-file requirements.lock
 
 clean:  ## remove the site and the notebooks' cached runs; .venv stays
