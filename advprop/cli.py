@@ -20,8 +20,9 @@ from typing import Annotated, Any, get_args
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from advprop.commands import Evaluate, Models, Train, Verify, say
-from advprop.recipe import Method, make_recipe, parse_fraction, short_number
+from advprop.commands import Evaluate, Models, Snippet, Train, Verify, say
+from advprop.recipe import make_recipe
+from advprop.settings import Method, parse_fraction, short_number
 
 _DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
 
@@ -83,7 +84,13 @@ def parse(arguments: Sequence[str]) -> Any:
 
 
 def _commands(train: Train) -> Any:
-    kinds: dict[str, Any] = {"train": Train, "evaluate": Evaluate, "models": Models, "verify": Verify}
+    kinds: dict[str, Any] = {
+        "train": Train,
+        "evaluate": Evaluate,
+        "models": Models,
+        "snippet": Snippet,
+        "verify": Verify,
+    }
     defaults = {"train": train}
     annotated = (
         Annotated[kind, tyro.conf.subcommand(name, default=defaults[name])]

@@ -15,18 +15,26 @@ from typing import Annotated, Any, TypeVar
 
 from tyro.conf import FlagCreatePairsOff, Positional
 
-from advprop.recipe import (
+from advprop.recipe import Recipe, make_recipe
+from advprop.settings import (
+    AugmentSettings,
     DataSettings,
     MethodSettings,
     ModelSettings,
     OptimiserSettings,
-    Recipe,
     RunSettings,
-    make_recipe,
 )
 
 Switch = Annotated[bool, FlagCreatePairsOff]
-Group = TypeVar("Group", DataSettings, ModelSettings, MethodSettings, OptimiserSettings, RunSettings)
+Group = TypeVar(
+    "Group",
+    DataSettings,
+    AugmentSettings,
+    ModelSettings,
+    MethodSettings,
+    OptimiserSettings,
+    RunSettings,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,7 @@ class Train:
     resume: Switch = False
     compare: Switch = False
     data: DataSettings = field(default_factory=DataSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     method: MethodSettings = field(default_factory=MethodSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
@@ -57,6 +66,7 @@ class Train:
         """The command with the settings of a recipe for defaults."""
         return cls(
             data=_group(recipe, DataSettings),
+            augment=_group(recipe, AugmentSettings),
             model=_group(recipe, ModelSettings),
             method=_group(recipe, MethodSettings),
             optimiser=_group(recipe, OptimiserSettings),
@@ -68,7 +78,7 @@ class Train:
         from advprop.outcome import outcome_table
         from advprop.trainer import train
 
-        groups = (self.data, self.model, self.method, self.optimiser, self.run)
+        groups = (self.data, self.augment, self.model, self.method, self.optimiser, self.run)
         recipe = make_recipe(*map(vars, groups))
         recipes = [(recipe, self.out)]
         if self.compare:
@@ -121,6 +131,27 @@ class Verify:
         from advprop.verify import run_verify
 
         return run_verify(self.names or None, json=self.json)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snippet:
+    """Print a complete program for a model, as its page shows it.
+
+    Args:
+        name: Which program: predict, features, finetune, train, attack, export; with `_timm` at the end,
+            the one that does without this package, where there is one.
+        model: The model that it uses, by its old or its current name.
+    """
+
+    name: Positional[str]
+    model: str = "tf_efficientnet_b0_ap"
+
+    def __call__(self) -> int:
+        """Prints it."""
+        from advprop.snippets import snippet
+
+        say(snippet(self.name, self.model).rstrip())
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,11 +40,11 @@ def test_help_names_the_commands_and_what_they_do(capsys):
         main(["--help"])
     assert stop.value.code == 0
     shown = capsys.readouterr().out
-    for command in ("train", "evaluate", "models", "verify"):
+    for command in ("train", "evaluate", "models", "snippet", "verify"):
         assert re.search(rf"[•*] {command} +[A-Z]", shown)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "models", "verify"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "models", "snippet", "verify"])
 def test_every_option_is_explained(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
@@ -153,6 +153,15 @@ def test_models_and_verify_show_the_cards(capsys):
     assert main(["verify", "tf_efficientnet_b0_ap", "--json", "record.json"]) == 0
     assert "488,688,572" in capsys.readouterr().out
     assert Path("record.json").exists()
+
+
+def test_a_snippet_is_printed_as_it_stands(capsys):
+    assert main(["snippet", "predict_timm", "--model", "tf_efficientnet_b4_ap"]) == 0
+    program = capsys.readouterr().out
+    assert 'timm.create_model("tf_efficientnet_b4.ap_in1k", pretrained=True)' in program
+    compile(program, "snippet", "exec")
+    assert main(["snippet", "predit"]) == 2
+    assert "no snippet 'predit'; did you mean predict" in capsys.readouterr().err
 
 
 def test_version_and_module():
