@@ -119,12 +119,13 @@ def install() -> None:
     environment = {**os.environ, "VIRTUAL_ENV": str(VENV)}
     environment.pop("CONDA_PREFIX", None)
     quiet = [] if sys.stderr.isatty() else ["--quiet"]  # on a terminal: progress of the large downloads
-    project = ["install", "--quiet", "--no-deps", "--no-build-isolation", "-e", "."]
-    for arguments in (["sync", *quiet, "--require-hashes", str(LOCK)], project):
-        if subprocess.run(uv + arguments, env=environment, check=False).returncode:
-            raise SetupError(
-                "could not install what requirements.lock names (see above); is there a network?"
-            )
+    if subprocess.run(
+        [*uv, "sync", *quiet, "--require-hashes", str(LOCK)], env=environment, check=False
+    ).returncode:
+        raise SetupError(f"could not install what {LOCK} names (see above); is there a network?")
+    project = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", "-e", "."]
+    if subprocess.run(uv + project, env=environment, check=False).returncode:
+        raise SetupError("could not install the project itself (see above); look at pyproject.toml")
 
 
 def run_logged(command: list[str], otherwise: str) -> None:
