@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+import timm
+
 from advprop.cards import ModelCard, ModelIndex
 from advprop.models import current_name
 from advprop.results import load_results
@@ -74,13 +76,20 @@ def describe_card(card: ModelCard, index: ModelIndex, width: int = 100) -> str:
         index: The index that it is from.
         width: Columns that the text may have.
     """
-    rows = [("in timm", _timm_name(card), "its name there today")]
+    name = _timm_name(card)
+    rows = [("in timm", name, "its name there today")]
+    if config := timm.get_pretrained_cfg(name, allow_unregistered=True):
+        rows += [("mean, std", f"{config.mean}, {config.std}", "of the pixels that it wants")]
+    if measured := load_results().of(name):
+        top1 = f"{measured.accuracy['imagenet'].top1:.2f} %"
+        rows += [("ImageNet top-1", top1, "measured by timm's authors")]
     for field, label, meaning in ModelCard.terms():
         value = getattr(card, field)
         if value is not None:
             rows.append((label, ", ".join(value) if isinstance(value, tuple) else show(value), meaning))
     for paper in (each.paper for each in index.collections if each.name == card.collection):
-        rows += [("paper", paper.title, "what it comes from"), ("", paper.url, "")]
+        gone = "as published; that site has shut down" if "paperswithcode.com" in paper.url else ""
+        rows += [("paper", paper.title, "what it comes from"), ("", paper.url, gone)]
     left = max(len(label) for label, *_ in rows) + 2
     return "\n".join(
         textwrap.fill(

@@ -304,3 +304,12 @@ def test_a_description_has_every_field_and_the_paper() -> None:
 
 def test_columns_are_aligned() -> None:
     assert format_table(("a", "b"), [("xx", "1"), ("y", "22")], right={1}) == "a    b\nxx   1\ny   22"
+
+
+def test_a_description_says_what_the_index_leaves_out() -> None:
+    """Mean and std, the commonest mistake, and that the paper's address is dead."""
+    index = load_model_index()
+    told = describe_card(index.model("tf_efficientnet_b0_ap"), index)
+    assert "(0.5, 0.5, 0.5), (0.5, 0.5, 0.5)" in told
+    assert "77.10 %" in told
+    assert "has shut down" in told
