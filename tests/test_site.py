@@ -14,7 +14,7 @@ from advprop.results import load_results
 from advprop.verify import Check
 from docs.hooks import layers, notebooks, outputs, rendering, tree, write_tree
 from docs.hooks.facts import RECORDS
-from docs.hooks.formulas import to_mathml
+from docs.hooks.html import to_mathml
 from tests.site_tools import ROOT, build, built_site, code_blocks, page_path, soup_of
 
 MODELS = sorted(card.name for card in load_model_index().models)
@@ -183,10 +183,10 @@ def test_outputs_become_markdown(tmp_path: Path) -> None:
     assert "61 seconds on CPU" in lines[2]
     assert 'href="one.ipynb" download' in lines[2]
     assert "````python\nprint('```')\n````" in page.markdown
-    assert "```{.text .output}\n30%\nmore\n```" in page.markdown
+    assert "```{.text .output .no-copy}\n30%\nmore\n```" in page.markdown
     assert 'aria-label="A &quot;line&quot;" style="width: 96px"' in page.markdown
-    assert 'href="#one-1-p" style="stroke: currentColor; clip-path: url(#one-1-p)"' in page.markdown
-    assert 'd="M1.23 0"' in page.markdown
+    assert '<use href="#f1-0" style="stroke: currentColor; clip-path: url(#f1-0)"/>' in page.markdown
+    assert '<path id="f1-0" d="M1.2 0"/>' in page.markdown
     assert "metadata" not in page.markdown
     assert "base64" not in page.markdown
     assert len(page.files) == 1
@@ -197,10 +197,20 @@ def test_outputs_become_markdown(tmp_path: Path) -> None:
 
 
 def test_two_figures_do_not_share_ids() -> None:
-    figures = outputs.Figures("n")
-    first, second = (outputs.inline_svg('<svg><path id="a"/></svg>', figures, "x") for _ in range(2))
-    assert 'id="n-1-a"' in first
-    assert 'id="n-2-a"' in second
+    figures = outputs.Figures()
+    drawn = '<svg><path id="a"/><use href="#a"/><g id="unused"><g></g></g></svg>'
+    first, second = (outputs.inline_svg(drawn, figures, "x") for _ in range(2))
+    assert first.endswith('><path id="f1-0"/><use href="#f1-0"/></svg>')
+    assert second.endswith('><path id="f2-0"/><use href="#f2-0"/></svg>')
+
+
+def test_styles_of_many_points_are_said_once() -> None:
+    points = '<circle style="fill: red; font-family: x, y"/>' * 3 + '<path style="fill: none"/>'
+    svg = outputs.inline_svg(f"<svg>{points}</svg>", outputs.Figures(), "x")
+    assert svg.count("fill: red") == 1
+    assert "<style>.f1-a{fill: red; }</style>" in svg
+    assert svg.count('<circle class="f1-a"/>') == 3
+    assert 'style="fill: none"' in svg
 
 
 def test_a_traceback_is_not_published(tmp_path: Path) -> None:

@@ -56,16 +56,13 @@ def gain_chart(results: Results) -> str:
     """Points of accuracy that AdvProp adds, by test set and size, all on one scale."""
     gains = {key: results.gain(OURS, BASE, key) for key in GAINS}
     sizes = list(gains[GAINS[0]])
-    highest = max(max(row.values()) for row in gains.values())
-    lowest = min(min(row.values()) for row in gains.values())
-    unit = 62 / highest
-    content, y = [], 0.0
+    unit = 72 / max(max(row.values()) for row in gains.values())
+    content, y = [text(WIDTH, 16, "points of top-1", anchor="end", class_="quiet")], 0.0
     for key, row in gains.items():
-        floor = y + 34 + highest * unit
+        floor = y + 42 + max(row.values()) * unit
         content.append(text(0, y + 16, results.test_sets[key].name, anchor="start", class_="strong"))
-        content.append(text(WIDTH, y + 16, "points", anchor="end", class_="quiet"))
         content += _bars(row, floor, unit)
-        y = floor + max(-lowest * unit, 0) + 14
+        y = floor + max(-min(row.values()), 0) * unit + 20
     content += [
         text(_middle(place, len(sizes)), y + 12, size.upper(), class_="quiet")
         for place, size in enumerate(sizes)

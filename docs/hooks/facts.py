@@ -75,6 +75,12 @@ class Model:
         """What the card states and the code denies."""
         return tuple(check for check in self.checks.values() if check.status == "MISMATCH")
 
+    @property
+    def notes(self) -> dict[str, int]:
+        """The explanations of its checks, numbered in their order, each once."""
+        told = dict.fromkeys(check.explanation for check in self.checks.values() if check.explanation)
+        return {explanation: number for number, explanation in enumerate(told, start=1)}
+
     def found(self, field: str) -> Any:
         """What was counted, or read from timm, for a field."""
         return self.checks[field].found

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))  # the hook is loaded from its file, not as a part
 
 from advprop.page import ModelIndexError
 from docs.hooks import tree
-from docs.hooks.formulas import to_mathml
+from docs.hooks.html import lighten, to_mathml
 from docs.hooks.notebooks import NotebookError
 from docs.hooks.rendering import PageError
 
@@ -87,8 +87,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Formulas become MathML."""
-    return to_mathml(html)
+    """Formulas become MathML, code gets lighter."""
+    return lighten(to_mathml(html))
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

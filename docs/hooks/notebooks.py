@@ -39,7 +39,7 @@ def render_notebook(path: Path, *, notice: str = "") -> Rendered:
         NotebookError: If a cell's output is a traceback.
     """
     notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
-    figures = Figures(path.stem)
+    figures = Figures()
     parts: list[str] = []
     heading = path.stem
     for number, cell in enumerate(notebook.cells, start=1):
@@ -61,7 +61,7 @@ def stamp(run: dict[str, Any] | None, name: str) -> str:
     versions = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
     facts = (
         ("Runs in", f"{run['seconds']:.0f} seconds on {run['device']}"),
-        ("Last run and tested", f'<time datetime="{run["date"]}">{run["date"][:10]}</time>'),
+        ("Last run", f'<time datetime="{run["date"]}">{run["date"][:10]}</time>'),
         ("Commit", f"<code>{escape(run['commit'])}</code>"),
         ("With", escape(versions)),
     )
@@ -98,7 +98,7 @@ def _output(output: nbformat.NotebookNode, figures: Figures, alt: str, where: st
     if output.output_type == "error":
         raise NotebookError(f"{where} ends in {output.ename}: {output.evalue}; mend it, then: make notebooks")
     if output.output_type == "stream":
-        return fenced(as_text(output.text), "{.text .output}")
+        return fenced(as_text(output.text), "{.text .output .no-copy}")
     data = output.data
     if "image/svg+xml" in data:
         return _figure(inline_svg(data["image/svg+xml"], figures, alt))
@@ -109,7 +109,7 @@ def _output(output: nbformat.NotebookNode, figures: Figures, alt: str, where: st
         return str(data["text/markdown"])
     if "text/html" in data:
         return f'<div class="output">\n{safe_html(data["text/html"])}\n</div>'
-    return fenced(as_text(data.get("text/plain", "")), "{.text .output}")
+    return fenced(as_text(data.get("text/plain", "")), "{.text .output .no-copy}")
 
 
 def _figure(picture: str) -> str:

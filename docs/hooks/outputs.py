@@ -1,33 +1,46 @@
-"""Outputs of notebook cells made fit for a page: text, HTML, and SVG that follows the theme."""
+"""Outputs of notebook cells made fit for a page: text, HTML, and light SVG that follows the theme."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
+from collections import Counter
+from dataclasses import dataclass, field
 from html import escape
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _REWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
 _UNSAFE = re.compile(r"<(script|style)\b.*?</\1>|\son\w+=(\"[^\"]*\"|'[^']*')", re.DOTALL | re.IGNORECASE)
-_PROLOG = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>", re.DOTALL)
-_ID = re.compile(r'\bid="([^"]+)"')
-_DATA_IMAGE = re.compile(r'((?:xlink:)?href)="data:image/png;base64,([^"]+)"')
+# What an SVG of matplotlib's has for programs only; its fonts, since the page has one; turns by nothing.
+_WASTE = re.compile(
+    r"<\?xml.*?\?>|<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>|<style\b.*?</style>"
+    r"|\sxmlns:xlink=\"[^\"]*\"|\bfont-family:[^;\"]*;?\s*|\stransform=\"rotate\(-?0 [^)]*\)\"",
+    re.DOTALL,
+)
+_ID = re.compile(r'\sid="([^"]+)"')
+_REFERENCE = re.compile(r'(?:href="#|url\(#)([^")]+)')
+_DATA_IMAGE = re.compile(r'href="data:image/png;base64,([^"]+)"')
 _BLACK = re.compile(r"(?<![\w#-])(#000000|#000|black)(?![\w-])", re.IGNORECASE)
-_LONG_NUMBER = re.compile(r"(\d+\.\d{2})\d+")
+_DRAWN = re.compile(r"<(?:path|use|text|rect|circle|polygon)\b[^>]*>")
+_COORDINATES = re.compile(r'(?<=\s)(?:d|x|y|points)="[^"]*"')
+_LONG_NUMBER = re.compile(r"(\d+\.\d)\d+")
+_STYLE = re.compile(r'style="([^"]*)"')
+_EMPTY = re.compile(r"<(g|defs)>\s*</\1>|<g/>")
+_GROUP = re.compile(r"<g(\s[^>]*)?>|</g>")
 
 
+@dataclass
 class Figures:
-    """Pictures that lie beside a page, so that the page itself stays light.
+    """The figures of a page.
 
-    Args:
-        prefix: Makes the ids inside inlined SVGs unique on the page.
+    Attributes:
+        files: Bitmaps that lie beside the page, by name, so that the page itself stays light.
+        inlined: How many SVGs stand in the page; their ids and classes are numbered by it.
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = re.sub(r"\W+", "-", prefix)
-        self.files: dict[str, bytes] = {}
-        self.inlined = 0
+    files: dict[str, bytes] = field(default_factory=dict)
+    inlined: int = 0
 
     def add_png(self, encoded: str) -> str:
         """Keep a base64 picture; return its name."""
@@ -55,19 +68,56 @@ def inline_svg(markup: str, figures: Figures, alt: str) -> str:
         figures: Takes the bitmaps.
         alt: What the picture shows, in words.
     """
-    svg = _PROLOG.sub("", markup).strip()
-    svg = _DATA_IMAGE.sub(lambda found: f'{found[1]}="{figures.add_png(found[2])}"', svg)
+    svg = _WASTE.sub("", markup).strip().replace("xlink:href", "href")
+    svg = _DATA_IMAGE.sub(lambda found: f'href="{figures.add_png(found[1])}"', svg)
     figures.inlined += 1
-    prefix = f"{figures.prefix}-{figures.inlined}"
-    for name in set(_ID.findall(svg)):
-        svg = re.sub(rf'(id="|href="#|url\(#){re.escape(name)}(?=["\)])', rf"\g<1>{prefix}-{name}", svg)
-    svg = _BLACK.sub("currentColor", svg)
-    svg = _LONG_NUMBER.sub(r"\1", svg)
-    svg = re.sub(r"\n\s*\n+", "\n", svg)
+    prefix = f"f{figures.inlined}"
+    svg = _own_ids(_BLACK.sub("currentColor", svg), prefix)
+    svg = _DRAWN.sub(lambda found: _COORDINATES.sub(_short, found[0]), svg)
+    svg = re.sub(r">\s*\n\s*<", "><", svg)
+    while _EMPTY.search(svg):
+        svg = _EMPTY.sub("", svg)
+    svg = _ungrouped(svg)
     head = re.match(r"<svg\b[^>]*>", svg)
     if head is None:
         raise ValueError(f"not an SVG: {markup[:60]!r}")
-    return _head(head[0], alt) + svg[head.end() :]
+    body, rules = _shared_styles(svg[head.end() :], prefix)
+    return _head(head[0], alt) + rules + body
+
+
+def _short(coordinates: re.Match[str]) -> str:
+    """Tenths of a pixel are enough, and lines need not end."""
+    shorter = _LONG_NUMBER.sub(r"\1", re.sub(r"\s+", " ", coordinates[0]).replace(' "', '"'))
+    return re.sub(r"\.0(?!\d)", "", shorter)
+
+
+def _own_ids(svg: str, prefix: str) -> str:
+    """Ids that are pointed at get short names that are unique on the page; the others go."""
+    names = {name: f"{prefix}-{place}" for place, name in enumerate(dict.fromkeys(_REFERENCE.findall(svg)))}
+    svg = _ID.sub(lambda found: f' id="{names[found[1]]}"' if found[1] in names else "", svg)
+    return _REFERENCE.sub(lambda found: found[0].replace(found[1], names[found[1]]), svg)
+
+
+def _ungrouped(svg: str) -> str:
+    """Groups that say nothing of what is in them are opened."""
+    kept: list[bool] = []
+
+    def tag(found: re.Match[str]) -> str:
+        if found[0] != "</g>":
+            kept.append(bool(found[1]))
+            return found[0] if kept[-1] else ""
+        return found[0] if kept.pop() else ""
+
+    return _GROUP.sub(tag, svg)
+
+
+def _shared_styles(body: str, prefix: str) -> tuple[str, str]:
+    """Styles that occur often become classes: a thousand points of a plot then say what they are once."""
+    often = [style for style, times in Counter(_STYLE.findall(body)).items() if times > 2]
+    classes = {style: f"{prefix}-{chr(ord('a') + place)}" for place, style in enumerate(often[:26])}
+    body = _STYLE.sub(lambda found: f'class="{classes[found[1]]}"' if found[1] in classes else found[0], body)
+    rules = "".join(f".{name}{{{style}}}" for style, name in classes.items())
+    return body, f"<style>{rules}</style>" if rules else ""
 
 
 def _head(head: str, alt: str) -> str:

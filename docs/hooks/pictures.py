@@ -18,12 +18,12 @@ def advprop_picture() -> str:
     """How AdvProp trains, drawn with a digit that a trained network misreads."""
     found: dict[str, Any] = json.loads(DIGIT.read_text(encoding="utf-8"))
     content = (
-        _digit(found["clean"], 6, _TOP, "clean"),
-        _digit(found["adversarial"], 6, _BOTTOM, "adv"),
-        text(54, 24, "clean image", class_="clean-text"),
-        text(54, 330, "adversarial image", class_="adv-text"),
-        _arrow(54, _TOP + _SIDE + 6, 54, _BOTTOM - 8, "line"),
-        text(64, 178, "attack", anchor="start"),
+        _digit(found["clean"], 20, _TOP, "clean"),
+        _digit(found["adversarial"], 20, _BOTTOM, "adv"),
+        text(68, 24, "clean image", class_="clean-text"),
+        text(68, 330, "adversarial image", class_="adv-text"),
+        _arrow(68, _TOP + _SIDE + 6, 68, _BOTTOM - 8, "line"),
+        text(78, 178, "attack", anchor="start"),
         _layer(),
         _route(_TOP + _SIDE / 2, "clean"),
         _route(_BOTTOM + _SIDE / 2, "adv"),
@@ -99,7 +99,7 @@ def _norm(y: float, kind: str, name: str, shift: float, spread: float) -> str:
 
 
 def _route(y: float, kind: str) -> str:
-    wires = ((104, 154), (252, 282), (410, 454))
+    wires = ((118, 154), (252, 282), (410, 448))
     return "".join(_arrow(start, y, end, y, f"wire-{kind}") for start, end in wires)
 
 
