@@ -5,40 +5,58 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from timm.data.mixup import Mixup
+from timm.layers.norm_act import convert_sync_batchnorm
+from timm.models import resolve_model_input_args
 from timm.optim._optim_factory import create_optimizer_v2
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.scheduler_factory import create_scheduler_v2
+from timm.utils.model import freeze
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from advprop.attack import PGD
-from advprop.data import Data, digits
+from advprop.augment import Augment, AutoAugmented
+from advprop.data import Data, TensorSet
 from advprop.fast import FastAdvPropTask
-from advprop.models import create_model, data_config
+from advprop.models import create_model, current_name, data_config, weights_from
+from advprop.norm import add_aux_norm
 from advprop.recipe import Recipe
-from advprop.tasks import AdversarialTask, AdvPropTask, StandardTask
+from advprop.tasks import AdversarialTask, AdvPropTask, Source, StandardTask
 
-
-def build_data(recipe: Recipe) -> Data:
-    """The images to train and to test on.
-
-    Raises:
-        ValueError: If there are no such data.
-    """
-    if recipe.data != "digits":
-        raise ValueError(f"there are no data {recipe.data!r}; known are: digits")
-    return digits(recipe.train_images, recipe.seed)
+# The auxiliary branches of each method.
+_BRANCHES = {"advprop": ("adv",), "fine-grained": ("adv", "aug"), "fast": ("adv",)}
 
 
 def build_model(recipe: Recipe, data: Data) -> nn.Module:
-    """The model, for the channels and classes of the data.
+    """The plain model, for the channels, the size and the classes of the data.
 
     Raises:
-        ValueError: If there is no such model.
+        ValueError: If there is no such model, or it has no such part to freeze.
     """
-    return create_model(
-        recipe.model, recipe.pretrained, num_classes=len(data.class_names), in_chans=data.shape[0]
-    )
+    name = current_name(recipe.model)
+    wanted = resolve_model_input_args(name, {"input_size": data.shape})
+    settings: dict[str, Any] = {
+        "num_classes": len(data.class_names),
+        "in_chans": data.shape[0],
+        "img_size": wanted.get("img_size"),
+        "drop_rate": recipe.drop_rate,
+        "drop_path_rate": recipe.drop_path_rate,
+    }
+    if recipe.weights:
+        settings["pretrained_cfg_overlay"] = weights_from(recipe.weights, recipe.model)
+    try:
+        model = create_model(name, recipe.pretrained or bool(recipe.weights), **settings)
+    except (RuntimeError, TypeError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise ValueError(f"the model {name} cannot be made for these data: {told}") from error
+    if recipe.bn_momentum is not None:
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                module.momentum = recipe.bn_momentum
+    if recipe.freeze:
+        _freeze(model, recipe.freeze)
+    return model
 
 
 def build_attack(recipe: Recipe) -> PGD:
@@ -65,27 +83,52 @@ def build_attack(recipe: Recipe) -> PGD:
     )
 
 
-def build_task(recipe: Recipe, model: nn.Module, device: torch.device) -> StandardTask:
+def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.device) -> StandardTask:
     """The task that trains the model, on the device.
 
     Raises:
         ValueError: If the method cannot train this model: it has no batch norms.
     """
-    config = data_config(model)
+    if recipe.method in _BRANCHES:
+        add_aux_norm(
+            model, _BRANCHES[recipe.method], norms=recipe.norms, frozen="leave" if recipe.freeze else "error"
+        )
+    if recipe.sync_batch_norm:
+        if device.type == "cpu":
+            raise ValueError("sync_batch_norm needs GPUs; leave it out on a CPU")
+        model = convert_sync_batchnorm(model)
+    model = model.to(device).to(memory_format=_memory_format(recipe))
+    mixup = _mixup(recipe, classes)
+    smoothing = 0.0 if mixup else recipe.label_smoothing  # mixup smooths the labels itself
     settings: dict[str, Any] = {
-        "mean": config["mean"],
-        "std": config["std"],
-        "criterion_kwargs": {"smoothing": recipe.label_smoothing},
+        "mean": data_config(model)["mean"],
+        "std": data_config(model)["std"],
+        "mixup": mixup,
+        "criterion_kwargs": {"smoothing": smoothing, "soft_targets": mixup is not None},
         "device": device,
     }
-    model = model.to(device)
     if recipe.method == "standard":
         return StandardTask(model, **settings)
     attack = build_attack(recipe)
     if recipe.method == "fast":
         return FastAdvPropTask(model, attack, share=recipe.share, **settings)
-    task = AdvPropTask if recipe.method == "advprop" else AdversarialTask
-    return task(model, attack, **settings)
+    if recipe.method == "adversarial":
+        return AdversarialTask(model, attack, **settings)
+    sources: dict[str, Source] = {"adv": attack, "aug": AutoAugmented()}
+    return AdvPropTask(model, {name: sources[name] for name in _BRANCHES[recipe.method]}, **settings)
+
+
+def build_augment(recipe: Recipe, data: Data, model: nn.Module) -> Augment:
+    """What changes batches on the device; images that were read from files are flipped already."""
+    config = data_config(model)
+    on_device = isinstance(data.train, TensorSet)
+    return Augment(
+        flip=recipe.flip if on_device else 0.0,
+        shift=recipe.shift if on_device else 0,
+        erase=recipe.erase,
+        mean=config["mean"],
+        std=config["std"],
+    )
 
 
 def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -128,8 +171,26 @@ def build_schedule(
     return schedule
 
 
-def set_batch_norm_momentum(model: nn.Module, momentum: float) -> None:
-    """Sets the share of a batch in the running statistics (PyTorch's sense) of every batch norm."""
-    for module in model.modules():
-        if isinstance(module, _BatchNorm):
-            module.momentum = momentum
+def _mixup(recipe: Recipe, classes: int) -> Mixup | None:
+    if not recipe.mixup and not recipe.cutmix:
+        return None
+    return Mixup(
+        mixup_alpha=recipe.mixup,
+        cutmix_alpha=recipe.cutmix,
+        label_smoothing=recipe.label_smoothing,
+        num_classes=classes,
+    )
+
+
+def _memory_format(recipe: Recipe) -> torch.memory_format:
+    return torch.channels_last if recipe.channels_last else torch.preserve_format
+
+
+def _freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
+    """Keeps parts of a model as they are: their parameters, and the statistics of their batch norms."""
+    known = [name for name, _ in model.named_modules() if name]
+    for part in parts:
+        if part not in known:
+            top = [name for name, _ in model.named_children()]
+            raise ValueError(f"the model has no part {part!r} to freeze; its parts are {', '.join(top)}")
+    freeze(model, list(parts))

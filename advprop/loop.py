@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,11 +13,13 @@ from torch import Tensor
 
 from advprop.accuracy import Accuracy
 from advprop.behaviour import PixelModel
-from advprop.build import build_data, build_model, build_optimiser, build_schedule, build_task
+from advprop.build import build_augment, build_model, build_optimiser, build_schedule, build_task
 from advprop.data import Batches
 from advprop.evaluate import evaluate
+from advprop.models import data_config
 from advprop.recipe import Recipe
-from advprop.world import World, seed_step
+from advprop.sources import open_data
+from advprop.world import World, seed_all
 
 _TEST_BATCH = 500
 
@@ -40,15 +43,23 @@ class Loop:
         self.world = world
         self.step = 0
         self.seconds = 0.0
-        self.data = build_data(recipe).to(world.device)
+        self.data = open_data(recipe, data_config(recipe.model)).to(world.device)
         ranks = {"rank": world.rank, "ranks": world.ranks}
         self.train_batches = Batches(self.data.train, recipe.batch_size, recipe.seed, **ranks)
         self.test_batches = Batches(self.data.test, _TEST_BATCH * world.ranks, **ranks)
-        seed_step(recipe.seed, 0, 0)  # every rank begins with the same weights
-        self.task = build_task(recipe, build_model(recipe, self.data), world.device)
+        check_parts(recipe, world.ranks)
+        seed_all(recipe.seed, 0, 0)  # every rank begins with the same weights
+        model = build_model(recipe, self.data)
+        self.augment = build_augment(recipe, self.data, model)
+        self.task = build_task(recipe, model, len(self.data.class_names), world.device)
         self.optimiser = build_optimiser(recipe, self.task.trainable_module)
         self.schedule = build_schedule(recipe, self.optimiser, len(self.train_batches))
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
         self.losses = Losses(world)
+        if recipe.ema is not None:
+            self.task.setup_ema(recipe.ema)
+        if recipe.compile:
+            self.task.compile()
         if world.ranks > 1:
             self.task.prepare_distributed([world.device.index], broadcast_buffers=False)
 
@@ -77,21 +88,46 @@ class Loop:
         Raises:
             FloatingPointError: If the loss is no number; on a GPU that is found with the next record.
         """
-        seed_step(self.recipe.seed, self.world.rank, self.step + 1)
+        seed_all(self.recipe.seed, self.world.rank, self.step + 1)
         if self.schedule is not None:
             self.schedule.step_update(self.step)
         self.task.train()
-        parts = self.task(images, labels)
-        self.losses.add(parts)
-        if self.world.device.type == "cpu":
-            self.check_finite(parts["loss"].item())
+        if self.recipe.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
         self.optimiser.zero_grad()
-        parts["loss"].backward()
+        self.backward(self.augment(images), labels)
         if self.recipe.clip_grad is not None:
+            self.scaler.unscale_(self.optimiser)
             torch.nn.utils.clip_grad_norm_(self.task.get_clip_parameters(), self.recipe.clip_grad)
-        self.optimiser.step()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
         self.world.share_buffers(self.task.trainable_module)
         self.step += 1
+        self.task.update_ema(self.step)
+
+    def backward(self, images: Tensor, labels: Tensor) -> None:
+        """Adds up the gradients of the batch, part by part."""
+        count = self.recipe.accumulate
+        unshared: Callable[[], AbstractContextManager[None]] = self.task.no_sync
+        parts = list(zip(images.chunk(count), labels.chunk(count), strict=True))
+        for number, part in enumerate(parts, 1):
+            with unshared() if number < count else nullcontext():
+                with self.autocast():
+                    found = self.task(*part)
+                if self.world.device.type == "cpu":
+                    self.check_finite(found["loss"].item())
+                self.scaler.scale(found["loss"] / count).backward()
+            self.losses.add(found)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The precision of forward passes."""
+        dtype = self.autocast_dtype
+        return nullcontext() if dtype is None else torch.autocast(self.world.device.type, dtype)
+
+    @property
+    def autocast_dtype(self) -> torch.dtype | None:
+        """What forward passes are cast to; None for fp32."""
+        return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.recipe.precision]
 
     def check_finite(self, loss: float) -> None:
         """Raises FloatingPointError if a loss is no number."""
@@ -104,21 +140,25 @@ class Loop:
 
     def model(self) -> PixelModel:
         """The model as a function of pixels, without what training put around it."""
-        return self.task.pixels(unwrap_model(self.task.get_eval_model()))
+        tested = self.task.get_eval_model(ema=self.task.has_ema())
+        return self.task.pixels(unwrap_model(tested))
 
     def test(self) -> Accuracy:
         """Accuracy on the test images, over all ranks."""
-        return evaluate(self.model(), self.test_batches)
+        return evaluate(self.model(), self.test_batches, autocast=self.autocast_dtype)
 
     def state(self) -> dict[str, Any]:
-        """All that the following steps depend on: on the CPU and the GPU alike, tensors and numbers only."""
+        """All that the following steps depend on, in tensors and numbers."""
+        averaged = self.task.get_checkpoint_state(ema=True) if self.task.has_ema() else {}
         return {
             "step": self.step,
             "seconds": self.seconds,
             "losses": self.losses.state(),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "scaler": self.scaler.state_dict(),
             "model": self.task.get_checkpoint_state()["state_dict"],
+            "ema": averaged.get("state_dict_ema"),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -129,7 +169,22 @@ class Loop:
         self.optimiser.load_state_dict(state["optimiser"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
         self.task.load_checkpoint_state(state["model"])
+        if self.task.has_ema():
+            self.task.load_checkpoint_state(state["ema"], ema=True)
+
+
+def check_parts(recipe: Recipe, ranks: int) -> None:
+    """Raises ValueError if a batch cannot be split over ranks and accumulated parts."""
+    parts = ranks * recipe.accumulate
+    even = 2 if recipe.mixup or recipe.cutmix else 1
+    if recipe.batch_size % (parts * even):
+        pairs = ", and mixup wants pairs of images" if even == 2 else ""
+        raise ValueError(
+            f"a batch of {recipe.batch_size} cannot be split over {ranks} ranks with {recipe.accumulate} "
+            f"parts each{pairs}; {max(1, round(recipe.batch_size / parts / even)) * parts * even} could"
+        )
 
 
 class Losses:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -18,6 +20,7 @@ from timm.models import (
     get_arch_pretrained_cfgs,
     get_deprecated_models,
     is_model,
+    load_state_dict,
     parse_model_name,
     resolve_model_input_args,
 )
@@ -52,7 +55,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         (0.5, 0.5, 0.5)
     """
     name = current_name(name)
-    if pretrained and parse_model_name(name)[0] is None and not timm.is_model_pretrained(name):
+    from_elsewhere = parse_model_name(name)[0] is not None or "pretrained_cfg_overlay" in kwargs
+    if pretrained and not from_elsewhere and not timm.is_model_pretrained(name):
         known = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")) or "none"
         raise ValueError(f"{name} has no pretrained weights; of this architecture these have: {known}")
     try:
@@ -65,6 +69,38 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     except _DOWNLOAD_ERRORS as error:
         reason = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
         raise OSError(f"the weights of {name} could not be loaded: {reason}") from error
+
+
+def weights_from(path: Path | str, name: str) -> dict[str, Any]:
+    """What `timm.create_model` needs to start from a checkpoint file: its `pretrained_cfg_overlay`.
+
+    Args:
+        path: A checkpoint in a format of timm's: safetensors, or a state dict of torch.
+        name: The model that the checkpoint is of; its classes and channels may differ.
+
+    Raises:
+        ValueError: If there is no such file, or it holds no weights of this model.
+    """
+    try:
+        state = load_state_dict(str(path))
+    except FileNotFoundError as error:
+        raise ValueError(f"there are no weights {path}") from error
+    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        raise ValueError(f"cannot read the weights {path}: {' '.join(str(error).split())}") from error
+    config = resolve_model_input_args(current_name(name))["pretrained_cfg"]
+    overlay: dict[str, Any] = {"file": str(path)}
+    found = 0
+    for key, layer, at in (("classifier", "num_classes", 0), ("first_conv", "input_size", 1)):
+        layers = config.get(key) or ()
+        first = layers if isinstance(layers, str) else next(iter(layers), "")
+        weight = state.get(f"{first}.weight")
+        if weight is not None:
+            found += 1
+            count = weight.shape[at]
+            overlay[layer] = count if layer == "num_classes" else (count, *config["input_size"][1:])
+    if not found:
+        raise ValueError(f"{path} holds no weights of {name}")
+    return overlay
 
 
 def current_name(name: str) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 from advprop.accuracy import Accuracy
 from advprop.corruptions import CORRUPTIONS
 from advprop.listing import format_table
-from advprop.recipe import Recipe, short_number
+from advprop.recipe import Recipe
 from advprop.runs import Run
+from advprop.settings import short_number
 
 # The four groups of Hendrycks and Dietterich (2019), in the order of the kinds.
 GROUPS: Mapping[str, Sequence[str]] = {

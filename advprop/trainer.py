@@ -18,7 +18,7 @@ from advprop.outcome import Outcome
 from advprop.progress import Progress
 from advprop.recipe import Recipe
 from advprop.runs import Run, choose_directory
-from advprop.world import World, cpu_threads, join, own_randomness
+from advprop.world import World, cpu_threads, join, matrix_products, own_randomness
 
 
 class Interrupted(KeyboardInterrupt):
@@ -67,11 +67,12 @@ def train(
     with (
         join(recipe.device) as world,
         cpu_threads(recipe.threads),
+        matrix_products(recipe.tf32),
         own_randomness(),
         _signals() as received,
     ):
-        chosen = world.from_first(str(out or choose_directory(recipe, resume)))
-        trainer = Trainer(recipe, world, Run(Path(str(chosen))), resume)
+        directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume)))
+        trainer = Trainer(recipe, world, Run(directory), resume)
         trainer.fit(received, progress)
         return trainer.finish()
 
@@ -115,14 +116,13 @@ class Trainer:
         self.run = run
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
         self.saved = -1  # the step of the last checkpoint
-        if world.is_first:
-            run.begin(recipe, resume)
-        state = world.from_first(run.checkpoints.latest() if world.is_first else None)
-        if isinstance(state, dict):
+        world.on_first(lambda: run.begin(recipe, resume))
+        state = world.on_first(lambda: run.checkpoints.latest())
+        if state is not None:
             self.best = state.pop("best")
             self.loop.load(state)
             self.saved = self.loop.step
-        elif world.is_first:
+        else:
             self.save()  # what cannot be written is known before hours are spent
         if world.is_first:
             run.forget_after(self.loop.step)

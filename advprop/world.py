@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from timm.utils.distributed import init_distributed_device_so, is_distributed_env
 from torch import Tensor, nn
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,23 @@ class World:
             dist.all_reduce(found, dist.ReduceOp.MAX)
         return int(found)
 
-    def from_first(self, value: object) -> object:
-        """What the first rank has, on every rank."""
-        if self.ranks == 1:
-            return value
-        box = [value if self.is_first else None]
-        dist.broadcast_object_list(box, src=0, device=self.device if dist.get_backend() == "nccl" else None)
-        return box[0]
+    def on_first(self, action: Callable[[], Result]) -> Result:
+        """Runs an action on the first rank; what it returns or raises is returned or raised on every rank."""
+        result: Result | None = None
+        problem: Exception | None = None
+        if self.is_first:
+            try:
+                result = action()
+            except Exception as error:
+                problem = error
+        if self.ranks > 1:
+            box: list[Any] = [result, problem]
+            nccl = dist.get_backend() == "nccl"
+            dist.broadcast_object_list(box, src=0, device=self.device if nccl else None)
+            result, problem = box
+        if problem is not None:
+            raise problem
+        return cast(Result, result)
 
     def share_buffers(self, model: nn.Module) -> None:
         """Gives every rank the running statistics of the first, as DistributedDataParallel does.
@@ -90,15 +103,28 @@ def join(device: str = "auto") -> Iterator[World]:
             dist.destroy_process_group()
 
 
-def seed_step(seed: int, rank: int, step: int) -> None:
-    """Seeds all randomness of a step, so that it depends on nothing that went before.
+def seed_all(*words: int) -> None:
+    """Seeds all randomness by some numbers, such as seed, rank and step, and by nothing that went before.
 
-    A run needs no random state in its checkpoints then: seed, rank and step are the state.
+    Where each step of a run begins with this, a checkpoint needs no random state: the numbers are it.
     """
-    words = np.random.SeedSequence((seed, rank, step)).generate_state(3)
-    random.seed(int(words[0]))
-    np.random.seed(int(words[1]))  # timm's mixup draws from the global state
-    torch.manual_seed(int(words[2]))
+    seeds = np.random.SeedSequence(words).generate_state(3)
+    random.seed(int(seeds[0]))
+    np.random.seed(int(seeds[1]))  # timm's mixup draws from the global state
+    torch.manual_seed(int(seeds[2]))
+
+
+@contextmanager
+def matrix_products(tf32: bool) -> Iterator[None]:
+    """Lets matrix products and convolutions of fp32 run in TF32 on a GPU for a while, or not."""
+    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)
+        torch.backends.cudnn.allow_tf32 = cudnn
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def test_every_option_is_explained(command, capsys):
 
 
 def test_options_start_from_the_data_the_method_and_the_recipe():
-    assert parse(["train"]).method.eps == 0.15
+    assert parse(["train"]).method.eps == 0.2
     assert parse(["train", "--data", "elsewhere"]).method.eps == 4 / 255
     assert parse(["train", "--method=fast"]).method.target == "none"
     Path("recipe.yaml").write_text("epochs: 3\nlr: 0.5\n")

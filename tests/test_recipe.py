@@ -3,7 +3,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from advprop.recipe import Recipe, make_recipe, parse_fraction, short_number
+from advprop.recipe import Recipe, make_recipe
+from advprop.settings import parse_fraction, short_number
 
 
 def test_the_default_is_advprop_on_digits():
