@@ -60,7 +60,7 @@ def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:
     Raises:
         ValueError: If neither the data nor `classes` tell how many there are, or they disagree.
     """
-    mapping = getattr(getattr(source, "reader", source), "class_to_idx", None)
+    mapping = _class_map(source)
     labels = getattr(source, "targets", None)
     if mapping:
         found = {index: str(name) for name, index in mapping.items()}
@@ -73,6 +73,13 @@ def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:
     if classes is not None and len(names) > classes:
         raise ValueError(f"the data have {len(names)} classes, and the recipe has classes: {classes}")
     return names + tuple(map(str, range(len(names), classes or 0)))
+
+
+def _class_map(source: Any) -> dict[Any, int]:
+    """The label of each class by name; empty where the data have no names."""
+    reader = getattr(source, "reader", source)
+    found = getattr(reader, "class_to_idx", None) or getattr(reader, "class_name_to_idx", None)
+    return dict(found or {})
 
 
 def _open_split(recipe: Recipe, training: bool) -> Any:
@@ -126,7 +133,7 @@ def _check_no_empty_class(path: Path) -> None:
 
 
 def _check_same_classes(train: Any, test: Any) -> None:
-    mappings = [getattr(getattr(each, "reader", each), "class_to_idx", None) or {} for each in (train, test)]
+    mappings = [_class_map(source) for source in (train, test)]
     if mappings[0] != mappings[1]:
         only = [sorted(set(mappings[i]) - set(mappings[1 - i]), key=str) for i in range(2)]
         raise ValueError(

@@ -1,0 +1,222 @@
+import logging
+import shutil
+import struct
+import tarfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from advprop.data import Batches, TensorSet
+from advprop.loaders import BadImageError, LoadedSet
+from advprop.models import data_config
+from advprop.recipe import make_recipe
+from advprop.sources import _tensors, open_data
+
+NAMES = ("ant", "bee", "cat")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Images of noise on a level that tells the class: 6 a class for training, 2 for testing."""
+    root = tmp_path_factory.mktemp("data") / "flowers and more"
+    chance = np.random.default_rng(0)
+    for split, count in (("train", 6), ("val", 2)):
+        for label, name in enumerate(NAMES):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = chance.integers(80 * label, 80 * label + 60, (40 + number, 50, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    return root
+
+
+def opened(data, model="test_resnet", **settings):
+    recipe = make_recipe(
+        {"workers": 0, "image_size": 32, "model": model, "color_jitter": 0.0}, data=str(data), **settings
+    )
+    return open_data(recipe, data_config(model))
+
+
+def epoch(images, number=0, **settings):
+    return list(Batches(images, 6, **settings).epoch(number))
+
+
+def test_a_folder_of_class_folders_is_read(folder):
+    data = opened(folder)
+    assert (len(data.train), len(data.test), data.class_names) == (18, 6, NAMES)
+    assert data.shape == (3, 32, 32)
+    for images, labels in (*epoch(data.train, seed=0), *epoch(data.test)):
+        assert images.shape == (6, 3, 32, 32)
+        assert images.dtype == torch.float
+        levels = images.flatten(1).mean(1) * 255
+        assert torch.equal((levels / 80).floor().long(), labels)
+    assert [labels.tolist() for _, labels in epoch(data.test)] == [[0, 0, 1, 1, 2, 2]]
+
+
+def test_grey_and_size_are_as_wanted(folder):
+    data = opened(folder, channels=1, image_size=None)
+    images, _ = epoch(data.train, seed=0)[0]
+    assert images.shape == (6, 1, 160, 160)  # what the model wants
+
+
+def test_an_archive_is_read_as_the_folder(folder, tmp_path):
+    for split in ("train", "val"):
+        with tarfile.open(tmp_path / f"{split}.tar", "w") as archive:
+            archive.add(folder / split, arcname=".")
+    archive, folders = opened(tmp_path).test, opened(folder).test
+    (images, labels), (from_folder, _) = epoch(archive)[0], epoch(folders)[0]
+    archive.source.reader.tar_state.tf.close()  # timm leaves that to the garbage collector
+    torch.testing.assert_close(images.sort(0).values, from_folder.sort(0).values)
+    assert labels.sort().values.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_random_changes_follow_from_seed_epoch_and_image_alone(folder):
+    def images(start=0, number=0, workers=0, seed=0, **more):
+        data = opened(folder, auto_augment="rand-m9-mstd0.5", workers=workers, seed=seed)
+        return torch.cat([x for x, _ in Batches(data.train, 6, seed=3, **more).epoch(number, start)])
+
+    whole = images()
+    assert torch.equal(images(), whole)
+    assert torch.equal(images(workers=2), whole)
+    assert torch.equal(images(start=1), whole[6:])
+    halves = [images(rank=rank, ranks=2) for rank in range(2)]
+    assert torch.equal(torch.cat([half[:3] for half in halves]), whole[:6])
+    assert not torch.equal(images(seed=1), whole)
+    data = opened(folder)
+    first, second = (
+        dict(zip(*_by_label(epoch(data.train, number, seed=3)), strict=True)) for number in (0, 1)
+    )
+    assert first.keys() != second.keys()
+
+
+def _by_label(batches):
+    return [float(x) for images, _ in batches for x in images.sum((1, 2, 3))], range(18)
+
+
+def test_no_random_crop_takes_the_middle(folder):
+    data = opened(folder, scale=None, flip=0.0)
+    first, second = (torch.cat([x for x, _ in epoch(data.train, number, seed=number)]) for number in (0, 1))
+    assert {float(x.sum()) for x in first} == {float(x.sum()) for x in second}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unreadable_image_is_named(folder, tmp_path, workers, caplog):
+    root = tmp_path / "data"
+    shutil.copytree(folder, root)
+    broken = root / "train" / "bee" / "3.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(BadImageError, match=rf"cannot read {broken}: .*; mend it, or go on without"):
+        epoch(opened(root, workers=workers).train, seed=0)
+    data = opened(root, workers=workers, bad_images="skip")
+    with caplog.at_level(logging.WARNING):
+        labels = torch.cat([labels for _, labels in epoch(data.train, seed=0)])
+    assert len(labels) == 18
+    assert f"skipped {broken}" in caplog.text
+    assert len(data.train.skipped) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: (root / "train" / "empty").mkdir(), r"class .*train.empty has no images"),
+        (
+            lambda root: (root / "val" / "cat").rename(root / "val" / "dog"),
+            r"3 and 3; only in training: \['cat'\], only in testing: \['dog'\]",
+        ),
+        (
+            lambda root: (root / "val").rename(root / "other"),
+            r"no folder validation or val or .*; it has other, train",
+        ),
+        (
+            lambda root: (root / "train").rename(root / "other"),
+            r"no folder train or training; it has other, val",
+        ),
+    ],
+)
+def test_a_fault_of_the_folders_is_found_before_training(folder, tmp_path, change, message):
+    root = tmp_path / "data"
+    shutil.copytree(folder, root)
+    change(root)
+    with pytest.raises(ValueError, match=message):
+        opened(root)
+
+
+def test_a_folder_without_images_is_told(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+    with pytest.raises(ValueError, match="there are no images in the folders of"):
+        opened(tmp_path)
+
+
+def test_wrong_data_are_told(tmp_path):
+    with pytest.raises(
+        ValueError, match="there are no data 'nowhere/else': no such folder, and no name such as"
+    ):
+        opened("nowhere/else")
+    with pytest.raises(
+        ValueError, match=r"cannot open torch/fashion_mnist in .*not found.*--download fetches"
+    ):
+        opened("torch/fashion_mnist", data_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="cannot open torch/nothing"):
+        opened("torch/nothing", data_dir=str(tmp_path))
+
+
+def test_an_unknown_policy_is_told(folder):
+    with pytest.raises(ValueError, match="there is no auto_augment 'nonsense'"):
+        opened(folder, auto_augment="nonsense")
+
+
+def _idx(path, array):
+    """Writes an array as MNIST's files have it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes())
+
+
+@pytest.fixture
+def fashion(tmp_path):
+    raw = tmp_path / "FashionMNIST" / "raw"
+    chance = np.random.default_rng(0)
+    for name, count in (("train", 30), ("t10k", 20)):
+        _idx(raw / f"{name}-images-idx3-ubyte", chance.integers(0, 256, (count, 28, 28), dtype=np.uint8))
+        _idx(raw / f"{name}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("channels", "size"), [(None, None), (3, None), (1, 32)])
+def test_fashion_mnist_is_kept_on_the_device(fashion, channels, size):
+    data = opened("torch/fashion_mnist", data_dir=str(fashion), channels=channels, image_size=size)
+    assert isinstance(data.train, TensorSet)
+    assert data.train.images.dtype == torch.uint8
+    assert (len(data.train), len(data.test)) == (30, 20)
+    assert data.shape == (channels or 1, size or 28, size or 28)
+    assert data.class_names[9] == "Ankle boot"
+    images, labels = next(data.test.batches(iter([[0, 3]])))
+    assert images.shape == (2, *data.shape)
+    assert labels.tolist() == [0, 3]
+    if size is None:
+        raw = (fashion / "FashionMNIST" / "raw" / "t10k-images-idx3-ubyte").read_bytes()[16:]
+        expected = np.frombuffer(raw, np.uint8)[: 28 * 28].reshape(28, 28) / 255
+        np.testing.assert_allclose(images[0, 0], expected, rtol=1e-6)
+
+
+def test_colour_becomes_grey():
+    pixels = np.zeros((2, 4, 4, 3), np.uint8) + np.array([200, 100, 50], np.uint8)
+    source = SimpleNamespace(data=pixels, targets=[0, 1])
+    grey = _tensors(source, 1, None, 2)
+    assert set(grey.images.flatten().tolist()) == {(200 * 299 + 100 * 587 + 50 * 114) // 1000}
+    with pytest.raises(ValueError, match="labels must be from 0 to 0, got 0 to 1"):
+        _tensors(source, None, None, 1)
+
+
+def test_the_number_of_classes_is_checked(folder):
+    assert opened(folder, classes=4).class_names == (*NAMES, "3")
+    with pytest.raises(ValueError, match="the data have 3 classes, and the recipe has classes: 2"):
+        opened(folder, classes=2)
+
+
+def test_loaded_sets_move(folder):
+    train = opened(folder).train
+    assert isinstance(train.to("cpu"), LoadedSet)
+    assert len(train.to("cpu")) == len(train) == 18
