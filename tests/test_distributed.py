@@ -112,10 +112,12 @@ def run_case(case: dict[str, Any], rank: int) -> dict[str, Any]:
         reductions.append(bucket.index())
         return allreduce_hook(group, bucket)
 
+    passes: list[int] = []
     task.get_trainable_module().register_comm_hook(None, count)
+    task.get_trainable_module().register_forward_pre_hook(lambda _, x: passes.append(len(x[0])))
     parameters = train(task, lambda step: part_of(rank, step), case)
     keys = list(task.get_checkpoint_state()["state_dict"])
-    return {"parameters": parameters, "reductions": reductions, "keys": keys}
+    return {"parameters": parameters, "reductions": reductions, "passes": len(passes), "keys": keys}
 
 
 def shuffle_all(rank: int) -> list[tuple[Tensor, Tensor]]:
@@ -171,6 +173,14 @@ def test_fault_of_attacks_that_reduce_gradients_one_reduction_a_step(
 ) -> None:
     for result in ranks:
         assert result[name]["reductions"] == [0] * STEPS
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_attack_goes_past_ddp_which_would_broadcast_buffers(
+    name: str, ranks: list[dict[str, Any]]
+) -> None:
+    batches = STEPS * (2 if CASES[name].get("accumulate") else 1)
+    assert [result[name]["passes"] for result in ranks] == [batches] * WORLD
 
 
 @pytest.mark.parametrize("name", CASES)
