@@ -115,17 +115,18 @@ def locked(name: str) -> str:
 
 def install() -> None:
     """Install what the lock names, and nothing else, then the project itself in editable form."""
-    uv = [str(PYTHON), "-m", "uv", "pip"]
-    environment = {**os.environ, "VIRTUAL_ENV": str(VENV)}
-    environment.pop("CONDA_PREFIX", None)
     quiet = [] if sys.stderr.isatty() else ["--quiet"]  # on a terminal: progress of the large downloads
-    if subprocess.run(
-        [*uv, "sync", *quiet, "--require-hashes", str(LOCK)], env=environment, check=False
-    ).returncode:
+    if uv_pip("sync", *quiet, "--require-hashes", str(LOCK)):
         raise SetupError(f"could not install what {LOCK} names (see above); is there a network?")
-    project = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", "-e", "."]
-    if subprocess.run(uv + project, env=environment, check=False).returncode:
+    if uv_pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", "-e", "."):
         raise SetupError("could not install the project itself (see above); look at pyproject.toml")
+
+
+def uv_pip(*arguments: str) -> int:
+    """Run a command of uv pip on the environment and return its exit status."""
+    settings = {name: value for name, value in os.environ.items() if name != "CONDA_PREFIX"}
+    command = [str(PYTHON), "-m", "uv", "pip", *arguments]
+    return subprocess.run(command, env={**settings, "VIRTUAL_ENV": str(VENV)}, check=False).returncode
 
 
 def run_logged(command: list[str], otherwise: str) -> None:
