@@ -10,7 +10,7 @@ from pathlib import Path
 from docs.hooks.svg import drawing, element, figure, rect, text, tip
 
 PACKAGE = Path(__file__).resolve().parents[2] / "advprop"
-_WIDTH, _ROW, _LABEL = 640.0, 58.0, 92.0
+_WIDTH, _ROW, _LABEL, _ABREAST = 600.0, 46.0, 70.0, 5
 
 
 @cache
@@ -62,32 +62,29 @@ def job(name: str) -> str:
 
 def layers_picture() -> str:
     """The floors as rows of boxes, the highest on top."""
-    rows = floors()[::-1]
-    height = len(rows) * _ROW + 4
-    content = [_floor(names, len(rows) - 1 - place, place * _ROW + 4) for place, names in enumerate(rows)]
+    content, y = [], 4.0
+    for height, names in reversed(list(enumerate(floors()))):
+        rows = [names[start : start + _ABREAST] for start in range(0, len(names), _ABREAST)]
+        content.append(text(0, y + 26, f"floor {height}", anchor="start", class_="quiet"))
+        for row in rows:
+            room = (_WIDTH - _LABEL) / len(rows[0])
+            content += [_box(name, _LABEL + place * room, y, room - 8) for place, name in enumerate(row)]
+            y += _ROW
+        y += 8
     picture = drawing(
         _WIDTH,
-        height,
+        y,
         *content,
         name="layers",
         title="The floors of the package",
         description="; ".join(f"floor {height}: {', '.join(names)}" for height, names in enumerate(floors())),
     )
-    return figure(
-        picture, "A file imports only from floors below its own. Drawn from the imports themselves."
-    )
-
-
-def _floor(names: list[str], height: int, y: float) -> str:
-    room = (_WIDTH - _LABEL) / len(names)
-    boxes = (_box(name, _LABEL + place * room, y, room - 8) for place, name in enumerate(names))
-    label = text(0, y + 30, f"floor {height}", anchor="start", class_="quiet")
-    return label + "".join(boxes)
+    return figure(picture, "A file imports only from floors below its own. Drawn from the imports.")
 
 
 def _box(name: str, x: float, y: float, width: float) -> str:
-    label = text(x + width / 2, y + 30, name, class_="small" if len(name) * 8 > width else None)
-    return element("g", rect(x, y, width, _ROW - 12, "box", tip(f"{job(name)}.")), label)
+    label = text(x + width / 2, y + 25, name, class_="small" if len(name) * 8 > width else None)
+    return element("g", rect(x, y, width, _ROW - 6, "box", tip(f"{job(name)}.")), label)
 
 
 def layers_table() -> str:

@@ -77,7 +77,7 @@ def _layer() -> str:
             text(204, 170, "shared"),
             text(204, 190, "weights"),
             _norm(_TOP + 14, "clean", "main norm", 0.0, 15.0),
-            _norm(_BOTTOM - 4, "adv", "auxiliary norm", 9.0, 21.0),
+            _norm(_BOTTOM - 4, "adv", "auxiliary norm", 8.0, 19.0),
         )
     )
 

@@ -1,0 +1,257 @@
+"""The built site as a reader meets it: in a browser, light and dark, on a screen and on a phone."""
+
+import functools
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from advprop.cards import load_model_index
+from advprop.results import load_results
+from tests.site_tools import ROOT, built_site, code_blocks, page_path, soup_of
+
+MODELS = sorted(card.name for card in load_model_index().models)
+NOTEBOOKS = [f"notebooks/{path.stem}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+KINDS = [
+    "",
+    "models/advprop",
+    f"models/{MODELS[4]}",
+    "reference",
+    "reference/tasks",
+    "architecture",
+    "changelog",
+]
+PAGES = [*KINDS, "tutorials", *NOTEBOOKS]
+INSTALL = "sudo apt-get install chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+KIB = 1024
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
+    return built_site(tmp_path_factory)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps the tests' output clean."""
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    """Where the site is served."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; without it these tests are skipped, and fail in CI."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        stop(f"there is no Chromium; install it: {INSTALL}")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def theme(request: pytest.FixtureRequest) -> str:
+    """What the reader's system prefers."""
+    return str(request.param)
+
+
+@pytest.fixture(params=[1440, 390])
+def context(request: pytest.FixtureRequest, browser: Browser, theme: str) -> Iterator[BrowserContext]:
+    """A fresh reader."""
+    size = {"width": request.param, "height": 900}
+    with browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce") as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The collection's page on a wide screen."""
+    with browser.new_context(viewport={"width": 1440, "height": 900}) as opened:
+        shown = opened.new_page()
+        shown.goto(address + "models/advprop/")
+        yield shown
+
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+STRUCTURE = """() => ({
+    lang: document.documentElement.lang,
+    title: document.title,
+    h1: document.querySelectorAll("h1").length,
+    noAlt: [...document.querySelectorAll("img:not([alt]), [role=img]:not([aria-label], [aria-labelledby])")]
+        .map((tag) => tag.outerHTML.slice(0, 80)),
+    unnamed: [...document.querySelectorAll("article :is(button, a, input, select):not([aria-hidden=true])")]
+        .filter((tag) => !(tag.textContent.trim() || tag.ariaLabel || tag.title || tag.labels?.length))
+        .map((tag) => tag.outerHTML.slice(0, 80)),
+    sameIds: [...document.querySelectorAll("[id]")].map((tag) => tag.id)
+        .filter((id, at, all) => all.indexOf(id) !== at),
+    wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+})"""
+
+
+def test_pages_are_sound(context: BrowserContext, address: str) -> None:
+    """No other host, no error, nothing missing; legible, named, and no wider than the screen."""
+    assert [f"{name}: {fault}" for name in PAGES for fault in visit(context, address, name)] == []
+
+
+def visit(context: BrowserContext, address: str, name: str) -> list[str]:
+    """What is wrong with a page."""
+    faults: list[str] = []
+    page = context.new_page()
+    page.on("console", lambda message: faults.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("response", lambda answer: faults.extend(_bad(answer.status, answer.url)))
+    page.on("request", lambda asked: faults.extend(_foreign(asked.url, address)))
+    page.goto(f"{address}{name}/" if name else address, wait_until="networkidle")
+    found = page.evaluate(STRUCTURE)
+    titled = found["title"] != "" and found["lang"] == "en" and found["h1"] == 1
+    if not titled or found["wide"] or found["noAlt"] or found["unnamed"] or found["sameIds"]:
+        faults.append(str(found))
+    faults += page.evaluate(CONTRAST)
+    page.close()
+    return faults
+
+
+def _bad(status: int, url: str) -> list[str]:
+    return [f"{status} for {url}"] if status >= 400 else []
+
+
+def _foreign(url: str, address: str) -> list[str]:
+    own = url.startswith(("data:", "blob:")) or urlsplit(url).netloc == urlsplit(address).netloc
+    return [] if own else [f"asks {url}"]
+
+
+def test_contrast_is_measured(page: Page) -> None:
+    """The measure itself: grey on white is found, and told with its ratio."""
+    assert page.evaluate(CONTRAST) == []
+    page.evaluate("document.querySelector('article p').style.color = '#999'")
+    [fault] = page.evaluate(CONTRAST)[:1]
+    assert "2.8" in fault
+    page.evaluate("document.querySelector('article p').style = 'opacity: 0.5'")
+    assert page.evaluate(CONTRAST) != []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_are_light(name: str, site: Path) -> None:
+    weight = page_path(site, name).stat().st_size
+    assert weight < (80 if name.startswith("notebooks/") else 110) * KIB
+
+
+def test_first_visit_is_light(browser: Browser, address: str) -> None:
+    """All that the home page loads, in bytes before compression."""
+    total = 0
+    with browser.new_context() as opened:
+        page = opened.new_page()
+        answers = []
+        page.on("response", lambda answer: answers.append(answer))
+        page.goto(address, wait_until="networkidle")
+        total = sum(len(answer.body()) for answer in answers)
+    assert 0 < total < 700 * KIB
+
+
+def names(page: Page) -> list[str]:
+    """The models of the table's visible rows."""
+    return page.locator("[data-table] tbody tr:visible th a").all_inner_texts()
+
+
+def test_the_table_sorts(page: Page) -> None:
+    head = page.locator("[data-table] thead th", has_text="Parameters")
+    assert names(page) == MODELS
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert names(page) == MODELS
+    head.locator("button").press("Enter")
+    assert head.get_attribute("aria-sort") == "descending"
+    assert names(page) == MODELS[::-1]
+    page.locator("[data-table] thead button", has_text="\u2011R").click()
+    assert head.get_attribute("aria-sort") is None
+    top1 = load_results().top1("ap_in1k", "r")
+    assert names(page) == sorted(MODELS, key=lambda name: top1[name.split("_")[2]])
+
+
+def test_the_table_filters(page: Page) -> None:
+    box = page.get_by_label("Filter")
+    box.fill("b4")
+    assert names(page) == [name for name in MODELS if "b4" in name]
+    assert page.locator("[data-table] [role=status]").inner_text() == f"1 of {len(MODELS)} models"
+    box.fill("no such model")
+    assert names(page) == []
+    box.fill("")
+    assert names(page) == MODELS
+
+
+def test_the_table_sorts_on_a_phone(browser: Browser, address: str) -> None:
+    with browser.new_context(viewport={"width": 390, "height": 800}) as opened:
+        page = opened.new_page()
+        page.goto(address + "models/advprop/")
+        assert not page.locator("[data-table] thead").is_visible()
+        page.get_by_label("Sort by").select_option(label="File \u2193")
+        assert names(page) == MODELS[::-1]
+        cell = page.locator("[data-table] tbody td").first
+        assert cell.evaluate("tag => getComputedStyle(tag, '::before').content") == '"Pixels"'
+
+
+def test_the_table_is_whole_without_javascript(browser: Browser, address: str) -> None:
+    with browser.new_context(java_script_enabled=False) as opened:
+        page = opened.new_page()
+        page.goto(address + "models/advprop/")
+        assert names(page) == MODELS
+        assert page.get_by_label("Filter").count() == 0
+
+
+def test_figures_follow_the_theme(page: Page) -> None:
+    colour = "getComputedStyle(document.querySelector('svg.drawing text')).fill"
+    light = page.evaluate(colour)
+    page.locator("label[title='Switch to the dark theme']").click()
+    assert page.evaluate(colour) != light
+
+
+def test_code_is_copied_as_it_stands(browser: Browser, address: str, site: Path) -> None:
+    name = f"models/{MODELS[0]}"
+    with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as opened:
+        page = opened.new_page()
+        page.goto(f"{address}{name}/", wait_until="networkidle")
+        page.locator(".highlight:visible").first.hover()
+        page.locator("[data-md-type=copy]:visible").first.click()
+        copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.strip() == code_blocks(name, soup_of(page_path(site, name)))[0].code.strip()
+
+
+def test_search_finds(page: Page) -> None:
+    box = page.get_by_role("textbox", name="Search")
+    box.click()
+    box.press_sequentially("remove_aux_norm")
+    found = page.locator(".md-search-result__link").first
+    found.wait_for()
+    assert "reference/norms" in str(found.get_attribute("href"))
