@@ -29,6 +29,9 @@ Source: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
 class StandardTask(ClassificationTask):
     """Training on clean images alone: timm's `ClassificationTask` that takes pixels in [0, 1].
 
+    Since a task takes pixels, so must what is evaluated: `task.pixels(task.get_eval_model())`. timm's own
+    `task.get_eval_model()` is the bare model, which wants normalised images.
+
     Args:
         model: A model of normalised images.
         mean: Mean of each channel; by default the model's own (`model.pretrained_cfg`), else 0.
