@@ -20,7 +20,7 @@ from typing import Annotated, Any, get_args
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from advprop.commands import Evaluate, Models, Snippet, Train, Verify, say
+from advprop.commands import Evaluate, Models, Snippet, Train, Verify, rank, say
 from advprop.recipe import make_recipe
 from advprop.settings import Method, parse_fraction, short_number
 
@@ -55,8 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ArithmeticError) as error:
         if os.environ.get("ADVPROP_TRACEBACK"):
             raise
+        if isinstance(error, ValueError):
+            if rank() == 0:  # the others have made the same mistake
+                _complain(f"error: {error}")
+            return 2
         _complain(f"error: {error}")
-        return 2 if isinstance(error, ValueError) else 1
+        return 1
 
 
 def parse(arguments: Sequence[str]) -> Any:
@@ -160,4 +164,5 @@ def _show_log() -> None:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"advprop: {' '.join(message.split())}\n")
+    who = f"advprop, rank {rank()}" if rank() else "advprop"
+    sys.stderr.write(f"{who}: {' '.join(message.split())}\n")

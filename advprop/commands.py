@@ -84,8 +84,10 @@ class Train:
         if self.compare:
             beside = self.out.with_name(f"{self.out.name}-standard") if self.out else None
             recipes.insert(0, (dataclasses.replace(recipe, method="standard"), beside))
-        outcomes = [train(each, out, resume=self.resume, progress=True) for each, out in recipes]
-        if os.environ.get("RANK", "0") == "0":
+        # torchrun starts all ranks again when one has failed; they go on from the last checkpoint.
+        resume = self.resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+        outcomes = [train(each, out, resume=resume, progress=True) for each, out in recipes]
+        if rank() == 0:
             say(outcome_table(outcomes))
             say(f"\n{_explained(outcomes[-1])}")
             for outcome in outcomes:
@@ -189,6 +191,11 @@ class Evaluate:
             if self.eps:
                 say(f"\n{attack_table(evaluate_attacks(model, batches, self.eps, self.steps, **options))}")
         return 0
+
+
+def rank() -> int:
+    """The number of this process among those of torchrun or SLURM."""
+    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
 
 
 def say(text: str) -> None:

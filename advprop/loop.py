@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from typing import Any
 
 import torch
 from timm.utils.model import unwrap_model
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from advprop.accuracy import Accuracy
 from advprop.behaviour import PixelModel
@@ -22,6 +24,11 @@ from advprop.sources import open_data
 from advprop.world import World, seed_all
 
 _TEST_BATCH = 500
+# World.share_buffers does it in DDP's place; from torch 2.15 on the argument has a new name.
+_SYNC = "forward_sync_buffers"
+_UNSHARED_BUFFERS = {
+    _SYNC if _SYNC in signature(DistributedDataParallel).parameters else "broadcast_buffers": False
+}
 
 
 class Loop:
@@ -61,7 +68,7 @@ class Loop:
         if recipe.compile:
             self.task.compile()
         if world.ranks > 1:
-            self.task.prepare_distributed([world.device.index], broadcast_buffers=False)
+            self.task.prepare_distributed([world.device.index], **_UNSHARED_BUFFERS)
 
     @property
     def total_steps(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +13,14 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import torch
 import torch.distributed as dist
-from timm.utils.distributed import init_distributed_device_so, is_distributed_env
+from timm.utils.distributed import is_distributed_env, world_info_from_env
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 Result = TypeVar("Result")
+
+_PEER_IS_GONE = re.compile(r"gloo|nccl|closed by peer|reset by peer", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ def join(device: str = "auto") -> Iterator[World]:
 
     Raises:
         ValueError: If there is no such device.
+        ConnectionError: If another rank has ended in the middle of something that all do together.
     """
     device = _best_device() if device == "auto" else device
     kind = device.partition(":")[0]
@@ -93,14 +100,31 @@ def join(device: str = "auto") -> Iterator[World]:
         raise ValueError(f"there is no device {device!r} here; 'auto' would take {_best_device()!r}")
     own = is_distributed_env() and not dist.is_initialized()
     if own:
-        device = init_distributed_device_so(device)["device"]
+        device = _meet(kind)
     try:
         joined = dist.is_available() and dist.is_initialized()
         rank, ranks = (dist.get_rank(), dist.get_world_size()) if joined else (0, 1)
         yield World(torch.device(device), rank, ranks)
+    except RuntimeError as error:
+        if own and _PEER_IS_GONE.search(str(error)):
+            raise ConnectionError("another rank has ended; its own message says why") from error
+        raise
     finally:
         if own and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _meet(kind: str) -> str:
+    """Waits for the other ranks; the device of this one."""
+    local_rank, rank, ranks = world_info_from_env()
+    store, rank, ranks = next(rendezvous("env://", rank, ranks))
+    # Ranks that torchrun has started again must not find the addresses of those that have died.
+    attempt = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    dist.init_process_group("nccl" if kind == "cuda" else "gloo", store=attempt, rank=rank, world_size=ranks)
+    if kind != "cuda":
+        return kind
+    torch.cuda.set_device(local_rank)
+    return f"cuda:{local_rank}"
 
 
 def seed_all(*words: int) -> None:

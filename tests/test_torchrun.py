@@ -1,0 +1,162 @@
+"""Training on several ranks, on the CPU by gloo."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from advprop.recipe import make_recipe
+from advprop.runs import Run
+from advprop.trainer import train
+
+SMALL = make_recipe(train_images=40, batch_size=20, epochs=4, severities=(), device="cpu", save_every=1)
+
+# Forks ranks of a process that has imported everything; kills one of them at random moments, starts anew.
+_RANKS = """
+import os, pathlib, random, signal, socket, sys, time
+import torch
+from advprop import checkpoint
+from advprop.recipe import make_recipe
+from advprop.trainer import train
+
+out, recipe, ranks, kills = pathlib.Path(sys.argv[1]), make_recipe(sys.argv[2]), *map(int, sys.argv[3:])
+torch.set_num_threads(1)
+chance = random.Random(0)
+done = 0
+
+
+def start():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in range(ranks):
+        if not (child := os.fork()):
+            os.environ |= {
+                "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            }
+            status = 1
+            try:
+                train(recipe, out, resume=True)
+                status = 0
+            except Exception as error:
+                if not kills:
+                    print(rank, error, file=sys.stderr)
+            finally:
+                os._exit(status)
+        children.append(child)
+    return children
+
+
+while True:
+    children = start()
+    if done < kills:
+        time.sleep(chance.uniform(0.3, 2.0))
+        os.kill(chance.choice(children), signal.SIGKILL)
+        done += 1
+        time.sleep(0.2)
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    if not any(codes) or done >= kills and -signal.SIGKILL not in codes:
+        break
+print(done)
+sys.exit(max(map(abs, codes)))
+"""
+
+
+def run_ranks(recipe, out, ranks, kills=0):
+    written = out.with_suffix(".yaml")
+    written.write_text(recipe.to_yaml())
+    words = [sys.executable, "-c", _RANKS, str(out), str(written), str(ranks), str(kills)]
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=300, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    return Run(out), int(done.stdout)
+
+
+def weights(run):
+    return run.checkpoints.latest()["model"]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return run_ranks(SMALL, tmp_path_factory.mktemp("ranks") / "whole", 2)[0]
+
+
+def test_two_ranks_train_one_model(whole):
+    lines = whole.metrics()
+    assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6, 8]
+    assert whole.results()["clean"]["n"] == 1757  # every test image once
+    assert whole.results()["clean"]["top1"] == lines[-1]["test_top1_percent"] / 100
+
+
+@pytest.mark.slow
+def test_kills_of_a_rank_at_random_moments_change_nothing(whole, tmp_path):
+    killed, kills = run_ranks(SMALL, tmp_path / "killed", 2, kills=8)
+    assert kills == 8
+    assert same(weights(killed), weights(whole))
+    assert [line["step"] for line in killed.metrics()] == [line["step"] for line in whole.metrics()]
+
+
+def test_ranks_take_the_steps_of_one_where_norms_do_not_tell_them_apart(tmp_path):
+    parts = tuple(f"stages.{stage}.bn" for stage in range(3))
+    recipe = make_recipe(vars(SMALL), method="standard", freeze=parts, epochs=3)
+    two, _ = run_ranks(recipe, tmp_path / "two", 2)
+    one = train(recipe, tmp_path / "one").run
+    for name, value in weights(one).items():
+        torch.testing.assert_close(weights(two)[name], value, rtol=1e-4, atol=1e-6)
+    for ours, theirs in zip(two.metrics(), one.metrics(), strict=True):
+        for name in ours.keys() - {"seconds", "images_per_second"}:
+            assert ours[name] == pytest.approx(theirs[name], rel=1e-4)
+
+
+def test_a_batch_that_ranks_cannot_split_is_told_with_the_numbers(tmp_path):
+    recipe = make_recipe(vars(SMALL), batch_size=21)
+    with pytest.raises(AssertionError, match="multiple of the number of ranks, got 21 over 2; 20 would do"):
+        run_ranks(recipe, tmp_path / "run", 2)
+    recipe = make_recipe(vars(SMALL), batch_size=20, accumulate=3)
+    with pytest.raises(
+        ValueError, match="batch of 20 cannot be split over 1 ranks with 3 parts each; 21 could"
+    ):
+        train(recipe, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_killed_rank_again_and_goes_on(whole, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(make_recipe(vars(SMALL), epochs=300, log_every=10).to_yaml())
+    words = ["--nproc-per-node", "2", "--max-restarts", "1", "-m", "advprop", "train"]
+    job = subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", *words, "--recipe", "recipe.yaml", "--out", "run"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    run = Run(tmp_path / "run")
+    while not run.metrics():
+        assert job.poll() is None
+        time.sleep(0.2)
+    ranks = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(job.pid)], capture_output=True, text=True
+    ).stdout.split()
+    os.kill(int(ranks[-1]), signal.SIGKILL)
+    killed_at = run.metrics()[-1]["step"]
+    shown, told = job.communicate(timeout=200)
+    assert job.returncode == 0, told
+    assert "Traceback" not in told.split("Sending process")[0]
+    assert killed_at < run.metrics()[-1]["step"] == 600
+    steps = [line["step"] for line in run.metrics() if "loss" in line]
+    assert steps == sorted(set(steps))
+    assert shown.splitlines()[0] == "method   clean"
