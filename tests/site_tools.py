@@ -212,8 +212,9 @@ def _execute(language: str, code: str) -> None:
         if result.failed:
             raise AssertionError(f"{result.failed} of {result.attempted} examples fail")
     else:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        subprocess.run(["bash", "-euc", code], check=True, env=os.environ | {"PATH": path})
+        ours = 'advprop() { "$PYTHON" -m advprop "$@"; }\n'  # as it is called when it is installed
+        environment = os.environ | {"PYTHON": sys.executable}
+        subprocess.run(["bash", "-euc", ours + code], check=True, env=environment)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import advprop
 from advprop.cards import load_model_index
 from advprop.results import load_results
 from advprop.verify import Check
-from docs.hooks import layers, notebooks, outputs, rendering, tree, write_tree
+from docs.hooks import layers, notebooks, outputs, pictures, rendering, tree, write_tree
 from docs.hooks.facts import RECORDS
 from docs.hooks.html import to_mathml
 from tests.site_tools import ROOT, build, built_site, code_blocks, page_path, soup_of
@@ -331,6 +331,24 @@ def test_the_layers_are_those_of_the_imports() -> None:
     assert {name for names in layers.floors() for name in names} == set(layers.modules())
     for name, imported in layers.imports().items():
         assert all(layers.floor(each) < layers.floor(name) for each in imported)
+
+
+def test_the_drawn_digit_is_as_far_as_the_caption_says() -> None:
+    found = json.loads(pictures.DIGIT.read_text(encoding="utf-8"))
+    changes = [
+        abs(before - after)
+        for lines in zip(found["clean"], found["adversarial"], strict=True)
+        for before, after in zip(*lines, strict=True)
+    ]
+    assert 0.2 < max(changes) <= 0.26
+    assert found["eps"].startswith("0.25 ")
+    assert found["reads"]["clean"] != found["reads"]["adversarial"]
+
+
+def test_the_command_line_is_told_in_full(site: Path) -> None:
+    text = page_path(site, "reference/command_line").read_text(encoding="utf-8")
+    for command in ("train", "evaluate", "models", "verify"):
+        assert f"usage: advprop {command}" in text
 
 
 def test_the_tree_is_complete_as_markdown(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from advprop.listing import show
 from advprop.page import strip_model_index
-from docs.hooks import charts, layers, pictures, rendering
+from docs.hooks import charts, commands, layers, pictures, rendering
 from docs.hooks.facts import Facts, Model, read_facts
 from docs.hooks.notebooks import Rendered, render_notebook
 from docs.hooks.rendering import ROOT, PageError, render
@@ -25,10 +25,12 @@ TEMPLATES = DOCS / "templates"
 
 @dataclass(frozen=True)
 class Tutorial:
-    """What the list of tutorials says of one."""
+    """What the list of tutorials says of one: its page, its title, how it begins, how long it runs."""
 
     path: str
     title: str
+    summary: str
+    runs: str
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Site:
         self.env: jinja2.Environment = rendering.environment(
             facts=self.facts,
             tutorials=tutorials,
+            command_help=commands.command_help,
             glossary=_glossary(),
             arxiv=_arxiv(),
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
@@ -154,9 +157,16 @@ def notebook(path: str) -> Notebook:
 
 def tutorials() -> list[Tutorial]:
     """The tutorials in their order."""
-    return [Tutorial(path, _title(ROOT / path)) for path in notebook_pages()]
+    return [_tutorial(path) for path in notebook_pages()]
 
 
-def _title(source: Path) -> str:
-    cells = notebook_cache.read(source).cells
-    return next((cell.source.lstrip("# ").partition("\n")[0] for cell in cells if cell.source), source.stem)
+def _tutorial(path: str) -> Tutorial:
+    markdown = notebook_cache.read(ROOT / path).cells[0].source
+    title, _, rest = markdown.partition("\n")
+    summary = rest.strip().partition("\n\n")[0]
+    try:
+        run = notebook_cache.stamp_of(notebook_cache.run_of(ROOT / path))
+        runs = f"{run['seconds']:.0f} seconds on {run['device']}"
+    except notebook_cache.MissingRunError:
+        runs = ""
+    return Tutorial(path, title.lstrip("# "), summary, runs)
