@@ -50,4 +50,7 @@ def run(paths: list[Path], *, jobs: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # pytest has said so
+        sys.exit(130)

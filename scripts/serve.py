@@ -52,22 +52,22 @@ def take_port(text: str) -> Server:
     except (ValueError, OverflowError):
         sys.exit(f"serve: the port must be a number from 1 to 65535, not {text!r}.")
     except OSError as error:
-        reason = error.strerror or error
-        sys.exit(f"serve: port {text} cannot be used ({reason}). Choose another: make serve PORT=8001")
+        reason, other = error.strerror or error, int(text) + 1
+        sys.exit(f"serve: port {text} cannot be used ({reason}). Choose another: make serve PORT={other}")
 
 
 def main(port: str, *build: str) -> int:
     """Build, then serve; return the exit status."""
+    status = 130  # of an interrupted build
     with take_port(port) as server:
         try:
             status = subprocess.run(build, check=False).returncode
-            if status:
-                return status
-            print(f"The site is at http://{HOST}:{server.server_port} (Ctrl-C stops it)", flush=True)
-            server.serve_forever()
+            if status == 0:
+                print(f"The site is at http://{HOST}:{server.server_port} (Ctrl-C stops it)", flush=True)
+                server.serve_forever()
         except KeyboardInterrupt:
             print()
-    return 0
+    return status
 
 
 if __name__ == "__main__":

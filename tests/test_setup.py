@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -195,6 +196,17 @@ def test_a_build_that_fails_is_not_served(clone: Path) -> None:
     command = [sys.executable, "scripts/serve.py", "0", "sh", "-c", "exit 3"]
     result = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False, timeout=20)
     assert (result.returncode, result.stdout) == (3, "")
+
+
+def test_an_interrupted_build_ends_without_a_traceback(clone: Path) -> None:
+    command = [sys.executable, "scripts/serve.py", "0", "sh", "-c", "echo building; exec sleep 20"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=clone, text=True, start_new_session=True, **pipes) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "building\n"
+        os.killpg(server.pid, signal.SIGINT)
+        _, complaint = server.communicate(timeout=20)
+    assert (server.returncode, complaint) == (130, "")
 
 
 def test_help_lists_the_commands(clone: Path) -> None:
