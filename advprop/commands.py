@@ -44,7 +44,8 @@ class Train:
     `torchrun --nproc-per-node N -m advprop train` splits each batch over N processes.
 
     Args:
-        recipe: YAML files with settings; a later one overrides an earlier one, options override both.
+        recipe: Settings to start from: YAML files, or card:NAME for what a model's card states. A later one
+            overrides an earlier one, and options override both.
         out: Directory of the run; by default a new one in runs/.
         resume: Go on with the run that is there; by default with the latest run of these settings.
         compare: Train with --method standard, too, and show both.

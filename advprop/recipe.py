@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from advprop.card_recipe import card_settings
 from advprop.settings import (
     RANGES,
     AugmentSettings,
@@ -70,6 +71,7 @@ _PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 _METHOD_PRESETS: Mapping[str, Mapping[str, Any]] = {"fast": {"steps": 1, "target": "none"}}
 
+_CARD = "card:"
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 
 
@@ -77,7 +79,8 @@ def make_recipe(*sources: str | Path | Mapping[str, Any], **settings: Any) -> Re
     """The recipe of a run; what is not set has the defaults of the data.
 
     Args:
-        *sources: YAML files, or mappings of settings. A later one overrides an earlier one.
+        *sources: YAML files, `"card:NAME"` for the recipe on a model's card, or mappings of settings. A
+            later one overrides an earlier one.
         **settings: Single settings; they override all sources.
 
     Raises:
@@ -101,6 +104,8 @@ def make_recipe(*sources: str | Path | Mapping[str, Any], **settings: Any) -> Re
 def _read(source: str | Path | Mapping[str, Any]) -> tuple[str, Any]:
     if isinstance(source, Mapping):
         return "", source
+    if str(source).startswith(_CARD):
+        return f"{source}: ", card_settings(str(source).removeprefix(_CARD))
     path = Path(source)
     try:
         return f"{path}: ", yaml.safe_load(path.read_text(encoding="utf-8")) or {}

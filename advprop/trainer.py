@@ -58,7 +58,8 @@ def train(
 
     Examples:
         >>> import tempfile
-        >>> from advprop import make_recipe, train
+        >>> from advprop.recipe import make_recipe
+        >>> from advprop.trainer import train
         >>> recipe = make_recipe(data="digits", epochs=1, severities=())
         >>> outcome = train(recipe, tempfile.mkdtemp() + "/run")
         >>> outcome.clean.n

@@ -1,8 +1,12 @@
 import pytest
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from timm.optim import RMSpropTF
 
+from advprop.build import build_optimiser, build_schedule
+from advprop.models import data_config
 from advprop.recipe import Recipe, make_recipe
 from advprop.settings import parse_fraction, short_number
 
@@ -88,3 +92,41 @@ def test_the_learning_rate_is_scaled_to_the_batch():
 def test_numbers_are_read_as_they_are_written(levels):
     assert parse_fraction(f"{levels}/255") == levels / 255
     assert float(parse_fraction(short_number(levels / 255))) == pytest.approx(levels / 255)
+
+
+@pytest.mark.parametrize("size", range(9))
+def test_a_card_is_the_recipe_of_the_released_model(size):
+    recipe = make_recipe(f"card:tf_efficientnet_b{size}_ap", {"batch_size": 512}, data="imagenet")
+    assert recipe.model == f"tf_efficientnet_b{size}_ap"
+    assert recipe.scaled_lr == (0.064 if size < 8 else 0.032)
+    assert (recipe.opt, recipe.momentum, recipe.opt_args) == ("rmsproptf", 0.9, {"alpha": 0.9, "eps": 0.001})
+    assert (recipe.sched, recipe.decay_rate, recipe.decay_epochs) == ("step", 0.97, 2.4)
+    assert (recipe.epochs, recipe.weight_decay, recipe.label_smoothing) == (350, 1e-5, 0.1)
+    assert (recipe.bn_momentum, recipe.ema, recipe.drop_path_rate) == (0.01, 0.9999, 0.2)
+    assert recipe.drop_rate == (0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5, 0.5)[size]
+    assert recipe.auto_augment == "v0"
+    config = data_config(recipe.model)
+    assert recipe.image_size == config["input_size"][1]
+    assert recipe.crop_pct == pytest.approx(config["crop_pct"], abs=1e-3)
+    assert recipe.interpolation == config["interpolation"]
+    assert (recipe.eps, recipe.steps, recipe.method) == (4 / 255, 5, "advprop")
+
+
+def test_the_learning_rate_of_a_card_falls_as_its_model_did():
+    recipe = make_recipe("card:tf_efficientnet_b0_ap", data="imagenet")
+    optimiser = build_optimiser(recipe, torch.nn.Linear(2, 2))
+    schedule = build_schedule(recipe, optimiser, steps_per_epoch=10)
+
+    def lr(step):
+        schedule.step_update(step)
+        return optimiser.param_groups[0]["lr"]
+
+    assert lr(25) == pytest.approx(0.128)  # half way through the warm-up
+    assert lr(60) == pytest.approx(0.256 * 0.97**2)  # 6 epochs hold two whole periods of 2.4
+    assert lr(3499) == pytest.approx(0.256 * 0.97**145)
+    assert isinstance(optimiser, RMSpropTF)
+
+
+def test_a_missing_card_is_told():
+    with pytest.raises(ValueError, match="the model index has no 'tf_efficientnet_b9_ap'"):
+        make_recipe("card:tf_efficientnet_b9_ap")
