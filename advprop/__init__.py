@@ -14,7 +14,9 @@ from advprop.fast import FastAdvPropTask
 from advprop.models import create_model, create_transform, list_models
 from advprop.norm import add_aux_norm, branch_names, remove_aux_norm
 from advprop.ranks import rank_share
+from advprop.recipe import make_recipe
 from advprop.tasks import AdversarialTask, AdvPropTask, StandardTask
+from advprop.trainer import train
 
 __version__ = "0.1.0"
 
@@ -41,9 +43,11 @@ __all__ = [
     "evaluate_corruptions",
     "list_models",
     "load_model_index",
+    "make_recipe",
     "mce_alexnet",
     "mean_corruption_error",
     "rank_share",
     "remove_aux_norm",
+    "train",
     "use_branch",
 ]

@@ -45,7 +45,7 @@ class DataSettings:
 
     Args:
         data: Where the images are: `digits` (comes with the package), a folder with a folder for each
-            class, or what timm reads: `torch/fashion_mnist`, `hfds/...`, `wds/...`.
+            class, or what timm reads: `torch/fashion_mnist`, `hfds/...`.
         data_dir: Folder that holds the data of that name.
         download: Download the data if they are not there.
         train_split: Name of the split, or of the folder, with the training images.
@@ -211,7 +211,6 @@ class RunSettings:
         save_every: Optimiser steps between two checkpoints, beside the one after each epoch.
         keep: Number of checkpoints to keep, beside the best.
         severities: Severities of the 15 corruptions of the test images at the end; none: no corruptions.
-        loggers: Where to write the metrics, beside the run's own files.
     """
 
     seed: int = 0
@@ -227,7 +226,6 @@ class RunSettings:
     save_every: int | None = None
     keep: int = 2
     severities: tuple[int, ...] = ()
-    loggers: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
 
 Range: TypeAlias = tuple[str, Callable[[Any], bool]]

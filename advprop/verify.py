@@ -217,7 +217,7 @@ def run_verify(
     models: Iterable[str] | None = None,
     pages: Iterable[str | Path] | None = None,
     json: str | Path | None = None,
-    write: Callable[[str], object] = sys.stdout.write,
+    write: Callable[[str], object] | None = None,
     progress: Callable[[str], object] | None = None,
 ) -> int:
     """Verify models and write the table: what `advprop verify` does.
@@ -226,12 +226,13 @@ def run_verify(
         models: Names of the models to check, all by default.
         pages: Pages with a model index, the project's by default.
         json: Where to keep the record of the run.
-        write: Takes the text.
+        write: Takes the text; by default it goes to the standard output.
         progress: Called with the name of each model before it is checked.
 
     Returns:
         0 if all agrees or is explained, 1 if a page cannot be read or a field is wrong.
     """
+    write = write or sys.stdout.write
     try:
         verification = verify(load_model_index(pages), models, progress)
     except ModelIndexError as error:

@@ -3,6 +3,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
@@ -221,7 +222,7 @@ def test_a_terminal_shows_a_bar_and_nothing_else_does():
 
 def test_a_reader_that_goes_away_is_no_error():
     shown = subprocess.run(
-        f"{sys.executable} -m advprop models | true; exit ${{PIPESTATUS[0]}}",
+        f"{shlex.quote(sys.executable)} -m advprop models | true; exit ${{PIPESTATUS[0]}}",
         shell=True,
         executable="/bin/bash",
         capture_output=True,
