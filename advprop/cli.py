@@ -20,8 +20,10 @@ from typing import Annotated, Any, get_args
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from advprop.commands import Evaluate, Models, Snippet, Train, Verify, rank, say
+from advprop.commands import Models, Snippet, Train, Verify
+from advprop.console import rank, say
 from advprop.recipe import make_recipe
+from advprop.run_commands import Evaluate
 from advprop.settings import Method, parse_fraction, short_number
 
 _DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."

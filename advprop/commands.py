@@ -1,4 +1,4 @@
-"""What each command of the command line does; an instance is a command with its options.
+"""What the commands do that train, list and show; an instance is a command with its options.
 
 Imports of torch stand inside: help should not wait for them.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import Positional
 
+from advprop.console import Switch, rank, say, width
 from advprop.recipe import Recipe, make_recipe
 from advprop.settings import (
     AugmentSettings,
@@ -25,7 +24,6 @@ from advprop.settings import (
     RunSettings,
 )
 
-Switch = Annotated[bool, FlagCreatePairsOff]
 Group = TypeVar(
     "Group",
     DataSettings,
@@ -112,7 +110,7 @@ class Models:
         from advprop.listing import describe_card, list_cards
 
         index = load_model_index()
-        told = [describe_card(index.model(name), index, width=_width()) for name in self.names]
+        told = [describe_card(index.model(name), index, width=width()) for name in self.names]
         say("\n\n".join(told) if told else list_cards(index))
         return 0
 
@@ -157,53 +155,6 @@ class Snippet:
         return 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Measure the accuracy of a trained model: clean, corrupted, attacked.
-
-    Args:
-        run: Directory of the run.
-        severities: Severities of the 15 corruptions, from 1 to 5.
-        eps: Radii of attacks, in pixels of [0, 1], such as 2/255; none: no attack.
-        steps: Steps of the attacks.
-        branch: Batch norms to use: main, or adv.
-        device: cpu, cuda, mps; auto takes the best there is.
-    """
-
-    run: Positional[Path]
-    severities: tuple[int, ...] = (1, 2, 3, 4, 5)
-    eps: tuple[float, ...] = ()
-    steps: tuple[int, ...] = (10,)
-    branch: str = "main"
-    device: str = "auto"
-
-    def __call__(self) -> int:
-        """Shows the tables."""
-        from advprop.evaluate import evaluate, evaluate_attacks, evaluate_corruptions
-        from advprop.outcome import attack_table, corruption_table
-        from advprop.trainer import trained
-
-        with trained(self.run, self.device) as (model, batches):
-            options: dict[str, Any] = {"branch": self.branch, "progress": sys.stderr.isatty()}
-            say(f"clean: {evaluate(model, batches, **options)}")
-            if self.severities:
-                found = evaluate_corruptions(model, batches, severities=self.severities, **options)
-                say(f"\n{corruption_table(found)}")
-            if self.eps:
-                say(f"\n{attack_table(evaluate_attacks(model, batches, self.eps, self.steps, **options))}")
-        return 0
-
-
-def rank() -> int:
-    """The number of this process among those of torchrun or SLURM."""
-    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
-
-
-def say(text: str) -> None:
-    """Writes a line to the standard output."""
-    sys.stdout.write(f"{text}\n")
-
-
 def _group(recipe: Recipe, kind: type[Group]) -> Group:
     """The settings of a recipe that belong together."""
     return kind(**{each.name: getattr(recipe, each.name) for each in dataclasses.fields(kind)})
@@ -213,7 +164,3 @@ def _explained(outcome: Any) -> str:
     severities = " and ".join(map(str, outcome.recipe.severities))
     corrupted = f"; corrupted: mean over 15 kinds, severity {severities}" if severities else ""
     return f"accuracy in % on {outcome.clean.n} test images{corrupted}"
-
-
-def _width() -> int:
-    return min(shutil.get_terminal_size((100, 24)).columns, 120)

@@ -1,0 +1,27 @@
+"""What the commands of the command line share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import Annotated
+
+from tyro.conf import FlagCreatePairsOff
+
+Switch = Annotated[bool, FlagCreatePairsOff]
+
+
+def rank() -> int:
+    """The number of this process among those of torchrun or SLURM."""
+    return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
+
+
+def say(text: str) -> None:
+    """Writes a line to the standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
+def width() -> int:
+    """Columns that a table may take."""
+    return min(shutil.get_terminal_size((100, 24)).columns, 120)
