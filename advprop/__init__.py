@@ -15,6 +15,7 @@ from advprop.models import create_model, create_transform, list_models
 from advprop.norm import add_aux_norm, branch_names, remove_aux_norm
 from advprop.ranks import rank_share
 from advprop.recipe import make_recipe
+from advprop.style import notebook_style
 from advprop.tasks import AdversarialTask, AdvPropTask, StandardTask
 from advprop.trainer import train
 
@@ -46,6 +47,7 @@ __all__ = [
     "make_recipe",
     "mce_alexnet",
     "mean_corruption_error",
+    "notebook_style",
     "rank_share",
     "remove_aux_norm",
     "train",

@@ -21,6 +21,7 @@ FLOORS = {
     "cards": 1,
     "corruptions": 1,
     "norm": 0,
+    "style": 0,
 }
 OUTSIDE = {"docs", "notebooks", "scripts", "tests", "mkdocs"}
 
