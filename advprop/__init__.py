@@ -10,11 +10,14 @@ from advprop.branch import branch_parameters, use_branch
 from advprop.cards import load_model_index
 from advprop.corruptions import CORRUPTIONS, corrupt
 from advprop.evaluate import evaluate, evaluate_attacks, evaluate_corruptions
+from advprop.export import export_onnx, export_timm
 from advprop.fast import FastAdvPropTask
 from advprop.models import create_model, create_transform, list_models
 from advprop.norm import add_aux_norm, branch_names, remove_aux_norm
+from advprop.predict import Prediction, predict
 from advprop.ranks import rank_share
 from advprop.recipe import make_recipe
+from advprop.saved import load_run
 from advprop.style import notebook_style
 from advprop.tasks import AdversarialTask, AdvPropTask, StandardTask
 from advprop.trainer import train
@@ -32,6 +35,7 @@ __all__ = [
     "AdversarialTask",
     "FastAdvPropTask",
     "PixelModel",
+    "Prediction",
     "StandardTask",
     "add_aux_norm",
     "branch_names",
@@ -42,12 +46,16 @@ __all__ = [
     "evaluate",
     "evaluate_attacks",
     "evaluate_corruptions",
+    "export_onnx",
+    "export_timm",
     "list_models",
     "load_model_index",
+    "load_run",
     "make_recipe",
     "mce_alexnet",
     "mean_corruption_error",
     "notebook_style",
+    "predict",
     "rank_share",
     "remove_aux_norm",
     "train",

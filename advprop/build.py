@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from timm.data.mixup import Mixup
@@ -17,19 +17,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from advprop.attack import PGD
 from advprop.augment import Augment, AutoAugmented
-from advprop.data import Data, TensorSet
+from advprop.data import Data, Images, TensorSet
 from advprop.fast import FastAdvPropTask
 from advprop.models import create_model, current_name, data_config, weights_from
 from advprop.norm import add_aux_norm
 from advprop.recipe import Recipe
 from advprop.tasks import AdversarialTask, AdvPropTask, Source, StandardTask
 
+# What a configuration says of the architecture, whatever the model is trained on.
+_OF_ARCHITECTURE = ("architecture", "fixed_input_size", "min_input_size", "first_conv", "classifier")
 # The auxiliary branches of each method.
 _BRANCHES = {"advprop": ("adv",), "fine-grained": ("adv", "aug"), "fast": ("adv",)}
 
 
-def build_model(recipe: Recipe, data: Data) -> nn.Module:
-    """The plain model, for the channels, the size and the classes of the data.
+def build_model(recipe: Recipe, data: Images) -> nn.Module:
+    """The plain model, for the channels, the size and the classes of the data; its configuration says so.
 
     Raises:
         ValueError: If there is no such model, or it has no such part to freeze.
@@ -56,6 +58,19 @@ def build_model(recipe: Recipe, data: Data) -> nn.Module:
                 module.momentum = recipe.bn_momentum
     if recipe.freeze:
         _freeze(model, recipe.freeze)
+    _configure(model, recipe, data)
+    return model
+
+
+def build_branches(recipe: Recipe, model: nn.Module) -> nn.Module:
+    """The model with the auxiliary norms that its method trains.
+
+    Raises:
+        ValueError: If the method cannot train this model: it has no batch norms.
+    """
+    if recipe.method in _BRANCHES:
+        frozen: Literal["error", "leave"] = "leave" if recipe.freeze else "error"
+        add_aux_norm(model, _BRANCHES[recipe.method], norms=recipe.norms, frozen=frozen)
     return model
 
 
@@ -89,10 +104,7 @@ def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.dev
     Raises:
         ValueError: If the method cannot train this model: it has no batch norms.
     """
-    if recipe.method in _BRANCHES:
-        add_aux_norm(
-            model, _BRANCHES[recipe.method], norms=recipe.norms, frozen="leave" if recipe.freeze else "error"
-        )
+    model = build_branches(recipe, model)
     if recipe.sync_batch_norm:
         if device.type == "cpu":
             raise ValueError("sync_batch_norm needs GPUs; leave it out on a CPU")
@@ -194,3 +206,21 @@ def _freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
             top = [name for name, _ in model.named_children()]
             raise ValueError(f"the model has no part {part!r} to freeze; its parts are {', '.join(top)}")
     freeze(model, list(parts))
+
+
+def _configure(model: nn.Module, recipe: Recipe, data: Images) -> None:
+    """Puts what is true of the model to be trained in the place of what was true of the pretrained one."""
+    before = data_config(model)
+    kept = (*_OF_ARCHITECTURE, *(("license",) if recipe.pretrained else ()))
+    made: Any = model
+    made.pretrained_cfg = made.default_cfg = {
+        **{key: value for key, value in made.pretrained_cfg.items() if key in kept},
+        "num_classes": len(data.class_names),
+        "label_names": data.class_names,
+        "input_size": data.shape,
+        "crop_pct": data.crop_pct,
+        "crop_mode": data.crop_mode,
+        "interpolation": data.interpolation,
+        "mean": before["mean"],
+        "std": before["std"],
+    }

@@ -8,7 +8,7 @@ distributed run split the very batch that one rank would have.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -69,20 +69,40 @@ class TensorSet:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data:
+class Images:
+    """What the images of a data set are like when a model is tested on them; no images themselves.
+
+    Args:
+        class_names: The name of each class, by its label.
+        shape: Channels, height and width of an image.
+        crop_pct: Share of the resized image that the centre crop takes; 1: all of it.
+        crop_mode: How timm crops: `center`, `squash` or `border`.
+        interpolation: How images are resized.
+    """
+
+    class_names: tuple[str, ...]
+    shape: tuple[int, int, int]
+    crop_pct: float = 1.0
+    crop_mode: str = "center"
+    interpolation: str = "bilinear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Images):
     """A data set, split into images to train on and images to test on.
 
     Args:
         train: The training images.
         test: The test images.
-        class_names: The name of each class, by its label.
-        shape: Channels, height and width of an image.
     """
 
     train: ImageSet
     test: ImageSet
-    class_names: tuple[str, ...]
-    shape: tuple[int, int, int]
+
+    @property
+    def images(self) -> Images:
+        """What its images are like, for a model that is to be used without the data."""
+        return Images(**{each.name: getattr(self, each.name) for each in fields(Images)})
 
     def to(self, device: torch.device | str) -> Data:
         """The same data, with batches on a device."""

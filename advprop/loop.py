@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from inspect import signature
 from typing import Any
 
@@ -166,6 +167,7 @@ class Loop:
             "scaler": self.scaler.state_dict(),
             "model": self.task.get_checkpoint_state()["state_dict"],
             "ema": averaged.get("state_dict_ema"),
+            "images": asdict(self.data.images),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from timm.data.readers.img_extensions import get_img_extensions
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
-from advprop.data import Data, TensorSet, digits
+from advprop.data import Data, Images, TensorSet, digits
 from advprop.loaders import LoadedSet, Reading
 from advprop.recipe import Recipe
 
@@ -46,12 +46,18 @@ def open_data(recipe: Recipe, config: Mapping[str, Any]) -> Data:
         return _resident(recipe, train, test, names)
     _check_same_classes(train, test)
     size = recipe.image_size or config["input_size"][1]
-    shape = (recipe.channels or 3, size, size)
+    images = Images(
+        class_names=names,
+        shape=(recipe.channels or 3, size, size),
+        crop_pct=recipe.crop_pct or config["crop_pct"],
+        crop_mode=config["crop_mode"],
+        interpolation=recipe.interpolation or config["interpolation"],
+    )
     sets = [
-        LoadedSet(source, _reading(recipe, config, shape, len(names), training))
+        LoadedSet(source, _reading(recipe, config, images, training))
         for source, training in ((train, True), (test, False))
     ]
-    return Data(train=sets[0], test=sets[1], class_names=names, shape=shape)
+    return Data(train=sets[0], test=sets[1], **vars(images))
 
 
 def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:
@@ -142,30 +148,28 @@ def _check_same_classes(train: Any, test: Any) -> None:
         )
 
 
-def _reading(
-    recipe: Recipe, config: Mapping[str, Any], shape: tuple[int, int, int], classes: int, training: bool
-) -> Reading:
+def _reading(recipe: Recipe, config: Mapping[str, Any], images: Images, training: bool) -> Reading:
     settings: dict[str, Any] = {
         "scale": recipe.scale or (1.0, 1.0),
         "ratio": None if recipe.scale else (1.0, 1.0),
         "hflip": recipe.flip,
         "color_jitter": recipe.color_jitter or None,
         "auto_augment": recipe.auto_augment,
-        "interpolation": recipe.interpolation or config["interpolation"],
-        "crop_pct": recipe.crop_pct or config["crop_pct"],
-        "crop_mode": config["crop_mode"],
+        "interpolation": images.interpolation,
+        "crop_pct": images.crop_pct,
+        "crop_mode": images.crop_mode,
         "mean": config["mean"],
         "std": config["std"],
         "use_prefetcher": True,  # bytes, and no normalisation
     }
     try:
-        transform = create_transform(shape, is_training=training, **settings)
+        transform = create_transform(images.shape, is_training=training, **settings)
     except (AssertionError, KeyError, ValueError) as error:
         raise ValueError(f"there is no auto_augment {recipe.auto_augment!r}: {error}") from error
     return Reading(
         transform=transform,
-        channels=shape[0],
-        classes=classes,
+        channels=images.shape[0],
+        classes=len(images.class_names),
         seed=recipe.seed if training else None,
         bad_images=recipe.bad_images,
         workers=recipe.workers,

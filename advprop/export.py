@@ -1,0 +1,183 @@
+"""Trained models for other programs: a folder that timm loads, and ONNX, checked against the model."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.models import save_for_hf
+from torch import Tensor, nn
+
+from advprop.behaviour import PixelModel
+from advprop.extras import need_extra
+from advprop.models import data_config
+from advprop.norm import MAIN, branch_names
+
+_BATCH_SIZES = (1, 2, 5)
+_LARGEST_FILE = 2**31 - 2**24  # of ONNX, without the weights in a second file
+
+
+def export_timm(model: nn.Module, directory: Path | str, class_names: Sequence[str] | None = None) -> Path:
+    """Writes a model as a folder that `timm.create_model("local-dir:DIRECTORY", pretrained=True)` loads.
+
+    The folder has `model.safetensors` and `config.json`, which says how pictures are to be prepared and
+    what the classes are called. timm needs no part of this package for it, unless the model is its
+    `advprop_convnet`: then `import advprop` comes first.
+
+    Args:
+        model: A plain timm model, such as `load_run` gives; wherever it is, and left as it is.
+        directory: The folder; made if it is not there. A model in it is replaced.
+        class_names: Names of the classes by label; by default those of the model's configuration.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If it is no timm model, has auxiliary norms, or the names are not as many as its classes.
+        OSError: If the folder cannot be written.
+
+    Examples:
+        >>> import tempfile, timm
+        >>> from advprop import create_model, export_timm
+        >>> model = create_model("test_resnet", num_classes=2)
+        >>> folder = export_timm(model, tempfile.mkdtemp(), class_names=("cat", "dog"))
+        >>> again = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        >>> again.pretrained_cfg["label_names"]
+        ['cat', 'dog']
+    """
+    _check_plain(model)
+    # timm's writer wants contiguous tensors, and the names of the classes in one place.
+    plain: Any = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
+    plain.pretrained_cfg = dict(plain.pretrained_cfg)
+    own_names = plain.pretrained_cfg.pop("label_names", None)
+    names = list(class_names or own_names or ())
+    if class_names is not None and len(names) != plain.num_classes:
+        raise ValueError(
+            f"class_names must be {plain.num_classes} names, one for each class, got {len(names)}"
+        )
+    config = {"label_names": names} if len(names) == plain.num_classes else {}
+    with _replacing(Path(directory)) as partial:
+        save_for_hf(plain, str(partial), model_config=config, safe_serialization=True)
+    return Path(directory)
+
+
+def export_onnx(model: nn.Module, file: Path | str, tolerance: float = 1e-4) -> float:
+    """Writes a model as ONNX, for any number of images, if onnxruntime computes the same with it.
+
+    The input `images` is `[B, C, H, W]`, the output `logits` is `[B, classes]`. A timm model takes
+    normalised images; a `PixelModel` of it takes pixels in [0, 1]. The file's metadata have the model's
+    configuration as JSON under `pretrained_cfg`.
+
+    Args:
+        model: A timm model without auxiliary norms, or a `PixelModel` of one; left as it is.
+        file: Where to write it. A file there is replaced, if the new one is right.
+        tolerance: How far logits may be from the model's own, on random images in batches of 1, 2 and 5.
+
+    Returns:
+        How far they are at most.
+
+    Raises:
+        ValueError: If it is no timm model, or has auxiliary norms.
+        ArithmeticError: If the logits differ by more than the tolerance; nothing is written.
+        MissingExtraError: If onnx, onnxruntime or onnxscript is not installed.
+        OSError: If the file cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> from advprop import create_model, export_onnx
+        >>> model = create_model("advprop_convnet")
+        >>> export_onnx(model, tempfile.mkdtemp() + "/model.onnx") < 1e-4
+        True
+    """
+    need_extra("onnx", "onnx", "onnxruntime", "onnxscript")
+    inner = model.model if isinstance(model, PixelModel) else model
+    _check_plain(inner)
+    plain = copy.deepcopy(model).cpu().float().eval()
+    file = Path(file)
+    with _replacing(file.parent) as partial:
+        _write_onnx(plain, inner, partial / file.name)
+        difference, batch_size, largest = _parity(plain, inner, partial / file.name)
+        if not difference <= tolerance:  # nor if it is not a number
+            raise ArithmeticError(
+                f"onnxruntime's logits differ from PyTorch's by {difference:.2e} in a batch of {batch_size}, "
+                f"more than the tolerance of {tolerance:.2e}; the largest logit is {largest:.2e}; "
+                f"{file} was not written"
+            )
+    return difference
+
+
+def _check_plain(model: nn.Module) -> None:
+    """Raises ValueError unless it is a timm model as timm made it."""
+    if branch_names(model) != (MAIN,):
+        raise ValueError(
+            f"the model has the branches {', '.join(branch_names(model))}; "
+            "remove_aux_norm(model) leaves the plain model to export"
+        )
+    if not getattr(model, "pretrained_cfg", None):
+        raise ValueError(
+            f"the model must be one of timm's, with a pretrained_cfg, got {type(model).__name__}"
+        )
+
+
+@contextmanager
+def _replacing(directory: Path) -> Iterator[Path]:
+    """A folder to write in, whose files move to the directory at the end, if all went well."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
+        yield Path(partial)
+        for path in sorted(Path(partial).iterdir()):
+            path.replace(directory / path.name)
+
+
+def _write_onnx(model: nn.Module, inner: nn.Module, file: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch says of its own workings
+        program = torch.onnx.export(
+            model,
+            (_random_images(model, inner, 2),),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise ArithmeticError(f"torch.onnx gave no program for {type(inner).__name__}")
+    config: Any = inner.pretrained_cfg
+    program.model.metadata_props["pretrained_cfg"] = json.dumps(config)
+    size = sum(tensor.nbytes for tensor in model.state_dict().values())
+    program.save(file, external_data=size > _LARGEST_FILE)
+
+
+def _parity(model: nn.Module, inner: nn.Module, file: Path) -> tuple[float, int, float]:
+    """How far onnxruntime's logits are off at most, for how many images, and their largest logit."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    found = []
+    for batch_size in _BATCH_SIZES:
+        images = _random_images(model, inner, batch_size)
+        with torch.inference_mode():
+            expected = model(images)
+        [logits] = session.run(None, {"images": images.numpy()})
+        differences = (torch.from_numpy(logits) - expected).abs()
+        found.append((differences.max().item(), batch_size, expected.abs().max().item()))
+    return max(found, key=lambda each: math.inf if math.isnan(each[0]) else each[0])
+
+
+def _random_images(model: nn.Module, inner: nn.Module, count: int) -> Tensor:
+    """Random pixels `[count, C, H, W]`, normalised for a model that wants them so."""
+    config = data_config(inner)
+    pixels = torch.rand(count, *config["input_size"], generator=torch.Generator().manual_seed(count))
+    if isinstance(model, PixelModel):
+        return pixels
+    mean, std = (torch.tensor(config[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
+    return (pixels - mean) / std

@@ -1,0 +1,242 @@
+"""The classes of pictures: files or PIL images in, names and probabilities out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from PIL import Image
+from timm.data.dataset_info import CustomDatasetInfo
+from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+from timm.data.readers.img_extensions import get_img_extensions
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from advprop.behaviour import behaviour
+from advprop.models import create_transform, data_config
+
+Picture: TypeAlias = Path | str | Image.Image
+
+
+class Guess(NamedTuple):
+    """A class that a picture may be of.
+
+    Attributes:
+        label: Number of the class.
+        name: Name of the class.
+        probability: How sure the model is, in [0, 1].
+    """
+
+    label: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a model takes a picture for.
+
+    Args:
+        image: Path of the picture, or its number where it has none.
+        guesses: The likeliest classes, the best first; none if the picture could not be read.
+        problem: Why it could not be read; empty if it could.
+
+    Examples:
+        >>> from advprop.predict import Guess, Prediction
+        >>> guesses = (Guess(1, "dog", 0.8), Guess(0, "cat", 0.2))
+        >>> Prediction(image="rex.jpg", guesses=guesses).best.name
+        'dog'
+    """
+
+    image: str
+    guesses: tuple[Guess, ...] = ()
+    problem: str = ""
+
+    @property
+    def best(self) -> Guess:
+        """The likeliest class.
+
+        Raises:
+            ValueError: If the picture could not be read.
+        """
+        if not self.guesses:
+            raise ValueError(f"there is no prediction of {self.image}: {self.problem}")
+        return self.guesses[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and texts only, for a file."""
+        if self.problem:
+            return {"image": self.image, "problem": self.problem}
+        return {"image": self.image, "guesses": [guess._asdict() for guess in self.guesses]}
+
+
+def predict(
+    model: nn.Module,
+    images: Picture | Iterable[Picture],
+    top: int = 5,
+    class_names: Sequence[str] | None = None,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+    bad_images: Literal["stop", "skip"] = "stop",
+    progress: bool = False,
+) -> list[Prediction]:
+    """What a model takes pictures for, each with its likeliest classes, in the order of the pictures.
+
+    A picture is read as in the tests of the training: in grey for a model of one channel, with the size,
+    the crop and the normalisation of the model's own configuration. The model runs where it is, in
+    evaluation behaviour, and its training flags are as before afterwards.
+
+    Args:
+        model: A timm model; one with auxiliary norms answers by the branch it is on.
+        images: Paths and PIL images, or a single one.
+        top: How many classes to name; all, if there are fewer.
+        class_names: Names of the classes by label; by default the model's own, ImageNet's for a model of
+            its classes, and numbers otherwise.
+        batch_size: Pictures that go through the model at once.
+        workers: Processes that read pictures; 0: this one does.
+        bad_images: Whether to `"stop"` at a picture that cannot be read, or to `"skip"` to the next one and
+            say so in the prediction.
+        progress: Whether to show a bar.
+
+    Raises:
+        ValueError: If a number is under 1, the names are not as many as the classes, or the model takes
+            neither grey nor colour images.
+        OSError: If a picture cannot be read.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from advprop import create_model, predict
+        >>> model = create_model("test_resnet", num_classes=2)
+        >>> [prediction] = predict(model, Image.new("RGB", (300, 200)), class_names=("cat", "dog"))
+        >>> sorted(guess.name for guess in prediction.guesses)
+        ['cat', 'dog']
+    """
+    for name, number in (("top", top), ("batch_size", batch_size)):
+        if number < 1:
+            raise ValueError(f"{name} must be 1 or more, got {number}")
+    several = [images] if isinstance(images, Path | str | Image.Image) else list(images)
+    pictures = _Pictures(several, model)
+    loader = DataLoader(pictures, batch_size, num_workers=workers, collate_fn=list)
+    namer = _namer(model, class_names)
+    found: list[Prediction] = []
+    shown = tqdm(total=len(pictures), desc="predicting", unit=" images", disable=not progress)
+    with behaviour(model, "eval"), torch.inference_mode(), shown:
+        for read in loader:
+            if bad_images == "stop":
+                for sample in read:
+                    if sample.pixels is None:
+                        raise OSError(f"cannot read {sample.name}: {sample.problem}")
+            found += _predict_batch(model, read, top, namer)
+            shown.update(len(read))
+    return found
+
+
+def find_images(paths: Iterable[Path | str]) -> list[Path]:
+    """The files that paths stand for: of a folder all images in it and in its folders, in order.
+
+    Raises:
+        ValueError: If a path is not there, or a folder holds no images.
+    """
+    endings = get_img_extensions(as_set=True)
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ValueError(f"there is no image and no folder {path}")
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings)
+            if not inside:
+                raise ValueError(f"the folder {path} holds no images ({', '.join(sorted(endings))})")
+        found += inside
+    return found
+
+
+def names_of_classes(model: nn.Module) -> Callable[[int], str]:
+    """The name of a class by its label: as the model's configuration has it, or ImageNet, or its number."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    count = getattr(model, "num_classes", None) or config.get("num_classes")
+    names = config.get("label_names")
+    if names and len(names) == count:
+        return CustomDatasetInfo(
+            names, config.get("label_descriptions") or _synsets(names)
+        ).index_to_description
+    subset = infer_imagenet_subset(model)
+    return ImageNetInfo(subset).index_to_description if subset else str
+
+
+def _synsets(names: Sequence[str] | Mapping[Any, str]) -> dict[str, str] | None:
+    """What WordNet's numbers stand for, if all names of the classes are such: the folders of ImageNet."""
+    numbers = list(names.values() if isinstance(names, Mapping) else names)
+    if not all(re.fullmatch(r"n\d{8}", name) for name in numbers):
+        return None
+    info = ImageNetInfo("imagenet-22k")
+    known = set(info.label_names())
+    return {name: info.label_name_to_description(name) if name in known else name for name in numbers}
+
+
+class _Sample(NamedTuple):
+    """A picture as the model wants it, or why there is none."""
+
+    name: str
+    pixels: Tensor | None
+    problem: str = ""
+
+
+class _Pictures(Dataset[_Sample]):
+    """Pictures as the model wants them."""
+
+    def __init__(self, images: Sequence[Picture], model: nn.Module) -> None:
+        channels = data_config(model)["input_size"][0]
+        if channels not in (1, 3):
+            raise ValueError(f"the model must take images of 1 or 3 channels, and takes {channels}")
+        self.images = images
+        self.mode = "L" if channels == 1 else "RGB"
+        self.transform = create_transform(model)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> _Sample:
+        image = self.images[number]
+        name = f"image {number}" if isinstance(image, Image.Image) else str(image)
+        try:
+            if isinstance(image, Image.Image):
+                return _Sample(name, self.transform(image.convert(self.mode)))
+            with Image.open(image) as opened:
+                return _Sample(name, self.transform(opened.convert(self.mode)))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return _Sample(name, None, " ".join(str(error).split()))
+
+
+def _predict_batch(
+    model: nn.Module, read: Sequence[_Sample], top: int, namer: Callable[[int], str]
+) -> Iterator[Prediction]:
+    pixels = [sample.pixels for sample in read if sample.pixels is not None]
+    rows: Iterator[tuple[list[float], list[int]]] = iter(())
+    if pixels:
+        like = next(model.parameters())
+        shares = model(torch.stack(pixels).to(like)).float().softmax(1)
+        best = shares.topk(min(top, shares.shape[1]))
+        rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    for sample in read:
+        if sample.pixels is None:
+            yield Prediction(image=sample.name, problem=sample.problem)
+        else:
+            probabilities, labels = next(rows)
+            guesses = (Guess(label, namer(label), p) for label, p in zip(labels, probabilities, strict=True))
+            yield Prediction(image=sample.name, guesses=tuple(guesses))
+
+
+def _namer(model: nn.Module, class_names: Sequence[str] | None) -> Callable[[int], str]:
+    if class_names is None:
+        return names_of_classes(model)
+    count = getattr(model, "num_classes", len(class_names))
+    if isinstance(class_names, str) or len(class_names) != count:
+        raise ValueError(f"class_names must be {count} names, one for each class, got {len(class_names)}")
+    return class_names.__getitem__

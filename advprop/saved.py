@@ -1,0 +1,94 @@
+"""Trained models from wherever they are: the directory of a run, an exported folder, timm's by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from timm.utils.model import unfreeze
+from torch import nn
+
+from advprop.build import build_branches, build_model
+from advprop.data import Images
+from advprop.models import create_model
+from advprop.norm import MAIN, branch_names, remove_aux_norm
+from advprop.runs import RECIPE, Run
+
+CONFIG = "config.json"
+
+
+def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
+    """The trained model of a run as it was saved last: a plain timm model, on the CPU, in evaluation mode.
+
+    Where the run averages its weights (`ema`), it is the average, as in the run's own tests. The training
+    data need not be there any more. `model.pretrained_cfg` tells what the model wants and knows:
+    `input_size`, `mean`, `std`, `crop_pct`, `crop_mode`, `interpolation`, `num_classes` and `label_names`.
+
+    Args:
+        directory: Directory of the run.
+        branch: Whose batch norms the plain model has: `"main"`, or an auxiliary branch such as `"adv"`.
+
+    Raises:
+        ValueError: If the directory is not one of a run, the run has no checkpoint yet, or its model has
+            no such branch.
+        CheckpointError: If all its checkpoints are damaged.
+
+    Examples:
+        >>> import tempfile
+        >>> from advprop import load_run, make_recipe, train
+        >>> directory = tempfile.mkdtemp() + "/run"
+        >>> _ = train(make_recipe(data="digits", epochs=1), directory)
+        >>> model = load_run(directory)
+        >>> model.pretrained_cfg["input_size"], model.pretrained_cfg["label_names"][7]
+        ((1, 8, 8), '7')
+    """
+    run = Run(Path(directory))
+    recipe = run.recipe
+    state = run.checkpoints.latest()
+    if state is None:
+        raise ValueError(f"the run in {directory} has no checkpoint yet")
+    # Its weights are in the checkpoint: those that it began with are neither needed nor looked for.
+    model = build_model(replace(recipe, pretrained=False, weights=None), Images(**state["images"]))
+    build_branches(recipe, model)
+    if branch not in (names := branch_names(model)):
+        raise ValueError(f"the run in {directory} trained the branches {', '.join(names)}, got {branch!r}")
+    model.load_state_dict(state["ema"] or state["model"])
+    if len(names) > 1:
+        remove_aux_norm(model, branch)
+    if recipe.freeze:
+        unfreeze(model, list(recipe.freeze))
+    return model.eval()
+
+
+def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:
+    """A trained model in evaluation mode, on the CPU: of a run, of an exported folder, or timm's by name.
+
+    Args:
+        source: Directory of a run, folder that `export_timm` wrote, or name of a model with pretrained
+            weights.
+        branch: For a run, whose batch norms the model has.
+
+    Raises:
+        ValueError: If it is none of them.
+        OSError: If the weights cannot be downloaded or read.
+
+    Examples:
+        >>> from advprop.saved import load_model
+        >>> load_model("resnet1")
+        Traceback (most recent call last):
+        ...
+        ValueError: there is no model 'resnet1'; ...
+    """
+    path = Path(source).expanduser()
+    if (path / RECIPE).is_file():
+        return load_run(path, branch)
+    if branch != MAIN:
+        raise ValueError(f"{source} is not the directory of a run, and has no branch {branch!r}")
+    if (path / CONFIG).is_file():
+        return create_model(f"local-dir:{path}", pretrained=True).eval()
+    if path.is_dir():
+        raise ValueError(
+            f"{source} is neither the directory of a run nor an exported model: "
+            f"it has no {RECIPE} and no {CONFIG}"
+        )
+    return create_model(str(source), pretrained=True).eval()
