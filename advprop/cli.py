@@ -57,12 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ArithmeticError) as error:
         if os.environ.get("ADVPROP_TRACEBACK"):
             raise
-        if isinstance(error, ValueError):
-            if rank() == 0:  # the others have made the same mistake
-                _complain(f"error: {error}")
-            return 2
-        _complain(f"error: {error}")
-        return 1
+        everywhere = isinstance(error, ValueError | ArithmeticError) or hasattr(error, "__notes__")
+        if rank() == 0 or not everywhere:  # what all ranks have met is told once
+            _complain(f"error: {error}")
+        return 2 if isinstance(error, ValueError) else 1
 
 
 def parse(arguments: Sequence[str]) -> Any:

@@ -19,6 +19,7 @@ from advprop.behaviour import PixelModel
 from advprop.build import build_augment, build_model, build_optimiser, build_schedule, build_task
 from advprop.data import Batches
 from advprop.evaluate import evaluate
+from advprop.losses import Losses
 from advprop.models import data_config
 from advprop.recipe import Recipe
 from advprop.sources import open_data
@@ -64,6 +65,7 @@ class Loop:
         self.schedule = build_schedule(recipe, self.optimiser, len(self.train_batches))
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
         self.losses = Losses(world)
+        self.watched_until = 0
         if recipe.ema is not None:
             self.task.setup_ema(recipe.ema)
         if recipe.compile:
@@ -94,16 +96,22 @@ class Loop:
             labels: Classes `[B]`.
 
         Raises:
-            FloatingPointError: If the loss is no number; on a GPU that is found with the next record.
+            FloatingPointError: If the loss or the gradient of a watched step is no number; the state is that
+                of before the step.
         """
         seed_all(self.recipe.seed, self.world.rank, self.step + 1)
+        before = [buffer.clone() for buffer in self.task.trainable_module.buffers()] if self.watched else []
         if self.schedule is not None:
             self.schedule.step_update(self.step)
         self.task.train()
         if self.recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         self.optimiser.zero_grad()
-        self.backward(self.augment(images), labels)
+        parts = self.backward(self.augment(images), labels)
+        if self.watched:
+            self.check_step(torch.stack([part["loss"] for part in parts]).mean(), before)
+        for part in parts:
+            self.losses.add(part)
         if self.recipe.clip_grad is not None:
             self.scaler.unscale_(self.optimiser)
             torch.nn.utils.clip_grad_norm_(self.task.get_clip_parameters(), self.recipe.clip_grad)
@@ -113,19 +121,18 @@ class Loop:
         self.step += 1
         self.task.update_ema(self.step)
 
-    def backward(self, images: Tensor, labels: Tensor) -> None:
-        """Adds up the gradients of the batch, part by part."""
+    def backward(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
+        """Adds up the gradients of the batch, part by part; the losses of each part."""
         count = self.recipe.accumulate
         unshared: Callable[[], AbstractContextManager[None]] = self.task.no_sync
-        parts = list(zip(images.chunk(count), labels.chunk(count), strict=True))
-        for number, part in enumerate(parts, 1):
+        losses = []
+        for number, part in enumerate(zip(images.chunk(count), labels.chunk(count), strict=True), 1):
             with unshared() if number < count else nullcontext():
                 with self.autocast():
                     found = self.task(*part)
-                if self.world.device.type == "cpu":
-                    self.check_finite(found["loss"].item())
                 self.scaler.scale(found["loss"] / count).backward()
-            self.losses.add(found)
+            losses.append({k: v.detach().float() for k, v in found.items() if k.startswith("loss")})
+        return losses
 
     def autocast(self) -> AbstractContextManager[None]:
         """The precision of forward passes."""
@@ -137,14 +144,48 @@ class Loop:
         """What forward passes are cast to; None for fp32."""
         return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.recipe.precision]
 
-    def check_finite(self, loss: float) -> None:
-        """Raises FloatingPointError if a loss is no number."""
-        if not math.isfinite(loss):
-            epoch, batch = divmod(self.step, len(self.train_batches))
-            raise FloatingPointError(
-                f"the loss is {loss} in step {self.step + 1} (epoch {epoch + 1}, batch {batch + 1}), at a "
-                f"learning rate of {self.lr:.3g}; a lower one, a longer warm-up or --clip-grad may help"
-            )
+    @property
+    def watched(self) -> bool:
+        """Whether the loss and the gradient of the next step are looked at before it is taken.
+
+        On a GPU that would make the host wait for the device in each step; there the losses are looked at
+        when they are recorded, and a run that finds one that is no number goes back and watches.
+        """
+        return self.step_is_watched(self.step)
+
+    def step_is_watched(self, step: int) -> bool:
+        """Whether the step that follows so many others is."""
+        return self.world.device.type == "cpu" or step < self.watched_until
+
+    def check_step(self, loss: Tensor, before: list[Tensor]) -> None:
+        """Raises FloatingPointError if a loss or a gradient is no number, and puts buffers back as before.
+
+        The gradients of fp16 are left to the scaler, which skips a step when they are too large for it.
+        """
+        gradients = [] if self.scaler.is_enabled() else self.gradients()
+        largest = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).to(loss.device)
+        found = self.world.sum(torch.stack([loss, largest])) / self.world.ranks
+        if torch.isfinite(found).all():
+            return
+        for buffer, value in zip(self.task.trainable_module.buffers(), before, strict=True):
+            buffer.copy_(value)
+        epoch, batch = divmod(self.step, len(self.train_batches))
+        wrong = f"loss is {found[0]:g}" if not torch.isfinite(found[0]) else f"gradient is {found[1]:g}"
+        raise FloatingPointError(
+            f"the {wrong} in step {self.step + 1} (epoch {epoch + 1}, batch {batch + 1}), at a "
+            f"learning rate of {self.lr:.3g}; a lower one, a longer warm-up or --clip-grad may help"
+        )
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients of this step."""
+        return [p.grad for p in self.task.trainable_module.parameters() if p.grad is not None]
+
+    def is_sound(self) -> bool:
+        """Whether losses and weights are numbers so far, on all ranks; this waits for the device."""
+        self.losses.share()
+        weights = [p.detach() for p in self.task.trainable_module.parameters()]
+        largest = torch.nn.utils.get_total_norm(weights, norm_type=math.inf)
+        return all(math.isfinite(value) for value in (*self.losses.sums.values(), largest))
 
     def model(self) -> PixelModel:
         """The model as a function of pixels, without what training put around it."""
@@ -194,42 +235,3 @@ def check_parts(recipe: Recipe, ranks: int) -> None:
             f"a batch of {recipe.batch_size} cannot be split over {ranks} ranks with {recipe.accumulate} "
             f"parts each{pairs}; {max(1, round(recipe.batch_size / parts / even)) * parts * even} could"
         )
-
-
-class Losses:
-    """Means of the losses since the last record, summed on the device so that it need not wait.
-
-    Args:
-        world: The ranks to take the mean over.
-    """
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
-
-    def add(self, parts: Mapping[str, Tensor]) -> None:
-        """One more step's losses."""
-        for name, value in parts.items():
-            if name.startswith("loss"):
-                value = value.detach().float()
-                self.sums[name] = self.sums[name] + value if name in self.sums else value
-        self.count += 1
-
-    def mean(self) -> dict[str, float]:
-        """The means over steps and ranks; the sums begin anew."""
-        if not self.sums:
-            return {}
-        total = self.world.sum(torch.stack(list(self.sums.values()))) / (self.count * self.world.ranks)
-        means = dict(zip(self.sums, total.tolist(), strict=True))
-        self.sums, self.count = {}, 0
-        return means
-
-    def state(self) -> dict[str, Any]:
-        """The sums so far."""
-        return {"sums": {name: float(value) for name, value in self.sums.items()}, "count": self.count}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Takes over sums."""
-        self.sums = {name: torch.tensor(v, device=self.world.device) for name, v in state["sums"].items()}
-        self.count = state["count"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError
 from PIL.Image import Image
@@ -75,20 +76,21 @@ def weights_from(path: Path | str, name: str) -> dict[str, Any]:
     """What `timm.create_model` needs to start from a checkpoint file: its `pretrained_cfg_overlay`.
 
     Args:
-        path: A checkpoint in a format of timm's: safetensors, or a state dict of torch.
+        path: A checkpoint of a run, or one in a format of timm's: safetensors, or a state dict of torch. Of a
+            run's, the moving average of the weights is taken where it has one, and the main batch norms.
         name: The model that the checkpoint is of; its classes and channels may differ.
 
     Raises:
         ValueError: If there is no such file, or it holds no weights of this model.
     """
     try:
-        state = load_state_dict(str(path))
+        state = _weights_in(Path(path))
     except FileNotFoundError as error:
         raise ValueError(f"there are no weights {path}") from error
     except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise ValueError(f"cannot read the weights {path}: {' '.join(str(error).split())}") from error
     config = resolve_model_input_args(current_name(name))["pretrained_cfg"]
-    overlay: dict[str, Any] = {"file": str(path)}
+    overlay: dict[str, Any] = {"state_dict": state}
     found = 0
     for key, layer, at in (("classifier", "num_classes", 0), ("first_conv", "input_size", 1)):
         layers = config.get(key) or ()
@@ -101,6 +103,22 @@ def weights_from(path: Path | str, name: str) -> dict[str, Any]:
     if not found:
         raise ValueError(f"{path} holds no weights of {name}")
     return overlay
+
+
+def _weights_in(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = {}
+    if path.suffix == ".pt":
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    if not {"model", "ema"} <= state.keys():
+        return load_state_dict(str(path))
+    weights = state["ema"] or state["model"]
+    wrapped = {name.partition(".aux.")[0] for name in weights if ".aux." in name}
+    plain = {}
+    for name, value in weights.items():
+        layer, inside, rest = name.partition(".main.")
+        if ".aux." not in name:
+            plain[f"{layer}.{rest}" if inside and layer in wrapped else name] = value
+    return plain
 
 
 def current_name(name: str) -> str:

@@ -14,6 +14,7 @@ from advprop.recipe import Recipe, make_recipe
 RECIPE = "recipe.yaml"
 METRICS = "metrics.jsonl"
 RESULTS = "results.json"
+STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,27 @@ class Run:
         Raises:
             ValueError: If the directory is not one of a run.
         """
-        if not (self.directory / RECIPE).is_file():
+        if not self.recipe_file.is_file():
             raise ValueError(f"{self.directory} is not the directory of a run: it has no {RECIPE}")
-        return make_recipe(self.directory / RECIPE)
+        return make_recipe(self.recipe_file)
 
     @property
     def checkpoints(self) -> Checkpoints:
         """Its checkpoints."""
         return Checkpoints(directory=self.directory / "checkpoints", keep=self.recipe.keep)
+
+    @property
+    def recipe_file(self) -> Path:
+        """Where its recipe is written."""
+        return self.directory / RECIPE
+
+    def keep_stopped(self, state: Mapping[str, Any], step: int) -> Path:
+        """Keeps the state that a run could not go on from, where neither `--resume` nor pruning looks.
+
+        Raises:
+            CheckpointError: If it cannot be written.
+        """
+        return Checkpoints(directory=self.directory / STOPPED, keep=1).save(state, step)
 
     def begin(self, recipe: Recipe, resume: bool) -> None:
         """Makes the directory and writes the recipe, or checks that the run there is the same.
@@ -49,7 +63,7 @@ class Run:
             ValueError: If there is a run already that is not to be resumed, or has another recipe.
             CheckpointError: If the directory cannot be written to.
         """
-        if (self.directory / RECIPE).exists():
+        if self.recipe_file.exists():
             if not resume:
                 raise ValueError(
                     f"there is a run in {self.directory} already; "
@@ -58,12 +72,12 @@ class Run:
             if changed := differences(self.recipe, recipe):
                 raise ValueError(
                     f"the run in {self.directory} has another recipe ({changed}); resume it with its own "
-                    f"(--recipe {self.directory / RECIPE}), or choose another directory (--out)"
+                    f"(--recipe {self.recipe_file}), or choose another directory (--out)"
                 )
             return
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            (self.directory / RECIPE).write_text(recipe.to_yaml(), encoding="utf-8")
+            self.recipe_file.write_text(recipe.to_yaml(), encoding="utf-8")
         except OSError as error:
             raise CheckpointError(f"cannot write to {self.directory}: {error.strerror}") from error
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import signal
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from typing import Any
+
+from torch import Tensor
 
 from advprop.accuracy import Accuracy
 from advprop.behaviour import PixelModel
@@ -18,21 +20,10 @@ from advprop.outcome import Outcome
 from advprop.progress import Progress
 from advprop.recipe import Recipe
 from advprop.runs import Run, choose_directory
+from advprop.signals import Interrupted, Signals, listening
 from advprop.world import World, cpu_threads, join, matrix_products, own_randomness
 
-
-class Interrupted(KeyboardInterrupt):
-    """SIGTERM or Ctrl-C came; the state is saved and the run can be resumed.
-
-    Args:
-        number: Number of the signal.
-        run: The run.
-    """
-
-    def __init__(self, number: int, run: Run) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}; --resume --out {run.directory} goes on")
-        self.number = number
-        self.run = run
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -53,7 +44,10 @@ def train(
         ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split),
             or the directory belongs to another run.
         CheckpointError: If the directory cannot be written to.
-        FloatingPointError: If the loss is no number.
+        FloatingPointError: If the loss or the gradient is no number. The state of just before that step is
+            kept in `stopped/`, beside the checkpoints. On a GPU the losses are looked at when they are
+            recorded and before a checkpoint; a run that finds one wrong goes back to the last checkpoint and
+            watches each step from there.
         Interrupted: After SIGTERM or Ctrl-C.
 
     Examples:
@@ -70,11 +64,12 @@ def train(
         cpu_threads(recipe.threads),
         matrix_products(recipe.tf32),
         own_randomness(),
-        _signals() as received,
+        listening() as signals,
     ):
         directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume)))
         trainer = Trainer(recipe, world, Run(directory), resume)
-        trainer.fit(received, progress)
+        with signals.deferred():
+            trainer.fit(signals, progress)
         return trainer.finish()
 
 
@@ -118,43 +113,82 @@ class Trainer:
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
         self.saved = -1  # the step of the last checkpoint
         world.on_first(lambda: run.begin(recipe, resume))
-        state = world.on_first(lambda: run.checkpoints.latest())
+        if not self.load():
+            self.save()  # what cannot be written is known before hours are spent
+
+    def load(self) -> bool:
+        """Takes over the latest checkpoint, if there is one, and drops the metrics of later steps."""
+        state = self.world.on_first(lambda: self.run.checkpoints.latest())
         if state is not None:
             self.best = state.pop("best")
             self.loop.load(state)
             self.saved = self.loop.step
-        else:
-            self.save()  # what cannot be written is known before hours are spent
-        if world.is_first:
-            run.forget_after(self.loop.step)
+        self.world.on_first(lambda: self.run.forget_after(self.loop.step))
+        self.clock = time.monotonic() - self.loop.seconds
+        self.recorded = (self.loop.step, self.loop.seconds)
+        return state is not None
 
-    def fit(self, received: list[int], progress: bool) -> None:
+    def fit(self, signals: Signals, progress: bool) -> None:
         """Takes the steps that are left."""
         loop, size = self.loop, self.recipe.batch_size
-        per_epoch = len(loop.train_batches)
-        self.clock = time.monotonic() - loop.seconds
-        self.recorded = (loop.step, loop.seconds)
         shown = progress and self.world.is_first
         with Progress(loop.total_steps * size, loop.step * size, shown) as bar:
             while loop.step < loop.total_steps:
-                epoch, start = divmod(loop.step, per_epoch)
-                for images, labels in loop.train_batches.epoch(epoch, start):
-                    loop.advance(images, labels)
-                    bar.update(size)
-                    at_end = loop.step % per_epoch == 0
-                    if at_record := at_end or loop.step % self.recipe.log_every == 0:
-                        self.record(bar)
-                    if at_end:
-                        self.end_epoch()
-                    elif self.recipe.save_every and loop.step % self.recipe.save_every == 0:
-                        self.save()
-                    self.stop_if_told(received, at_record)
+                self.fit_epoch(signals, bar)
+
+    def fit_epoch(self, signals: Signals, bar: Progress) -> None:
+        """Takes the steps that are left of an epoch; ends early where a loss was no number."""
+        loop, recipe = self.loop, self.recipe
+        per_epoch = len(loop.train_batches)
+        for images, labels in loop.train_batches.epoch(*divmod(loop.step, per_epoch)):
+            self.advance(images, labels)
+            bar.update(recipe.batch_size)
+            at_end = loop.step % per_epoch == 0
+            at_record = at_end or loop.step % recipe.log_every == 0
+            at_save = at_end or bool(recipe.save_every and loop.step % recipe.save_every == 0)
+            if (at_record or at_save) and not loop.is_sound():
+                self.go_back(bar)
+                return
+            if at_record:
+                self.record(bar)
+            if at_end:
+                self.test_if_due()
+            if at_save:
+                self.save()
+            self.stop_if_told(signals.received, at_record)
+
+    def advance(self, images: Tensor, labels: Tensor) -> None:
+        """Takes a step; keeps the state of before one that cannot be taken."""
+        try:
+            self.loop.advance(images, labels)
+        except FloatingPointError as error:
+            kept = self.world.on_first(lambda: self.run.keep_stopped(self.state(), self.loop.step))
+            raise FloatingPointError(
+                f"{error}. The state before it is kept in {kept}; to start from its weights with other "
+                f"settings: --recipe {self.run.recipe_file} --weights {kept}"
+            ) from error
+
+    def go_back(self, bar: Progress) -> None:
+        """Takes up the last checkpoint again, to watch each step up to this one.
+
+        Raises:
+            FloatingPointError: If all these steps were watched already: the update itself was too large.
+        """
+        loop, last = self.loop, self.loop.step
+        if loop.step_is_watched(last - 1):
+            raise FloatingPointError(
+                f"the weights are no numbers after step {last}, at a learning rate of {loop.lr:.3g}; "
+                f"the last checkpoint is that of step {self.saved}"
+            )
+        loop.watched_until = last
+        self.load()
+        logger.warning("the loss is no number by step %d; watching each step from %d on", last, loop.step + 1)
+        bar.update((loop.step - last) * self.recipe.batch_size)
 
     def record(self, bar: Progress) -> None:
         """Writes and shows the losses since the last record."""
         loop = self.loop
         losses = loop.losses.mean()
-        loop.check_finite(losses["loss"])
         loop.seconds = time.monotonic() - self.clock
         steps, seconds = loop.step - self.recorded[0], loop.seconds - self.recorded[1]
         self.recorded = (loop.step, loop.seconds)
@@ -171,12 +205,11 @@ class Trainer:
             shown = {name.replace("loss_", ""): value for name, value in losses.items() if name != "loss"}
             bar.tell(f"epoch {-(-loop.step // len(loop.train_batches))}/{self.recipe.epochs}", shown)
 
-    def end_epoch(self) -> None:
-        """Tests the model, if it is time to, and saves the state."""
+    def test_if_due(self) -> None:
+        """Tests the model at the end of an epoch, if it is time to."""
         done = self.loop.step // len(self.loop.train_batches)
         if done % self.recipe.test_every == 0 or done == self.recipe.epochs:
             self.test()
-        self.save()
 
     def test(self) -> None:
         """Tests the model and writes what it found."""
@@ -193,24 +226,30 @@ class Trainer:
                 test_loss=accuracy.loss,
             )
 
+    def state(self) -> dict[str, Any]:
+        """All that the following steps depend on, and which checkpoint is the best."""
+        return self.loop.state() | {"best": self.best}
+
     def save(self) -> None:
         """Saves the state, if it is not saved yet."""
-        if self.world.is_first and self.saved != self.loop.step:
-            state = self.loop.state() | {"best": self.best}
-            self.run.checkpoints.save(state, self.loop.step, protect={int(self.best["step"])})
+        if self.saved != self.loop.step:
+            protect = {int(self.best["step"])}
+            self.world.on_first(
+                lambda: self.run.checkpoints.save(self.state(), self.loop.step, protect=protect)
+            )
             self.saved = self.loop.step
 
-    def stop_if_told(self, received: list[int], at_record: bool) -> None:
+    def stop_if_told(self, number: int, at_record: bool) -> None:
         """Saves the state and raises Interrupted if a signal came to any rank.
 
         Several ranks must stop after the same step, so they ask each other when the losses are recorded.
         """
-        number = received[0] if received else 0
         if self.world.ranks > 1:
             number = self.world.largest(number) if at_record else 0
         if number:
+            self.loop.losses.share()
             self.save()
-            raise Interrupted(number, self.run)
+            raise Interrupted(number, f"--resume --out {self.run.directory} goes on")
 
     def finish(self) -> Outcome:
         """Tests the trained model and writes the results."""
@@ -232,21 +271,3 @@ class Trainer:
             return {}
         severities = self.recipe.severities
         return evaluate_corruptions(self.loop.model(), self.loop.test_batches, severities=severities)
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM in a list; a second SIGINT interrupts at once."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

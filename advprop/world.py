@@ -64,6 +64,8 @@ class World:
             dist.broadcast_object_list(box, src=0, device=self.device if nccl else None)
             result, problem = box
         if problem is not None:
+            if not self.is_first:
+                problem.add_note("found by the first rank")
             raise problem
         return cast(Result, result)
 
