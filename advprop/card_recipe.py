@@ -22,6 +22,7 @@ _RELEASED: dict[str, Any] = {
     "warmup_lr": 0.0,
     "ema": 0.9999,
 }
+_OPTIMISERS = {"RMSProp": "rmsproptf", "SGD with Momentum": "sgd", "AdamW": "adamw"}
 _STOCHASTIC_DEPTH = 0.2
 _RMSPROP_EPS = 0.001
 
@@ -42,36 +43,42 @@ def card_settings(name: str) -> dict[str, Any]:
         (0.256, 2048, 0.01)
     """
     card = load_model_index().model(name)
-    return {
-        **_RELEASED,
+    settings = {
         "model": card.name,
         "method": "advprop" if "AdvProp" in card.training_techniques else "standard",
         "epochs": card.epochs,
         "batch_size": card.batch_size,
-        "opt": "rmsproptf",
-        "opt_args": {"alpha": card.rmsprop_decay, "eps": _RMSPROP_EPS},
         "lr": card.lr,
         "lr_base_size": card.batch_size,
         "momentum": card.momentum,
-        "weight_decay": card.weight_decay,
-        "label_smoothing": card.label_smoothing,
+        "weight_decay": card.weight_decay or 0.0,
+        "label_smoothing": card.label_smoothing or 0.0,
         # TensorFlow states what is kept of the statistics, PyTorch what is new in them.
-        "bn_momentum": round(1 - card.batch_norm_momentum, 6),
+        "bn_momentum": _one_minus(card.batch_norm_momentum),
         "image_size": card.image_size,
         "crop_pct": card.crop_pct,
         "interpolation": card.interpolation,
         **_techniques(card),
     }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _one_minus(share: float | None) -> float | None:
+    return None if share is None else round(1 - share, 6)
 
 
 def _techniques(card: ModelCard) -> dict[str, Any]:
     """The settings of techniques that a card names without a number."""
-    settings: dict[str, Any] = {}
-    if "AutoAugment" in card.training_techniques:
+    named = set(card.training_techniques)
+    settings: dict[str, Any] = {
+        "opt": next((opt for technique, opt in _OPTIMISERS.items() if technique in named), None)
+    }
+    if "RMSProp" in named:
+        settings["opt_args"] = {"alpha": card.rmsprop_decay, "eps": _RMSPROP_EPS}
+    if "AutoAugment" in named:
         settings["auto_augment"] = "v0"
-    if "Stochastic Depth" in card.training_techniques:
+    if "Stochastic Depth" in named:
         settings["drop_path_rate"] = _STOCHASTIC_DEPTH
-    size = re.search(r"_b(\d)_", card.name)
-    if "Dropout" in card.architecture and size:
-        settings["drop_rate"] = _DROPOUT[int(size[1])]
+    if size := re.fullmatch(r"tf_efficientnet_b(\d)_\w+", card.name):
+        settings |= _RELEASED | {"drop_rate": _DROPOUT[int(size[1])]}
     return settings

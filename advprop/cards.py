@@ -22,9 +22,20 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
 Address = Annotated[str, Field(pattern=r"^https?://\S+$")]
+Source = Annotated[str, Field(pattern=r"^(https?://\S+|advprop/\w+\.py)$")]
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+# Fields that say how much there was of a technique or a building block: they stand on cards that name one of
+# these, and on no others.
+_PARTS_OF = {
+    "momentum": ("RMSProp", "SGD with Momentum"),
+    "weight_decay": ("Weight Decay",),
+    "rmsprop_decay": ("RMSProp",),
+    "label_smoothing": ("Label Smoothing",),
+    "batch_norm_momentum": ("Batch Normalization",),
+}
 
 
 def _field(label: str, meaning: str, **more: Any) -> Any:
@@ -64,22 +75,27 @@ class ModelCard(_Record):
     crop_pct: Annotated[float, Field(gt=0, le=1)] = _metadata(
         "Crop Pct", "side of the centre crop over that of the resized image, above 0 and at most 1"
     )
-    momentum: Share = _metadata("Momentum", "momentum of the optimiser, from 0 to 1")
+    momentum: Share | None = _metadata("Momentum", "momentum of the optimiser, from 0 to 1", default=None)
     image_size: Count = _metadata("Image Size", "height and width of the input in pixels")
-    weight_decay: Share = _metadata("Weight Decay", "L2 penalty on the weights, from 0 to 1")
+    weight_decay: Share | None = _metadata(
+        "Weight Decay", "L2 penalty on the weights, from 0 to 1", default=None
+    )
     interpolation: Literal["bicubic", "bilinear", "nearest", "lanczos"] = _metadata(
         "Interpolation", "how images are resized"
     )
-    rmsprop_decay: Share = _metadata("RMSProp Decay", "decay of the mean of squared gradients, from 0 to 1")
-    label_smoothing: Share = _metadata(
-        "Label Smoothing", "share of a label spread over the classes, from 0 to 1"
+    rmsprop_decay: Share | None = _metadata(
+        "RMSProp Decay", "decay of the mean of squared gradients, from 0 to 1", default=None
     )
-    batch_norm_momentum: Share = _metadata(
+    label_smoothing: Share | None = _metadata(
+        "Label Smoothing", "share of a label spread over the classes, from 0 to 1", default=None
+    )
+    batch_norm_momentum: Share | None = _metadata(
         "BatchNorm Momentum",
         "share of the running statistics that a batch norm keeps in a step (TensorFlow's sense), from 0 to 1",
+        default=None,
     )
     parameters: Count | None = _metadata("Parameters", "number of parameters", default=None)
-    code: Address = _field("Code", "https address of its source code")
+    code: Source = _field("Code", "https address of its source code, or its file in this package")
     collection: Text = _field("In Collection", "collection it belongs to")
 
     @model_validator(mode="before")
@@ -178,8 +194,8 @@ def load_model_index(pages: str | Path | Iterable[str | Path] | None = None) -> 
 
     Raises:
         ModelIndexError: If a page has no index, its YAML cannot be read, a field is unknown, missing or of a
-            wrong type or range, a name occurs twice, or a model's collection is not listed. The message has
-            file, line, column and field of every problem.
+            wrong type or range, or does not go with the card's techniques, a name occurs twice, or a model's
+            collection is not listed. The message has file, line, column and field of every problem.
         OSError: If a page cannot be read.
 
     Examples:
@@ -191,7 +207,7 @@ def load_model_index(pages: str | Path | Iterable[str | Path] | None = None) -> 
         pages = default_pages()
     read = [read_page(page) for page in ([pages] if isinstance(pages, str | Path) else pages)]
     blocks = [(page, _validate(page)) for page in read]
-    if problems := [*_duplicates(blocks), *_strays(blocks)]:
+    if problems := [*_duplicates(blocks), *_strays(blocks), *_parts(blocks)]:
         raise ModelIndexError(problems)
     return ModelIndex(
         tuple(card for _, block in blocks for card in block.models),
@@ -244,3 +260,22 @@ def _strays(blocks: list[tuple[Page, _Block]]) -> Iterator[Problem]:
             if card.collection not in known:
                 told = f"Collections has no {card.collection!r}; {nearest(card.collection, known)}"
                 yield page.problem(("Models", position, "In Collection"), told)
+
+
+def _parts(blocks: list[tuple[Page, _Block]]) -> Iterator[Problem]:
+    """Fields that are missing beside the technique that they are a part of, or that stand without it."""
+    terms = {term.field: term for term in ModelCard.terms()}
+    for page, block in blocks:
+        for position, card in enumerate(block.models):
+            named = {*card.training_techniques, *card.architecture}
+            for field, wholes in _PARTS_OF.items():
+                found = [whole for whole in wholes if whole in named]
+                missing = getattr(card, field) is None
+                if missing != bool(found):
+                    continue
+                told = (
+                    f"belongs to {' or '.join(wholes)}, which the card does not name; add it or take this out"
+                )
+                if missing:
+                    told = f"is missing beside {found[0]}; give: {terms[field].meaning}"
+                yield page.problem(("Models", position, f"{_METADATA}.{terms[field].label}"), told)

@@ -54,13 +54,14 @@ def list_cards(index: ModelIndex) -> str:
     for card in sorted(index.models, key=lambda card: card.flops):
         name = _timm_name(card)
         measured = results.of(name)
+        millions = measured.parameters if measured else (card.parameters or 0) / 1e6
         rows.append(
             (
                 card.name,
                 name,
                 str(card.image_size),
                 f"{card.file_size / 1e6:.1f}",
-                f"{measured.parameters:.1f}" if measured else "-",
+                f"{millions:.1f}" if millions >= 0.1 else f"{millions:.2g}" if millions else "-",
                 f"{measured.accuracy['imagenet'].top1:.2f}" if measured else "-",
             )
         )

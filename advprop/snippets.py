@@ -1,32 +1,57 @@
-"""The programs that the model pages show, for any of the models: what a reader copies, as text."""
+"""The programs that the model pages show, for any of the models: what a reader copies, as text.
+
+A collection has programs of its own in a folder of `snippets/` with its name, such as `snippets/digits/`; one
+without shares those in `snippets/` itself.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import jinja2
 
-from advprop.cards import load_model_index
+from advprop.cards import ModelCard, load_model_index
 from advprop.models import current_name
 from advprop.page import nearest
 
 
-def snippet_names() -> tuple[str, ...]:
-    """The snippets that there are; those that end in `_timm` do without this package.
+def snippet_names(model: str = "") -> tuple[str, ...]:
+    """The snippets that there are for a model; those that end in `_timm` do without this package.
+
+    Args:
+        model: A model of the model index, by its old or its current name; by default one that shares its
+            programs with others.
+
+    Raises:
+        ValueError: If there is no card for the model; the message has the nearest name.
 
     Examples:
         >>> from advprop.snippets import snippet_names
         >>> "predict" in snippet_names()
         True
     """
-    return tuple(sorted(path.stem for path in _folder().glob("*.py")))
+    folder = snippets_of(_card(model).collection) if model else ""
+    return tuple(sorted(path.stem for path in (_folder() / folder).glob("*.py")))
+
+
+def snippets_of(collection: str) -> str:
+    """The folder in `snippets/` with the programs of a collection; empty for `snippets/` itself.
+
+    Examples:
+        >>> from advprop.snippets import snippets_of
+        >>> snippets_of("AdvProp")
+        ''
+    """
+    name = re.sub(r"\W+", "_", collection.lower())
+    return name if (_folder() / name).is_dir() else ""
 
 
 def snippet(name: str, model: str) -> str:
     """A complete program for a model, as the model's page shows it.
 
     Args:
-        name: One of `snippet_names()`.
+        name: One of `snippet_names(model)`.
         model: A model of the model index, by its old or its current name.
 
     Raises:
@@ -37,20 +62,23 @@ def snippet(name: str, model: str) -> str:
         >>> print(snippet("predict", "tf_efficientnet_b4_ap").splitlines()[0])
         import torch
     """
-    if name not in snippet_names():
-        raise ValueError(f"there is no snippet {name!r}; {nearest(name, snippet_names())}")
-    loader = jinja2.FileSystemLoader(_folder())
+    folder = snippets_of(_card(model).collection)
+    if name not in snippet_names(model):
+        raise ValueError(f"there is no snippet {name!r}; {nearest(name, snippet_names(model))}")
+    loader = jinja2.FileSystemLoader(_folder() / folder)
     env = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     env.filters["timm_name"] = current_name
-    return env.get_template(f"{name}.py").render(model_name=_known(model))
+    return env.get_template(f"{name}.py").render(model_name=model)
 
 
-def _known(model: str) -> str:
-    """The model under the name that was asked for, if it has a card."""
-    cards = [card.name for card in load_model_index().models]
-    if model not in (*cards, *map(current_name, cards)):
-        raise ValueError(f"there is no card for the model {model!r}; {nearest(model, cards)}")
-    return model
+def _card(model: str) -> ModelCard:
+    cards = load_model_index().models
+    for card in cards:
+        if model in (card.name, current_name(card.name)):
+            return card
+    raise ValueError(
+        f"there is no card for the model {model!r}; {nearest(model, [card.name for card in cards])}"
+    )
 
 
 def _folder() -> Path:

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import timm
 import torch
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -88,13 +89,14 @@ class _Explained(_Record):
     explanation: str
 
 
-class _Known(_Record):
-    """The contents of `data_files/verification.yaml`."""
+class _Conventions(_Record):
+    """What holds for the models of a collection: `data_files/verification.yaml`."""
 
-    normalisation: dict[str, tuple[float, float]]
-    flops_aspect: tuple[int, int]
     definitions: dict[str, str]
-    explained: tuple[_Explained, ...]
+    normalisation: tuple[float, float] | None = None
+    flops_aspect: tuple[int, int] | None = None
+    old_checkpoints: bool = False
+    explained: tuple[_Explained, ...] = ()
 
     def explanation(self, field: str, stated: Value, found: Value, agrees: bool) -> str:
         """By what definition two values agree, or the known reason why they do not; empty without one."""
@@ -102,6 +104,14 @@ class _Known(_Record):
             return self.definitions.get(field, "")
         reasons = {(each.field, each.stated, each.found): each.explanation for each in self.explained}
         return reasons.get((field, stated, found), "")
+
+
+def _conventions(collection: str) -> _Conventions:
+    """What holds for all models, and what the collection has in its place."""
+    known = yaml.safe_load(_KNOWN.read_text(encoding="utf-8"))
+    own = known["collections"].get(collection, {})
+    definitions = known["all"]["definitions"] | own.get("definitions", {})
+    return _Conventions.model_validate(known["all"] | own | {"definitions": definitions})
 
 
 def verify(
@@ -126,12 +136,11 @@ def verify(
     """
     index = index or load_model_index()
     cards = index.models if models is None else [index.model(name) for name in models]
-    known = _Known.model_validate(yaml.safe_load(_KNOWN.read_text(encoding="utf-8")))
     checks: list[Check] = []
     for card in cards:
         if progress:
             progress(card.name)
-        checks += _checks(card, known)
+        checks += _checks(card, _conventions(card.collection))
     return Verification(
         date=datetime.now(UTC).replace(microsecond=0),
         commit=_commit(),
@@ -140,7 +149,7 @@ def verify(
     )
 
 
-def _checks(card: ModelCard, known: _Known) -> Iterator[Check]:
+def _checks(card: ModelCard, known: _Conventions) -> Iterator[Check]:
     try:
         name = current_name(card.name)
     except ValueError as error:
@@ -154,33 +163,43 @@ def _checks(card: ModelCard, known: _Known) -> Iterator[Check]:
         yield Check(model=card.name, field=field, stated=stated, found=found, agrees=agrees, explanation=note)
 
 
-def _configured(card: ModelCard, config: dict[str, Any], known: _Known) -> Iterator[tuple[str, Value, Value]]:
+def _configured(
+    card: ModelCard, config: dict[str, Any], known: _Conventions
+) -> Iterator[tuple[str, Value, Value]]:
     """What the index states and what timm is configured with."""
     channels, height, width = config["input_size"]
     yield "ID", card.id, card.name
     yield "Image Size", card.image_size, height if height == width else (height, width)
     yield "Crop Pct", card.crop_pct, config["crop_pct"]
     yield "Interpolation", card.interpolation, config["interpolation"]
-    trained = known.normalisation.get(card.collection)
+    trained = known.normalisation
     for at, field in enumerate(("mean", "std")):
         yield field.capitalize(), (trained[at],) * channels if trained else None, config[field]
 
 
-def _counted(card: ModelCard, name: str, known: _Known) -> Iterator[tuple[str, Value, Value]]:
+def _counted(card: ModelCard, name: str, known: _Conventions) -> Iterator[tuple[str, Value, Value]]:
     """What the index states and what the model has."""
     with torch.device("meta"):
         model = create_model(name).eval()
     _, height, width = data_config(name)["input_size"]
     parameters, measured = count_parameters(model), load_results().of(name)
-    across, down = known.flops_aspect
-    momenta = {each.momentum for each in model.modules() if isinstance(each, nn.BatchNorm2d)}
+    macs = count_macs(model, height, width)
     yield "Parameters", card.parameters, parameters
     if measured:
         yield "Parameters, M", measured.parameters, round(parameters / 1e6, 2)
-    yield "FLOPs", card.flops, count_index_flops(model, height, height * across // down)
-    yield "MACs", None, count_macs(model, height, width)
-    yield "File Size", card.file_size, count_index_bytes(model)
-    yield "BatchNorm Momentum", card.batch_norm_momentum, momenta.pop() if len(momenta) == 1 else None
+    if known.flops_aspect:
+        across, down = known.flops_aspect
+        yield "FLOPs", card.flops, count_index_flops(model, height, height * across // down)
+    else:
+        yield "FLOPs", card.flops, 2 * macs
+    yield "MACs", None, macs
+    if known.old_checkpoints:
+        yield "File Size", card.file_size, count_index_bytes(model)
+    elif (config := timm.get_pretrained_cfg(name)) and config.file:
+        yield "File Size", card.file_size, Path(config.file).stat().st_size
+    momenta = {each.momentum for each in model.modules() if isinstance(each, nn.BatchNorm2d)}
+    if momenta or card.batch_norm_momentum is not None:
+        yield "BatchNorm Momentum", card.batch_norm_momentum, momenta.pop() if len(momenta) == 1 else None
 
 
 def format_verification(verification: Verification) -> str:

@@ -16,7 +16,7 @@ from advprop.cards import load_model_index
 from advprop.results import load_results
 from tests.site_tools import ROOT, built_site, code_blocks, page_path, soup_of
 
-MODELS = sorted(card.name for card in load_model_index().models)
+MODELS = sorted(card.name for card in load_model_index().members("AdvProp"))
 NOTEBOOKS = [f"notebooks/{path.stem}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
 KINDS = [
     "",

@@ -9,18 +9,26 @@ import pytest
 
 from advprop.cards import load_model_index
 from advprop.models import current_name
-from advprop.snippets import snippet, snippet_names
+from advprop.snippets import snippet, snippet_names, snippets_of
 
-MODELS = [card.name for card in load_model_index().models]
+MODELS = [card.name for card in load_model_index().members("AdvProp")]
+FIRST = [
+    next(card.name for card in load_model_index().members(each.name))
+    for each in load_model_index().collections
+]
+PROGRAMS = [(name, each) for each in FIRST for name in snippet_names(each)]
 
 
 def test_every_file_is_a_snippet(root: Path) -> None:
     assert set(snippet_names()) == {path.stem for path in (root / "snippets").glob("*.py")}
+    shown = {root / "snippets" / snippets_of(each.name) for each in load_model_index().collections}
+    assert {path.parent for path in (root / "snippets").rglob("*.py")} == shown
     assert {"predict", "features", "finetune", "train", "attack", "export"} <= set(snippet_names())
 
 
-@pytest.mark.parametrize("name", snippet_names())
-@pytest.mark.parametrize("model", [MODELS[0], current_name(MODELS[0])])
+@pytest.mark.parametrize(
+    ("name", "model"), [*PROGRAMS, *((name, current_name(FIRST[0])) for name in snippet_names())]
+)
 def test_each_is_a_program_for_the_model(name: str, model: str) -> None:
     program = snippet(name, model)
     ast.parse(program)

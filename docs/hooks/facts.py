@@ -13,7 +13,9 @@ import timm
 
 from advprop.cards import Collection, ModelCard, ModelIndex, default_pages, load_model_index
 from advprop.models import current_name
+from advprop.page import read_page
 from advprop.results import Result, Results, load_results
+from advprop.snippets import snippets_of
 from advprop.verify import Check, Verification, load_verification, verify
 from docs.hooks import layers
 from scripts import notebook_cache
@@ -51,14 +53,29 @@ class Model:
 
     @property
     def hub(self) -> str:
-        """Where its weights are."""
-        return f"https://huggingface.co/{self.config.hf_hub_id}"
+        """Where its weights are; empty if they come with the package."""
+        return f"https://huggingface.co/{self.config.hf_hub_id}" if self.config.hf_hub_id else ""
 
     @property
-    def size(self) -> str:
-        """Which EfficientNet it is: `B0` to `B8`."""
-        found = re.search(r"_(b\d+)(_|$)", self.name)
-        return found[1].upper() if found else self.name
+    def network(self) -> str:
+        """What its architecture is called: `EfficientNet-B0`, or timm's name of it."""
+        found = re.match(r"(?:tf_)?efficientnet_(b\d+)(?:_|$)", self.name)
+        return f"EfficientNet-{found[1].upper()}" if found else self.timm_name.partition(".")[0]
+
+    @property
+    def method(self) -> str:
+        """How it was trained, in a few words."""
+        return (
+            "trained with AdvProp"
+            if "AdvProp" in self.card.training_techniques
+            else "trained without AdvProp"
+        )
+
+    @property
+    def programs(self) -> str:
+        """The template with the programs of its page."""
+        folder = snippets_of(self.card.collection)
+        return f"{folder}/code_snippets.md" if folder else "code_snippets.md"
 
     @cached_property
     def measured(self) -> Result | None:
@@ -81,26 +98,36 @@ class Model:
         told = dict.fromkeys(check.explanation for check in self.checks.values() if check.explanation)
         return {explanation: number for number, explanation in enumerate(told, start=1)}
 
+    @property
+    def parameters(self) -> int:
+        """Number of its parameters."""
+        return int(self.found("Parameters"))
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of an image of its input size."""
+        return int(self.found("MACs"))
+
     def found(self, field: str) -> Any:
         """What was counted, or read from timm, for a field."""
         return self.checks[field].found
 
     def structured_data(self, paper: str) -> dict[str, Any]:
         """What a search engine is told of it, in the words of schema.org."""
-        return {
+        data = {
             "@context": "https://schema.org",
             "@type": "SoftwareSourceCode",
             "name": self.name,
             "alternateName": self.timm_name,
-            "description": f"EfficientNet-{self.size}, an image classifier trained with AdvProp",
+            "description": f"{self.network}, an image classifier {self.method}",
             "keywords": list(self.card.training_techniques),
-            "codeRepository": self.card.code,
-            "sameAs": self.hub,
-            "license": self.config.license,
             "programmingLanguage": "Python",
             "runtimePlatform": "PyTorch",
             "citation": {"@type": "ScholarlyArticle", "url": paper},
         }
+        code = self.card.code if self.card.code.startswith("http") else ""
+        known = {"codeRepository": code, "sameAs": self.hub, "license": self.config.license}
+        return data | {key: value for key, value in known.items() if value}
 
 
 @dataclass(frozen=True)
@@ -122,9 +149,26 @@ class Facts:
         card = self.index.model(name)
         return next(model for model in self.models if model.card == card)
 
-    def members(self, collection: Collection) -> tuple[Model, ...]:
-        """The models of a collection."""
-        return tuple(model for model in self.models if model.card.collection == collection.name)
+    def members(self, collection: str) -> tuple[Model, ...]:
+        """The models of a collection, by its name, smallest first."""
+        own = (model for model in self.models if model.card.collection == collection)
+        return tuple(sorted(own, key=lambda model: model.card.flops))
+
+    @cached_property
+    def pages(self) -> dict[str, tuple[Collection, ...]]:
+        """The collections that each page with a model index has, in the order of the pages."""
+        known = {each.name: each for each in self.index.collections}
+        return {
+            f"models/{path.name}": tuple(
+                known[str(each["Name"])] for each in read_page(path).data["Collections"]
+            )
+            for path in default_pages()
+        }
+
+    def page(self, model: Model) -> str:
+        """The page with a model's collection."""
+        own = self.collection(model)
+        return next(path for path, collections in self.pages.items() if own in collections)
 
     def collection(self, model: Model) -> Collection:
         """The collection that a model belongs to."""

@@ -42,7 +42,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         log.warning(
             f"{check.model}: {check.field} is {check.stated} on its card and {check.found} in the code"
         )
-    added = {"models/*": _site.model_pages(), "notebooks/*": tree.notebook_pages()}
+    added = {"models/*": _site.collection_pages(), "notebooks/*": tree.notebook_pages()}
     config.nav = _expanded(config.nav or [], added)
     return config
 

@@ -34,6 +34,24 @@ def environment(**globals: Any) -> jinja2.Environment:
     return env
 
 
+def amount(number: float, largest: float = 0.0) -> str:
+    """A number in thousands, millions or thousand millions, to be read at a glance.
+
+    Args:
+        number: What is counted.
+        largest: The largest number of a column, whose unit all its numbers have; by default this one's own.
+
+    Examples:
+        >>> from docs.hooks.rendering import amount
+        >>> amount(5_288_548), amount(385_814_752, largest=62_597_461_568), amount(30_138)
+        ('5.3 M', '0.39 G', '30 k')
+    """
+    for size, unit, places in ((1e9, "G", 2), (1e6, "M", 1), (1e3, "k", 0)):
+        if max(number, largest) >= size:
+            return f"{number / size:.{places}f} {unit}"
+    return f"{number:g}"
+
+
 def render(env: jinja2.Environment, text: str, *, where: str, first_line: int = 1, **names: Any) -> str:
     """The Markdown of a page.
 

@@ -11,12 +11,13 @@ from typing import Any
 import jinja2
 import yaml
 
+from advprop.cards import Collection
 from advprop.listing import show
 from advprop.page import strip_model_index
 from docs.hooks import charts, commands, layers, pictures, rendering
 from docs.hooks.facts import Facts, Model, read_facts
 from docs.hooks.notebooks import Rendered, render_notebook
-from docs.hooks.rendering import ROOT, PageError, render
+from docs.hooks.rendering import ROOT, PageError, amount, render
 from scripts import notebook_cache
 
 DOCS = ROOT / "docs"
@@ -57,6 +58,7 @@ class Site:
             command_help=commands.command_help,
             glossary=_glossary(),
             arxiv=_arxiv(),
+            paper_of=_paper,
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),
             advprop_picture=pictures.advprop_picture,
@@ -66,6 +68,7 @@ class Site:
         )
         self.env.filters["timm_name"] = lambda name: self.facts.model(name).timm_name
         self.env.filters["show"] = show
+        self.env.filters["amount"] = amount
 
     def written_page(self, path: str, markdown: str, source: str) -> str:
         """A page of `docs/` with its Jinja rendered and its model index taken out.
@@ -84,15 +87,24 @@ class Site:
 
     def _names(self, path: str) -> dict[str, Any]:
         """What the page of a collection sees besides: its models, the first of them for the snippets."""
-        for collection in self.facts.index.collections:
-            if path == f"models/{collection.name.lower()}.md":
-                members = self.facts.members(collection)
-                return {"collection": collection, "models": members, "model_name": members[0].name}
-        return {}
+        collections = self.facts.pages.get(path)
+        if not collections:
+            return {}
+        members = self.facts.members(collections[0].name)
+        first = {"model_name": members[0].name} if members else {}
+        return {"collection": collections[0], "models": members} | first
 
     def model_pages(self) -> list[str]:
         """The generated pages, one for each model."""
         return [model.path for model in self.facts.models]
+
+    def collection_pages(self) -> list[str]:
+        """The pages of collections, each followed by those of its models."""
+        found = []
+        for path, collections in self.facts.pages.items():
+            found.append(path)
+            found += [model.path for each in collections for model in self.facts.members(each.name)]
+        return found
 
     def model_page(self, path: str) -> str:
         """The page of one model.
@@ -121,7 +133,9 @@ class Site:
         model = self._model(path)
         if model is None:
             return ""
-        data = model.structured_data(_arxiv()) | ({"url": address} if address else {})
+        data = model.structured_data(_paper(self.facts.collection(model))) | (
+            {"url": address} if address else {}
+        )
         return json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
 
 
@@ -137,6 +151,11 @@ def _arxiv() -> str:
     if found is None:
         raise PageError("docs/templates/citation.bib has no eprint")
     return f"https://arxiv.org/abs/{found[1]}"
+
+
+def _paper(collection: Collection) -> str:
+    """Where the paper of a collection is; paperswithcode.com has shut down."""
+    return _arxiv() if "paperswithcode.com" in collection.paper.url else collection.paper.url
 
 
 def notebook_pages() -> list[str]:
