@@ -22,6 +22,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from advprop.commands import Models, Snippet, Train, Verify
 from advprop.console import rank, say
+from advprop.extras import MissingExtraError
 from advprop.recipe import make_recipe
 from advprop.run_commands import Evaluate
 from advprop.settings import Method, parse_fraction, short_number
@@ -54,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has gone: `advprop models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + int(signal.SIGPIPE)
-    except (ValueError, OSError, ArithmeticError) as error:
+    except (ValueError, OSError, ArithmeticError, MissingExtraError) as error:
         if os.environ.get("ADVPROP_TRACEBACK"):
             raise
-        everywhere = isinstance(error, ValueError | ArithmeticError) or hasattr(error, "__notes__")
+        everywhere = not isinstance(error, OSError) or hasattr(error, "__notes__")
         if rank() == 0 or not everywhere:  # what all ranks have met is told once
             _complain(f"error: {error}")
         return 2 if isinstance(error, ValueError) else 1

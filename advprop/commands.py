@@ -9,7 +9,7 @@ import dataclasses
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tyro.conf import Positional
 
@@ -47,12 +47,14 @@ class Train:
         out: Directory of the run; by default a new one in runs/.
         resume: Go on with the run that is there; by default with the latest run of these settings.
         compare: Train with --method standard, too, and show both.
+        log: Where the records of the run go beside its directory: tensorboard, wandb.
     """
 
     recipe: tuple[str, ...] = ()
     out: Path | None = None
     resume: Switch = False
     compare: Switch = False
+    log: tuple[Literal["tensorboard", "wandb"], ...] = ()
     data: DataSettings = field(default_factory=DataSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -85,7 +87,7 @@ class Train:
             recipes.insert(0, (dataclasses.replace(recipe, method="standard"), beside))
         # torchrun starts all ranks again when one has failed; they go on from the last checkpoint.
         resume = self.resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-        outcomes = [train(each, out, resume=resume, progress=True) for each, out in recipes]
+        outcomes = [train(each, out, resume=resume, progress=True, logs=self.log) for each, out in recipes]
         if rank() == 0:
             say(outcome_table(outcomes))
             say(f"\n{_explained(outcomes[-1])}")

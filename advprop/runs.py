@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from advprop.recipe import Recipe, make_recipe
 
 RECIPE = "recipe.yaml"
 METRICS = "metrics.jsonl"
+SUMMARY = "epochs.csv"
 RESULTS = "results.json"
 STOPPED = "stopped"
+TESTED = ("test_top1_percent", "test_top5_percent", "test_loss")
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Run:
             return
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self.recipe_file.write_text(recipe.to_yaml(), encoding="utf-8")
+            replace_text(self.recipe_file, recipe.to_yaml())
         except OSError as error:
             raise CheckpointError(f"cannot write to {self.directory}: {error.strerror}") from error
 
@@ -92,21 +95,40 @@ class Run:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
-    def forget_after(self, step: int) -> None:
-        """Drops the metrics of steps that a resumed run takes again."""
+    def forget_after(self, step: int) -> list[dict[str, Any]]:
+        """Drops the metrics of steps that a resumed run takes again; what is left."""
         kept = [line for line in self.metrics() if line["step"] <= step]
-        rest = self.directory / f"{METRICS}.rest"
-        rest.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        rest.replace(self.directory / METRICS)
+        replace_text(self.directory / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
+        return kept
+
+    def write_summary(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the table of the epochs anew."""
+        (self.directory / SUMMARY).unlink(missing_ok=True)
+        self.add_to_summary(rows)
+
+    def add_to_summary(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Adds rows to the table of the epochs."""
+        with (self.directory / SUMMARY).open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+            if rows and not file.tell():
+                writer.writeheader()
+            writer.writerows(rows)
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Writes what came out of the run."""
-        (self.directory / RESULTS).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        replace_text(self.directory / RESULTS, json.dumps(results, indent=2) + "\n")
 
     def results(self) -> dict[str, Any] | None:
         """What came out of the run; None if it is not finished."""
         path = self.directory / RESULTS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a file of which there is never a part: the old one stays until the new one is whole."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def differences(before: Recipe, now: Recipe) -> str:

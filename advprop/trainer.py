@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from advprop.accuracy import Accuracy
 from advprop.behaviour import PixelModel
 from advprop.data import Batches
 from advprop.evaluate import evaluate_corruptions
+from advprop.journal import Journal, Log
 from advprop.loop import Loop
 from advprop.outcome import Outcome
 from advprop.progress import Progress
@@ -27,7 +28,12 @@ logger = logging.getLogger(__name__)
 
 
 def train(
-    recipe: Recipe, out: Path | str | None = None, *, resume: bool = False, progress: bool = False
+    recipe: Recipe,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    progress: bool = False,
+    logs: Sequence[Log] = (),
 ) -> Outcome:
     """Trains a model by a recipe; the run's directory has all that it takes to repeat it or go on with it.
 
@@ -39,8 +45,10 @@ def train(
         resume: Whether to go on with the run that is there. The result is that of a run that was never
             interrupted, bit for bit on a CPU.
         progress: Whether to show progress.
+        logs: Where the records go beside the files of the run: `"tensorboard"`, `"wandb"`.
 
     Raises:
+        MissingExtraError: If a package of these is not installed.
         ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split),
             or the directory belongs to another run.
         CheckpointError: If the directory cannot be written to.
@@ -67,10 +75,12 @@ def train(
         listening() as signals,
     ):
         directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume)))
-        trainer = Trainer(recipe, world, Run(directory), resume)
-        with signals.deferred():
-            trainer.fit(signals, progress)
-        return trainer.finish()
+        run = Run(directory)
+        with Journal(run, recipe, logs) as journal:
+            trainer = Trainer(recipe, world, journal, resume)
+            with signals.deferred():
+                trainer.fit(signals, progress)
+            return trainer.finish()
 
 
 @contextmanager
@@ -101,15 +111,16 @@ class Trainer:
     Args:
         recipe: What to do.
         world: This process among the ranks.
-        run: Where its files are.
+        journal: Where its files are, and its records go.
         resume: Whether to go on from the latest checkpoint, if there is one.
     """
 
-    def __init__(self, recipe: Recipe, world: World, run: Run, resume: bool) -> None:
+    def __init__(self, recipe: Recipe, world: World, journal: Journal, resume: bool) -> None:
         self.loop = Loop(recipe, world)
         self.recipe = recipe
         self.world = world
-        self.run = run
+        self.journal = journal
+        self.run = run = journal.run
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
         self.saved = -1  # the step of the last checkpoint
         world.on_first(lambda: run.begin(recipe, resume))
@@ -123,7 +134,7 @@ class Trainer:
             self.best = state.pop("best")
             self.loop.load(state)
             self.saved = self.loop.step
-        self.world.on_first(lambda: self.run.forget_after(self.loop.step))
+        self.world.on_first(lambda: self.journal.begin(self.loop.step))
         self.clock = time.monotonic() - self.loop.seconds
         self.recorded = (self.loop.step, self.loop.seconds)
         return state is not None
@@ -152,7 +163,7 @@ class Trainer:
             if at_record:
                 self.record(bar)
             if at_end:
-                self.test_if_due()
+                self.end_epoch()
             if at_save:
                 self.save()
             self.stop_if_told(signals.received, at_record)
@@ -194,7 +205,7 @@ class Trainer:
         self.recorded = (loop.step, loop.seconds)
         if self.world.is_first:
             rate = steps * self.recipe.batch_size / seconds
-            self.run.record(
+            self.journal.record(
                 step=loop.step,
                 epoch=loop.epoch,
                 **losses,
@@ -205,11 +216,13 @@ class Trainer:
             shown = {name.replace("loss_", ""): value for name, value in losses.items() if name != "loss"}
             bar.tell(f"epoch {-(-loop.step // len(loop.train_batches))}/{self.recipe.epochs}", shown)
 
-    def test_if_due(self) -> None:
-        """Tests the model at the end of an epoch, if it is time to."""
+    def end_epoch(self) -> None:
+        """Tests the model, if it is time to, and sums the epoch up."""
         done = self.loop.step // len(self.loop.train_batches)
         if done % self.recipe.test_every == 0 or done == self.recipe.epochs:
             self.test()
+        if self.world.is_first:
+            self.journal.end_epoch()
 
     def test(self) -> None:
         """Tests the model and writes what it found."""
@@ -218,7 +231,7 @@ class Trainer:
         if accuracy.top1 > self.best["top1"]:
             self.best = {"step": loop.step, "top1": accuracy.top1}
         if self.world.is_first:
-            self.run.record(
+            self.journal.record(
                 step=loop.step,
                 epoch=loop.epoch,
                 test_top1_percent=100 * accuracy.top1,

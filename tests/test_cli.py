@@ -146,6 +146,14 @@ def test_a_full_disk_is_status_1(capsys, monkeypatch):
     assert lines(capsys.readouterr().err) == ["advprop: error: cannot write to here: No space left on device"]
 
 
+def test_a_missing_package_is_status_1(capsys, monkeypatch):
+    monkeypatch.setattr("advprop.extras.find_spec", lambda package: None)
+    assert main(["train", "--log", "tensorboard", *SHORT]) == 1
+    (told,) = lines(capsys.readouterr().err)
+    assert told == 'advprop: error: tensorboard must be installed: pip install "advprop[tensorboard]"'
+    assert not list(Path().iterdir())
+
+
 def test_models_and_verify_show_the_cards(capsys):
     assert main(["models"]) == 0
     assert capsys.readouterr().out.count(".ap_in1k") == 9
