@@ -8,7 +8,8 @@ from typing import TypeAlias
 
 from torch import nn
 
-from advprop.norm import MAIN, Route, aux_norms, branch_names
+from advprop.layer import MAIN, Parts, Route
+from advprop.norm import aux_norms, branch_names
 
 Branch: TypeAlias = str | Mapping[str, int]
 
@@ -83,7 +84,7 @@ def _check_known(model: nn.Module, names: Iterable[str]) -> list[Route]:
     return routes
 
 
-def _parts(branch: Branch) -> tuple[tuple[str, int], ...]:
+def _parts(branch: Branch) -> Parts:
     if isinstance(branch, str):
         return ((branch, 1),)
     bad = {name: size for name, size in branch.items() if not isinstance(size, int) or size < 0}

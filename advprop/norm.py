@@ -1,29 +1,25 @@
-"""Auxiliary norms: a norm layer and its copies, put into a model and taken out again."""
+"""Auxiliary norms: put into a model and taken out again."""
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
-import torch
 from timm import layers as timm_layers
 from timm.layers.norm_act import FrozenBatchNormAct2d
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torchvision.ops.misc import FrozenBatchNorm2d
 
-MAIN = "main"
+from advprop.layer import MAIN, AuxNorm, Route, Separate
 
-Separate: TypeAlias = Literal["both", "affine", "statistics"]
+__all__ = ["MAIN", "AuxNorm", "add_aux_norm", "aux_norms", "branch_names", "remove_aux_norm"]
+
 Norms: TypeAlias = Literal["batch", "all"] | tuple[type[nn.Module], ...]
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
-_AFFINE = ("weight", "bias")
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 _FROZEN_TYPES = (FrozenBatchNorm2d, FrozenBatchNormAct2d)
 # Every norm of torch and timm, by its class: timm's own derive from torch's where they can.
 _NORM_TYPES: tuple[type[nn.Module], ...] = (
@@ -41,82 +37,6 @@ _NORM_TYPES: tuple[type[nn.Module], ...] = (
         and name.startswith(("RmsNorm", "SimpleNorm", "EvoNorm", "FilterResponseNorm", "InplaceAbn"))
     ),
 )
-
-
-class Route:
-    """The branches that forward passes take, one object for all wrapped norms of a model."""
-
-    def __init__(self) -> None:
-        self.parts: tuple[tuple[str, int], ...] = ((MAIN, 1),)
-
-
-class AuxNorm(nn.Module):
-    """A norm layer (`main`) and its auxiliary copies (`aux`), made by `add_aux_norm`.
-
-    The layer that the model came with is held, not rebuilt: its activation, its drop layer and
-    its class stay as they are.
-    """
-
-    def __init__(self, norm: nn.Module, branches: Sequence[str], separate: Separate, route: Route) -> None:
-        super().__init__()
-        self.main = norm
-        self.aux = nn.ModuleDict({name: _auxiliary(norm, separate) for name in branches})
-        self.separate: Separate = separate
-        self.route = route
-        self.training = norm.training
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalises `x` of `[B, ...]`, each part of the batch through the branch it is routed to."""
-        parts = self.route.parts
-        if len(parts) == 1:
-            return self._through(parts[0][0], x)
-        total = sum(size for _, size in parts)
-        if x.shape[0] % total:
-            raise ValueError(
-                f"the parts of the batch must add up to its size: {dict(parts)} make {total}, "
-                f"and a norm layer received {x.shape[0]}; pass one concatenated batch of {total} images"
-            )
-        # A layer may see several rows an image (windows, tokens); they lie image after image.
-        rows = x.shape[0] // total
-        pieces = torch.split(x, [size * rows for _, size in parts])
-        return torch.cat([self._through(name, piece) for (name, _), piece in zip(parts, pieces, strict=True)])
-
-    def _through(self, branch: str, x: Tensor) -> Tensor:
-        norm = self.main if branch == MAIN else self.aux[branch]
-        if branch == MAIN or self.separate == "both":
-            out: Tensor = norm(x)
-        else:
-            own = dict(norm.named_parameters()) | dict(norm.named_buffers())
-            out = functional_call(self.main, own, (x,))
-        return out
-
-    def __getattr__(self, name: str) -> Any:
-        """Answers for the main layer, so that code which reads `norm.weight` goes on working."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("main"), name)
-
-    def extra_repr(self) -> str:
-        """The branches, for `print(model)`."""
-        return f"branches={(MAIN, *self.aux)}, separate={self.separate!r}"
-
-
-def _auxiliary(norm: nn.Module, separate: Separate) -> nn.Module:
-    """A copy of `norm` that keeps only the tensors which its branch does not share with the main one."""
-    aux = copy.deepcopy(norm)
-    shared = {"both": (), "affine": _STATISTICS, "statistics": _AFFINE}[separate]
-    for name in shared:
-        if name in aux._parameters:
-            aux.register_parameter(name, None)
-        elif name in aux._buffers:
-            aux.register_buffer(name, None)
-    if separate != "both" and not any(True for _ in (*aux.parameters(), *aux.buffers())):
-        raise ValueError(
-            f"separate={separate!r} leaves nothing to separate in {type(norm).__name__}: "
-            f"it has no {separate}; use separate='both'"
-        )
-    return aux
 
 
 def add_aux_norm(
