@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from advprop.ball import Ball, NormName, uniform
 from advprop.behaviour import Mode, PixelModel, behaviour
 from advprop.objective import Objective, Targeted, input_gradient
+from advprop.pixels import check_pixels
 
 __all__ = ["FGSM", "GD", "IFGSM", "PGD", "PixelModel"]
 
@@ -130,7 +131,7 @@ class PGD:
                 finite &= gradient.flatten(1).isfinite().all(1)
                 adversarial = self.step(adversarial, clean, gradient)
         if self.check:
-            _check_finite(finite)
+            check_finite(finite)
         return adversarial
 
     def step(self, images: Tensor, clean: Tensor, gradient: Tensor) -> Tensor:
@@ -202,16 +203,6 @@ class FGSM(PGD):
         super().__post_init__()
 
 
-def check_pixels(images: Tensor) -> None:
-    """Refuses images that are not pixels in [0, 1], such as normalised ones; makes the device wait."""
-    low, high = torch.stack(images.detach().aminmax()).tolist() if images.numel() else (0.0, 1.0)
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"images must be pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "
-            "leave the normalisation to the model: PixelModel(model, mean, std)"
-        )
-
-
 def _check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
     if not images.is_floating_point() or images.ndim < 2:
         raise ValueError(f"images must be [B, C, H, W] of floats, got {images.dtype} {tuple(images.shape)}")
@@ -230,7 +221,12 @@ def _check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None
         )
 
 
-def _check_finite(finite: Tensor) -> None:
+def check_finite(finite: Tensor) -> None:
+    """Refuses gradients that are not finite, told for each image `[B]`; makes the device wait.
+
+    Raises:
+        FloatingPointError: If one is not; names the images.
+    """
     bad = (~finite).nonzero().flatten().tolist()
     if bad:
         raise FloatingPointError(

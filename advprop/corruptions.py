@@ -25,6 +25,7 @@ from torch import Tensor
 
 from advprop import _corruption_kinds as kinds
 from advprop._draws import Draws
+from advprop.pixels import check_pixels
 
 _PUBLISHED_SIDE = 224
 _SMALLEST_SCALE = 32 / _PUBLISHED_SIDE
@@ -126,16 +127,6 @@ def corrupt(
     scale = max(min(images.shape[2:]) / _PUBLISHED_SIDE, _SMALLEST_SCALE)
     with torch.autocast(images.device.type, enabled=False):
         return apply(images.float().contiguous(), draws, scale, *numbers).clamp(0, 1).to(images.dtype)
-
-
-def check_pixels(images: Tensor) -> None:
-    """Raises ValueError unless all values are in [0, 1]; makes the device wait."""
-    low, high = (float(value) for value in images.aminmax()) if images.numel() else (0.0, 1.0)
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"images must be pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "
-            "leave the normalisation to the model: PixelModel(model, mean, std)"
-        )
 
 
 def _find(kind: str, severity: int) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:

@@ -23,8 +23,9 @@ from advprop.accuracy import Accuracy
 from advprop.attack import PGD
 from advprop.behaviour import behaviour
 from advprop.branch import use_branch
-from advprop.corruptions import CORRUPTIONS, SEVERITIES, check_pixels, corrupt
+from advprop.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from advprop.norm import MAIN, branch_names
+from advprop.pixels import check_pixels
 from advprop.ranks import images_without_padding, rank_and_ranks
 
 Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]

@@ -10,10 +10,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from advprop.attack import PGD, check_pixels
+from advprop.attack import PGD, check_finite
 from advprop.branch import branch_parameters, use_branch
 from advprop.norm import MAIN, add_aux_norm, branch_names
 from advprop.objective import loss_scale
+from advprop.pixels import check_pixels
 from advprop.tasks import StandardTask
 
 ADV = "adv"
@@ -113,6 +114,8 @@ class FastAdvPropTask(StandardTask):
         with use_branch(model, ADV), torch.enable_grad():
             loss = self.criterion(model(start), labels)
             gradients = torch.autograd.grad(loss * scale, [start, *parameters], allow_unused=True)
+        if self.attack.check:
+            check_finite(gradients[0].flatten(1).isfinite().all(1))
         adversarial = self.attack.step(start.detach(), images, gradients[0])
         pairs = [(p, g / scale) for p, g in zip(parameters, gradients[1:], strict=True) if g is not None]
         kept = torch.stack([(p * g).sum() for p, g in pairs]).sum()

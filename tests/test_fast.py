@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -298,6 +299,28 @@ def test_fault_of_a_targeted_attack_with_gradient_reuse_that_is_not_refused(targ
 def test_without_the_check_any_pixels_are_taken() -> None:
     attack = PGD(steps=1, targeted=None, mode="train", check=False)
     assert fast(attack=attack)(IMAGES * 4 - 2, LABELS)["loss"].isfinite()
+
+
+class RootOfPixels(nn.Module):
+    """A network for which pixels of exactly 0 have an infinite gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = tiny()
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.net(images.sqrt())
+        return logits
+
+
+def test_a_gradient_that_is_not_finite_names_its_images() -> None:
+    images, labels = batch(8)
+    images = images.clamp(0.1, 1)
+    images[7, 0, 2, 2] = 0
+    with pytest.raises(FloatingPointError, match=re.escape("not finite for images [1] of the batch of 2")):
+        fast(RootOfPixels())(images, labels)
+    unchecked = fast(RootOfPixels(), replace(FAST, check=False))
+    assert unchecked(images, labels)["loss"].isnan()
 
 
 def test_default_settings_are_those_of_the_paper() -> None:

@@ -1,0 +1,26 @@
+"""One rule for what is an image, in attacks, corruptions and evaluations."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+import torch
+
+from advprop.pixels import check_pixels
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_pixels_pass_up_to_both_ends(dtype: torch.dtype) -> None:
+    check_pixels(torch.tensor([0.0, 0.5, 1.0], dtype=dtype).view(1, 3, 1, 1).requires_grad_())
+    check_pixels(torch.empty(0, 3, 8, 8, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(-0.01, "from -0.01 to 0.5"), (1.01, "from 0.5 to 1.01"), (math.nan, "from nan to nan")],
+)
+def test_what_is_outside_is_told(value: float, told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"pixels in [0, 1], got values {told}; leave the norm")):
+        check_pixels(torch.tensor([0.5, value]).view(1, 2, 1, 1))
