@@ -48,6 +48,11 @@ class PixelModel(nn.Module):
         self.register_buffer("mean", means.to(device), persistent=False)
         self.register_buffer("std", stds.to(device), persistent=False)
 
+    @property
+    def module(self) -> nn.Module:
+        """The model inside, under the name by which timm's `unwrap_model` finds what to save."""
+        return self.model
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits `[B, classes]` of pixels `[B, C, H, W]` in [0, 1]."""
         if self.mean.shape[1] not in (1, images.shape[1]):

@@ -53,6 +53,8 @@ class FastAdvPropTask(StandardTask):
         ['loss', 'loss_adv', 'loss_clean', 'loss_noise', 'output']
     """
 
+    trains_auxiliaries = True
+
     def __init__(
         self, model: nn.Module, attack: PGD | None = None, *, share: float = 0.2, **kwargs: Any
     ) -> None:

@@ -8,7 +8,7 @@ normalises them (`timm.data.create_loader(mean=(0, 0, 0), std=(1, 1, 1))` leaves
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from timm.data.mixup import Mixup, mixup_target
@@ -29,17 +29,21 @@ Source: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
 class StandardTask(ClassificationTask):
     """Training on clean images alone: timm's `ClassificationTask` that takes pixels in [0, 1].
 
-    Since a task takes pixels, so must what is evaluated: `task.pixels(task.get_eval_model())`. timm's own
-    `task.get_eval_model()` is the bare model, which wants normalised images.
+    What timm evaluates, `task.get_eval_model()`, takes pixels like the task itself; what it saves are the
+    keys of the model inside.
 
     Args:
-        model: A model of normalised images.
+        model: A model of normalised images, without auxiliary norms.
         mean: Mean of each channel; by default the model's own (`model.pretrained_cfg`), else 0.
         std: Standard deviation of each channel, likewise; else 1.
         mixup: timm's `Mixup` (mixup and CutMix), applied to the clean images only; adversarial images
             are made of the images as they came. The criterion then gets weights of the classes.
         **kwargs: What timm's `ClassificationTask` takes: `criterion`, `criterion_kwargs`, `device` (by
             default the model's).
+
+    Raises:
+        ValueError: If the model has auxiliary norms, which would never be trained, or mean and std do not
+            fit together.
 
     Examples:
         >>> import timm, torch
@@ -51,6 +55,7 @@ class StandardTask(ClassificationTask):
 
     mean: Tensor
     std: Tensor
+    trains_auxiliaries: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -61,6 +66,11 @@ class StandardTask(ClassificationTask):
         mixup: Mixup | None = None,
         **kwargs: Any,
     ) -> None:
+        if not self.trains_auxiliaries and branch_names(model) != (MAIN,):
+            raise ValueError(
+                f"{type(self).__name__} trains one set of norms, the model has {branch_names(model)}; "
+                "call remove_aux_norm(model) first, or use AdvPropTask"
+            )
         device = next((p.device for p in model.parameters()), None)
         super().__init__(model, **{"verbose": False, "device": device} | kwargs)
         config = getattr(model, "pretrained_cfg", None) or {}
@@ -93,8 +103,14 @@ class StandardTask(ClassificationTask):
 
     def attackable(self) -> PixelModel:
         """What an attack may run: the model without DDP, since an attack must not reduce gradients."""
-        model = self.trainable_module
-        return self.pixels(model.module if isinstance(model, DistributedDataParallel) else model)
+        return self.pixels(_without_ddp(self.trainable_module))
+
+    def get_eval_model(self, module: nn.Module | None = None, ema: bool = False) -> nn.Module | None:
+        """What timm validates: the model, or its average, as a function of pixels in [0, 1]."""
+        found = super().get_eval_model(module, ema)
+        if found is None or isinstance(getattr(found, "_orig_mod", found), PixelModel):
+            return found
+        return self.pixels(_without_ddp(found))
 
     def clean(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The clean part of a batch: mixed where the task has `mixup`, else as it came."""
@@ -139,7 +155,7 @@ class AdvPropTask(StandardTask):
         **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ...
 
     Raises:
-        ValueError: If the model's auxiliary branches are not those of the sources.
+        ValueError: If the model's auxiliary branches are not those of the sources, or it has no batch norms.
 
     Examples:
         >>> import timm, torch
@@ -150,6 +166,8 @@ class AdvPropTask(StandardTask):
         >>> sorted(parts)
         ['loss', 'loss_adv', 'loss_clean', 'output']
     """
+
+    trains_auxiliaries = True
 
     def __init__(
         self, model: nn.Module, attack: Source | Mapping[str, Source] | None = None, **kwargs: Any
@@ -208,11 +226,6 @@ class AdversarialTask(StandardTask):
     """
 
     def __init__(self, model: nn.Module, attack: Source | None = None, **kwargs: Any) -> None:
-        if branch_names(model) != (MAIN,):
-            raise ValueError(
-                f"adversarial training has one set of norms, the model has {branch_names(model)}; "
-                "call remove_aux_norm(model) first, or use AdvPropTask"
-            )
         super().__init__(model, **kwargs)
         self.attack = attack or PGD()
 
@@ -225,3 +238,7 @@ class AdversarialTask(StandardTask):
         loss_adv = self.criterion(logits[1], self.unmixed(target))
         parts = {"loss_clean": loss_clean.detach(), "loss_adv": loss_adv.detach()}
         return {"loss": loss_clean + loss_adv, "output": logits[0], **parts}
+
+
+def _without_ddp(model: nn.Module) -> nn.Module:
+    return model.module if isinstance(model, DistributedDataParallel) else model

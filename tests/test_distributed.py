@@ -14,6 +14,7 @@ import torch.multiprocessing as mp
 from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn.parallel import DistributedDataParallel
 
 from advprop import (
     IFGSM,
@@ -117,7 +118,14 @@ def run_case(case: dict[str, Any], rank: int) -> dict[str, Any]:
     task.get_trainable_module().register_forward_pre_hook(lambda _, x: passes.append(len(x[0])))
     parameters = train(task, lambda step: part_of(rank, step), case)
     keys = list(task.get_checkpoint_state()["state_dict"])
-    return {"parameters": parameters, "reductions": reductions, "passes": len(passes), "keys": keys}
+    evaluated = [type(module) for module in task.get_eval_model().modules()]
+    return {
+        "parameters": parameters,
+        "reductions": reductions,
+        "passes": len(passes),
+        "keys": keys,
+        "evaluates through DDP": DistributedDataParallel in evaluated,
+    }
 
 
 def shuffle_all(rank: int) -> list[tuple[Tensor, Tensor]]:
@@ -187,6 +195,13 @@ def test_an_attack_goes_past_ddp_which_would_broadcast_buffers(
 def test_saved_keys_are_those_of_one_process(name: str, ranks: list[dict[str, Any]]) -> None:
     expected = list(MAKE[CASES[name]["make"]]().get_checkpoint_state()["state_dict"])
     assert [result[name]["keys"] for result in ranks] == [expected] * WORLD
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_evaluated_is_free_of_ddp_which_would_wait_for_other_ranks(
+    name: str, ranks: list[dict[str, Any]]
+) -> None:
+    assert [result[name]["evaluates through DDP"] for result in ranks] == [False] * WORLD
 
 
 def test_fault_of_shuffling_that_loses_or_repeats_images(ranks: list[dict[str, Any]]) -> None:

@@ -407,7 +407,11 @@ def test_fault_of_mixup_targets_that_break_the_attack() -> None:
 ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "control with auxiliaries": (
         lambda: AdversarialTask(add_aux_norm(tiny())),
-        "one set of norms, the model has ('main', 'adv'); call remove_aux_norm(model) first",
+        "AdversarialTask trains one set of norms, the model has ('main', 'adv'); call remove_aux_norm",
+    ),
+    "standard training with auxiliaries": (
+        lambda: StandardTask(add_aux_norm(tiny())),
+        "StandardTask trains one set of norms, the model has ('main', 'adv'); call remove_aux_norm",
     ),
     "source without a branch": (
         lambda: AdvPropTask(add_aux_norm(tiny()), {"other": PGD()}),

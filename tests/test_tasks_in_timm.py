@@ -14,7 +14,8 @@ from PIL import Image
 from timm.data import create_loader
 from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
-from timm.utils import CheckpointSaver, NativeScaler
+from timm.task import load_task_ema_checkpoint, resume_task_checkpoint
+from timm.utils import CheckpointSaver, NativeScaler, get_state_dict
 from torch import nn
 
 from advprop import (
@@ -23,7 +24,7 @@ from advprop import (
     StandardTask,
     use_branch,
 )
-from tests.reference import TinyNet, batch
+from tests.reference import MEAN, STD, TinyNet, batch
 from tests.test_tasks import (
     PIXELS,
     SETTINGS,
@@ -193,17 +194,43 @@ def test_timms_loader_optimizer_scheduler_scaler_saver_and_evaluator_drive_a_tas
 
     scores = evaluate(task, ema=False), evaluate(task, ema=True)
     assert all(0 <= score["top1"] <= 100 and math.isfinite(score["loss"]) for score in scores)
-    saved = torch.load(tmp_path / "last.pth.tar", weights_only=False)
     other = make(TinyNet(dropout=0.0))
-    other.load_checkpoint_state(saved["state_dict"])
-    assert evaluate(other, ema=False) == scores[0]
+    other.setup_ema()
+    resumed = create_optimizer_v2(other.get_trainable_module(), opt="sgd", lr=0.1, weight_decay=1e-4)
+    assert resume_task_checkpoint(other, str(tmp_path / "last.pth.tar"), resumed, scaler) == epochs
+    load_task_ema_checkpoint(other, str(tmp_path / "last.pth.tar"))
+    assert (evaluate(other, ema=False), evaluate(other, ema=True)) == scores
+    torch.testing.assert_close(resumed.state_dict(), optimizer.state_dict())
+
+
+@compiled
+@every_task
+@pytest.mark.parametrize("compiling", [False, True])
+def test_what_timm_evaluates_takes_pixels_and_saves_the_keys_of_the_model(
+    make: Callable[..., StandardTask], compiling: bool
+) -> None:
+    torch.compiler.reset()
+    task, (images, _) = make(tiny()), batch(8)
+    plain = task.trainable_module.eval()
+    task.setup_ema()
+    first = task.get_eval_model()
+    if compiling:
+        task.compile(backend="eager")
+        task.compile_ema(backend="eager")
+    expected = plain((images - MEAN) / STD)
+    for model in (first, task.get_eval_model(), task.get_eval_model(ema=True)):
+        with torch.no_grad():
+            torch.testing.assert_close(model.eval()(images), expected)
+        assert list(get_state_dict(model)) == list(plain.state_dict())
+    assert make(tiny()).get_eval_model(ema=True) is None
+    torch.compiler.reset()
 
 
 def evaluate(task: StandardTask, ema: bool) -> dict[str, float]:
-    """What timm's evaluator says of a task's model; the model takes normalised images."""
+    """What timm's evaluator says of a task's model, on the images that the task trains on."""
     model = task.get_eval_model(ema=ema).eval()
     evaluator = task.create_evaluator()
     with torch.no_grad():
         for images, labels in pixels_loader():
-            evaluator.update(task.pixels(model)(images), labels)
+            evaluator.update(model(images), labels)
     return dict(evaluator.compute())
