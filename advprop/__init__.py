@@ -14,6 +14,7 @@ from advprop.export import export_onnx, export_timm
 from advprop.fast import FastAdvPropTask
 from advprop.models import create_model, create_transform, list_models
 from advprop.norm import add_aux_norm, branch_names, remove_aux_norm
+from advprop.plot import plot_runs
 from advprop.predict import Prediction, predict
 from advprop.ranks import rank_share
 from advprop.recipe import make_recipe
@@ -55,6 +56,7 @@ __all__ = [
     "mce_alexnet",
     "mean_corruption_error",
     "notebook_style",
+    "plot_runs",
     "predict",
     "rank_share",
     "remove_aux_norm",

@@ -24,7 +24,7 @@ from advprop.commands import Models, Snippet, Train, Verify
 from advprop.console import rank, say
 from advprop.extras import MissingExtraError
 from advprop.recipe import make_recipe
-from advprop.run_commands import Evaluate
+from advprop.run_commands import Evaluate, Plot
 from advprop.settings import Method, parse_fraction, short_number
 
 _DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
@@ -91,6 +91,7 @@ def parse(arguments: Sequence[str]) -> Any:
 def _commands(train: Train) -> Any:
     kinds: dict[str, Any] = {
         "train": Train,
+        "plot": Plot,
         "evaluate": Evaluate,
         "models": Models,
         "snippet": Snippet,

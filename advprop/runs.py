@@ -37,9 +37,13 @@ class Run:
         Raises:
             ValueError: If the directory is not one of a run.
         """
+        self.check()
+        return make_recipe(self.recipe_file)
+
+    def check(self) -> None:
+        """Raises ValueError if the directory is not one of a run."""
         if not self.recipe_file.is_file():
             raise ValueError(f"{self.directory} is not the directory of a run: it has no {RECIPE}")
-        return make_recipe(self.recipe_file)
 
     @property
     def checkpoints(self) -> Checkpoints:

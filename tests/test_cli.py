@@ -41,11 +41,11 @@ def test_help_names_the_commands_and_what_they_do(capsys):
         main(["--help"])
     assert stop.value.code == 0
     shown = capsys.readouterr().out
-    for command in ("train", "evaluate", "models", "snippet", "verify"):
+    for command in ("train", "plot", "evaluate", "models", "snippet", "verify"):
         assert re.search(rf"[•*] {command} +[A-Z]", shown)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "models", "snippet", "verify"])
+@pytest.mark.parametrize("command", ["train", "plot", "evaluate", "models", "snippet", "verify"])
 def test_every_option_is_explained(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
