@@ -1,7 +1,13 @@
-"""A ConvNet of some 30,000 parameters for images from 8 x 8 pixels, registered with timm's models."""
+"""A ConvNet of some 30,000 parameters for images from 8 x 8 pixels, registered with timm's models.
+
+`advprop_convnet` has no weights. `advprop_digits` is the same network with the weights that come with this
+package: trained on scikit-learn's digits with AdvProp, and without it by the same recipe
+(`data_files/advprop_digits.yaml`; `scripts/make_digits_weights.py` makes them anew).
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch.nn.functional as F
@@ -12,18 +18,39 @@ __all__ = ["ConvNet"]
 
 _WIDTHS = (20, 40, 64)
 
+_CONFIG = {
+    "input_size": (1, 8, 8),
+    "min_input_size": (1, 8, 8),
+    "num_classes": 10,
+    "mean": (0.0,),
+    "std": (1.0,),
+    "crop_pct": 1.0,
+    "first_conv": "stages.0.conv",
+    "classifier": "head",
+}
+_FILES = Path(__file__).parent / "data_files"
+
+
+def _trained(name: str, description: str) -> dict[str, Any]:
+    """The configuration of weights that come with the package."""
+    return _CONFIG | {
+        "file": str(_FILES / f"{name}.safetensors"),
+        "mean": (0.5,),  # as for the EfficientNets that were trained with AdvProp
+        "std": (0.5,),
+        "label_names": tuple("0123456789"),
+        "description": description,
+        "paper_ids": "arXiv:1911.09665",
+        "license": "apache-2.0",
+    }
+
+
 default_cfgs = generate_default_cfgs(
     {
-        "advprop_convnet": {
-            "input_size": (1, 8, 8),
-            "min_input_size": (1, 8, 8),
-            "num_classes": 10,
-            "mean": (0.0,),
-            "std": (1.0,),
-            "crop_pct": 1.0,
-            "first_conv": "stages.0.conv",
-            "classifier": "head",
-        }
+        "advprop_convnet": _CONFIG,
+        "advprop_digits.advprop": _trained("advprop_digits.advprop", "Handwritten digits, with AdvProp"),
+        "advprop_digits.standard": _trained(
+            "advprop_digits.standard", "Handwritten digits, clean images only"
+        ),
     }
 )
 
@@ -97,4 +124,11 @@ def _stage(in_chans: int, width: int, stride: int) -> nn.Sequential:
 def advprop_convnet(pretrained: bool = False, **kwargs: Any) -> ConvNet:
     """The small ConvNet of the digits; see `ConvNet`."""
     model: ConvNet = build_model_with_cfg(ConvNet, "advprop_convnet", pretrained, **kwargs)
+    return model
+
+
+@register_model
+def advprop_digits(pretrained: bool = False, **kwargs: Any) -> ConvNet:
+    """The small ConvNet, trained on scikit-learn's digits; see `ConvNet`."""
+    model: ConvNet = build_model_with_cfg(ConvNet, "advprop_digits", pretrained, **kwargs)
     return model

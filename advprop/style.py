@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from advprop.extras import need_extra
+
 __all__ = ["BLUE", "COLOURS", "GREEN", "GREY", "ORANGE", "PURPLE", "notebook_style"]
 
 BLUE = "#1a66ec"
@@ -46,7 +48,7 @@ def notebook_style() -> None:
     on white and on dark pages.
 
     Raises:
-        ImportError: If matplotlib is missing.
+        MissingExtraError: If matplotlib is not installed.
 
     Examples:
         >>> import matplotlib.pyplot as plt
@@ -60,11 +62,10 @@ def notebook_style() -> None:
         (0.0, 0.0, 0.0, 0.0)
         >>> plt.close(figure)
     """
-    try:
-        import matplotlib
-        from cycler import cycler
-    except ImportError as error:
-        raise ImportError('figures need matplotlib: pip install "advprop[plot]"') from error
+    need_extra("plot", "matplotlib")
+    import matplotlib
+    from cycler import cycler
+
     matplotlib.rcParams.update(_SHAPE | _TRANSPARENT | _TEXT | {"axes.prop_cycle": cycler(color=COLOURS)})
     shell = _shell()
     if shell is not None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from advprop import notebook_style
+from advprop.extras import MissingExtraError
 from advprop.style import BLUE, COLOURS
 
 matplotlib.use("agg")
@@ -115,7 +116,7 @@ def test_importing_the_package_does_not_import_matplotlib() -> None:
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r'^figures need matplotlib: pip install "advprop\[plot\]"$'):
+    with pytest.raises(MissingExtraError, match=r'^matplotlib must be .*: pip install "advprop\[plot\]"$'):
         notebook_style()
 
 
