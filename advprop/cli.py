@@ -21,10 +21,10 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from advprop.commands import Models, Snippet, Train, Verify
-from advprop.console import rank, say
+from advprop.console import complain, rank, say
 from advprop.extras import MissingExtraError
 from advprop.recipe import make_recipe
-from advprop.run_commands import Evaluate, Plot
+from advprop.run_commands import Evaluate, Export, Plot, Predict
 from advprop.settings import Method, parse_fraction, short_number
 
 _DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(command())
     except KeyboardInterrupt as stop:  # SIGTERM during training is one, too
         number = getattr(stop, "number", signal.SIGINT)
-        _complain(str(stop) or "interrupted")
+        complain(str(stop) or "interrupted")
         return 128 + int(number)
     except BrokenPipeError:  # the reader of the output has gone: `advprop models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         everywhere = not isinstance(error, OSError) or hasattr(error, "__notes__")
         if rank() == 0 or not everywhere:  # what all ranks have met is told once
-            _complain(f"error: {error}")
+            complain(f"error: {error}")
         return 2 if isinstance(error, ValueError) else 1
 
 
@@ -93,6 +93,8 @@ def _commands(train: Train) -> Any:
         "train": Train,
         "plot": Plot,
         "evaluate": Evaluate,
+        "predict": Predict,
+        "export": Export,
         "models": Models,
         "snippet": Snippet,
         "verify": Verify,
@@ -163,8 +165,3 @@ def _show_log() -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-
-
-def _complain(message: str) -> None:
-    who = f"advprop, rank {rank()}" if rank() else "advprop"
-    sys.stderr.write(f"{who}: {' '.join(message.split())}\n")

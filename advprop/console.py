@@ -22,6 +22,12 @@ def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
+def complain(message: str) -> None:
+    """Writes what went wrong to the standard error, as one line."""
+    who = f"advprop, rank {rank()}" if rank() else "advprop"
+    sys.stderr.write(f"{who}: {' '.join(message.split())}\n")
+
+
 def width() -> int:
     """Columns that a table may take."""
     return min(shutil.get_terminal_size((100, 24)).columns, 120)

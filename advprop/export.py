@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shlex
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,9 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 
 from advprop.behaviour import PixelModel
+from advprop.convnet import ConvNet
 from advprop.extras import need_extra
+from advprop.listing import format_table
 from advprop.models import data_config
 from advprop.norm import MAIN, branch_names
 
@@ -112,6 +115,34 @@ def export_onnx(model: nn.Module, file: Path | str, tolerance: float = 1e-4) -> 
                 f"{file} was not written"
             )
     return difference
+
+
+def describe_export(model: nn.Module, folder: Path, difference: float | None = None) -> str:
+    """What was written to a folder, and how it is loaded.
+
+    Args:
+        model: The model in it.
+        folder: Where `export_timm` has written it.
+        difference: What `export_onnx` gave, if it wrote `model.onnx` there.
+    """
+    channels, height, width = data_config(model)["input_size"]
+    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+    classes: Any = model.num_classes
+    size = {file.name: f"{file.stat().st_size / 1e6:.2f} MB" for file in folder.iterdir() if file.is_file()}
+    told = {
+        "model.safetensors": f"weights, {size['model.safetensors']}",
+        "config.json": f"{classes} classes, {colours} images of {height} x {width} pixels",
+    }
+    if difference is not None:
+        told["model.onnx"] = f"{size['model.onnx']}, logits off PyTorch's by {difference:.1e} at most"
+    files = [(str(folder / name), what) for name, what in told.items()]
+    needed = "advprop, timm" if isinstance(model, ConvNet) else "timm"  # which of them knows the architecture
+    name = json.dumps(f"local-dir:{folder}", ensure_ascii=False)
+    return (
+        f"{format_table(('file', 'content'), files)}\n\n"
+        f"Python: import {needed}; model = timm.create_model({name}, pretrained=True).eval()\n"
+        f"Shell:  advprop predict IMAGES --model {shlex.quote(str(folder))}"
+    )
 
 
 def _check_plain(model: nn.Module) -> None:

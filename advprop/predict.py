@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from advprop.behaviour import behaviour
+from advprop.listing import format_table
 from advprop.models import create_transform, data_config
 
 Picture: TypeAlias = Path | str | Image.Image
@@ -155,6 +156,25 @@ def find_images(paths: Iterable[Path | str]) -> list[Path]:
                 raise ValueError(f"the folder {path} holds no images ({', '.join(sorted(endings))})")
         found += inside
     return found
+
+
+def prediction_table(predictions: Iterable[Prediction]) -> str:
+    """The predictions of the pictures that could be read, for a terminal; empty if there are none.
+
+    Examples:
+        >>> from advprop.predict import Guess, Prediction, prediction_table
+        >>> guesses = (Guess(1, "dog", 0.8), Guess(0, "cat", 0.2))
+        >>> print(prediction_table([Prediction(image="rex.jpg", guesses=guesses)]))
+        image    class  probability, %
+        rex.jpg  dog              80.0
+                 cat              20.0
+    """
+    rows = [
+        ("" if place else each.image, guess.name, f"{100 * guess.probability:.1f}")
+        for each in predictions
+        for place, guess in enumerate(each.guesses)
+    ]
+    return format_table(("image", "class", "probability, %"), rows, right={2}) if rows else ""
 
 
 def names_of_classes(model: nn.Module) -> Callable[[int], str]:

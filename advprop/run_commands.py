@@ -5,6 +5,7 @@ Imports of torch stand inside: help should not wait for them.
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from advprop.console import say
+from advprop.console import Switch, complain, say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,4 +71,90 @@ class Evaluate:
                 say(f"\n{corruption_table(found)}")
             if self.eps:
                 say(f"\n{attack_table(evaluate_attacks(model, batches, self.eps, self.steps, **options))}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Tell what is on pictures: the likeliest classes of each, by a trained model.
+
+    Args:
+        images: Pictures, and folders of pictures.
+        model: Directory of a run, folder of an exported model, or name of a model that timm has weights of.
+        top: How many classes to name for each picture.
+        json: Print JSON in the place of a table.
+        branch: Batch norms of the run's model to use: main, or adv.
+        device: cpu, cuda, mps; auto takes the best there is.
+        batch_size: Pictures that go through the model at once.
+        workers: Processes that read pictures; 0: none beside this one.
+    """
+
+    images: Positional[tuple[Path, ...]]
+    model: str
+    top: int = 5
+    json: Switch = False
+    branch: str = "main"
+    device: str = "auto"
+    batch_size: int = 32
+    workers: int = 0
+
+    def __call__(self) -> int:
+        """Shows the predictions; the status is 1 if a picture could not be read."""
+        from advprop.predict import find_images, predict, prediction_table
+        from advprop.saved import load_model
+        from advprop.world import join
+
+        if not self.images:
+            raise ValueError("name a picture, or a folder of pictures")
+        images = find_images(self.images)
+        model = load_model(self.model, self.branch)
+        with join(self.device) as world:
+            found = predict(
+                model.to(world.device),
+                images,
+                self.top,
+                batch_size=self.batch_size,
+                workers=self.workers,
+                bad_images="skip",
+                progress=sys.stderr.isatty(),
+            )
+        if self.json:
+            say(json.dumps([each.to_dict() for each in found], indent=2))
+        elif table := prediction_table(found):
+            say(table)
+        bad = [each for each in found if each.problem]
+        for each in bad:
+            complain(f"cannot read {each.image}: {each.problem}")
+        return 1 if bad else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a trained model for timm and, if asked, for ONNX, and tell how to load it.
+
+    Args:
+        model: Directory of a run, folder of an exported model, or name of a model that timm has weights of.
+        out: Folder to write to; by default the folder exported in the directory of the run.
+        onnx: Write model.onnx too, if onnxruntime computes the same with it.
+        tolerance: How far logits of onnxruntime may be from the model's own.
+        branch: Batch norms of the run's model to keep: main, or adv.
+    """
+
+    model: Positional[str]
+    out: Path | None = None
+    onnx: Switch = False
+    tolerance: float = 1e-4
+    branch: str = "main"
+
+    def __call__(self) -> int:
+        """Writes the files and shows their names."""
+        from advprop.export import describe_export, export_onnx, export_timm
+        from advprop.saved import load_model
+
+        if self.out is None and not Path(self.model).is_dir():
+            raise ValueError(f"say where {self.model} is to be written: --out FOLDER")
+        model = load_model(self.model, self.branch)
+        folder = export_timm(model, self.out or Path(self.model) / "exported")
+        difference = export_onnx(model, folder / "model.onnx", self.tolerance) if self.onnx else None
+        say(describe_export(model, folder, difference))
         return 0

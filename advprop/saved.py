@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import timm
+from safetensors import SafetensorError
 from timm.utils.model import unfreeze
 from torch import nn
 
@@ -13,6 +15,7 @@ from advprop.data import Images
 from advprop.models import create_model
 from advprop.norm import MAIN, branch_names, remove_aux_norm
 from advprop.runs import RECIPE, Run
+from advprop.world import own_randomness
 
 CONFIG = "config.json"
 
@@ -48,8 +51,9 @@ def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
     if state is None:
         raise ValueError(f"the run in {directory} has no checkpoint yet")
     # Its weights are in the checkpoint: those that it began with are neither needed nor looked for.
-    model = build_model(replace(recipe, pretrained=False, weights=None), Images(**state["images"]))
-    build_branches(recipe, model)
+    blank = replace(recipe, pretrained=False, weights=None)
+    with own_randomness():
+        model = build_branches(recipe, build_model(blank, Images(**state["images"])))
     if branch not in (names := branch_names(model)):
         raise ValueError(f"the run in {directory} trained the branches {', '.join(names)}, got {branch!r}")
     model.load_state_dict(state["ema"] or state["model"])
@@ -85,10 +89,20 @@ def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:
     if branch != MAIN:
         raise ValueError(f"{source} is not the directory of a run, and has no branch {branch!r}")
     if (path / CONFIG).is_file():
-        return create_model(f"local-dir:{path}", pretrained=True).eval()
+        return _load_folder(path)
     if path.is_dir():
         raise ValueError(
             f"{source} is neither the directory of a run nor an exported model: "
             f"it has no {RECIPE} and no {CONFIG}"
         )
+    if ":" not in str(source) and path.name != str(source):  # a path, which is not the name of a model
+        raise ValueError(f"there is no run and no exported model {source}")
     return create_model(str(source), pretrained=True).eval()
+
+
+def _load_folder(path: Path) -> nn.Module:
+    try:
+        return timm.create_model(f"local-dir:{path}", pretrained=True).eval()
+    except (OSError, RuntimeError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"cannot load the exported model in {path}: {reason}") from error

@@ -1,9 +1,15 @@
-"""What every test starts from: one thread, a fixed seed."""
+"""What every test starts from: one thread, a fixed seed; and a run that several tests use."""
 
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from advprop.outcome import Outcome
+from advprop.recipe import make_recipe
+from advprop.trainer import train
 
 torch.set_num_threads(1)  # the tests' models are tiny, and pytest-xdist already uses every core
 
@@ -18,3 +24,42 @@ def fixed_seed() -> None:
 def root() -> Path:
     """The repository."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def digit_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of five digits as PNG, in folders with their names: 40 of each to train on, the others to test."""
+    folder = tmp_path_factory.mktemp("digits")
+    loaded = load_digits()
+    for label, name in enumerate(("zero", "one", "two", "three", "four")):
+        for number, image in enumerate(loaded.images[loaded.target == label]):
+            place = folder / ("train" if number < 40 else "validation") / name
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((image * 255 / 16).round().astype("uint8")).save(place / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def folder_run(digit_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """A run of AdvProp on them, with averaged weights; what came out of it."""
+    recipe = make_recipe(
+        data=str(digit_folders),
+        model="advprop_convnet",
+        channels=1,
+        image_size=10,
+        crop_pct=0.9,
+        epochs=6,
+        batch_size=20,
+        lr=0.1,
+        lr_base_size=None,
+        warmup_epochs=0,
+        eps=0.1,
+        steps=1,
+        ema=0.9,
+        scale=None,
+        flip=0,
+        color_jitter=0,
+        workers=0,
+        test_every=6,
+    )
+    return train(recipe, tmp_path_factory.mktemp("runs") / "folders")
