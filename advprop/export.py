@@ -163,8 +163,13 @@ def _replacing(directory: Path) -> Iterator[Path]:
     """A folder to write in, whose files move to the directory at the end, if all went well."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
+        ordinary = Path(partial) / ".ordinary"
+        ordinary.touch()
+        mode = ordinary.stat().st_mode
+        ordinary.unlink()
         yield Path(partial)
         for path in sorted(Path(partial).iterdir()):
+            path.chmod(mode)  # safetensors writes files that nobody else may read
             path.replace(directory / path.name)
 
 

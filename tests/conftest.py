@@ -28,7 +28,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def digit_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of five digits as PNG, in folders with their names: 40 of each to train on, the others to test."""
+    """Pictures of five digits as PNG, in folders by their names: 40 of each to train on, the rest to test."""
     folder = tmp_path_factory.mktemp("digits")
     loaded = load_digits()
     for label, name in enumerate(("zero", "one", "two", "three", "four")):

@@ -18,6 +18,7 @@ from advprop import runs
 from advprop.cli import main, parse
 from advprop.commands import Train
 
+COMMANDS = ("train", "plot", "evaluate", "predict", "export", "models", "snippet", "verify")
 SHORT = ["--epochs", "1", "--train-images", "40", "--batch-size", "20"]
 
 
@@ -41,11 +42,11 @@ def test_help_names_the_commands_and_what_they_do(capsys):
         main(["--help"])
     assert stop.value.code == 0
     shown = capsys.readouterr().out
-    for command in ("train", "plot", "evaluate", "models", "snippet", "verify"):
+    for command in COMMANDS:
         assert re.search(rf"[•*] {command} +[A-Z]", shown)
 
 
-@pytest.mark.parametrize("command", ["train", "plot", "evaluate", "models", "snippet", "verify"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_explained(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])

@@ -73,7 +73,9 @@ def test_a_fine_tuned_model_says_nothing_of_the_one_that_it_was(tmp_path, digit_
     (tmp_path / "weights.safetensors").unlink()  # the checkpoint has all that it needs
     model = load_run(tmp_path / "run")
     assert model.pretrained_cfg["input_size"] == (3, 32, 32)
-    assert model.pretrained_cfg.keys().isdisjoint({"tag", "hf_hub_id", "url", "file", "origin_url", "license"})
+    assert model.pretrained_cfg.keys().isdisjoint(
+        {"tag", "hf_hub_id", "url", "file", "origin_url", "license"}
+    )
     assert model.state_dict().keys() == source.state_dict().keys()
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert torch.equal(model.conv1[0].weight, source.conv1[0].weight)

@@ -1,0 +1,230 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.data import create_dataset, create_loader, resolve_data_config
+from timm.task import ClassificationEvaluator
+from torch import nn
+
+from advprop import export, extras
+from advprop.behaviour import PixelModel
+from advprop.branch import use_branch
+from advprop.export import describe_export, export_onnx, export_timm
+from advprop.models import create_model, data_config
+from advprop.norm import add_aux_norm, remove_aux_norm
+from advprop.predict import predict
+from advprop.saved import load_model, load_run
+
+
+@pytest.fixture(scope="module")
+def exported(folder_run, tmp_path_factory):
+    """The folder of the run's model."""
+    return export_timm(load_run(folder_run.run.directory), tmp_path_factory.mktemp("models") / "digits")
+
+
+def randomised(model):
+    """The model with statistics and weights that are not those of a new one."""
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.mul_(torch.rand_like(tensor) + 0.5)
+    return model.eval()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # timm's data set leaves them open
+def test_timms_evaluator_measures_what_the_run_measured(exported, folder_run, digit_folders):
+    """The steps of timm's validate.py."""
+    model = timm.create_model(f"local-dir:{exported}", pretrained=True).eval()
+    config = resolve_data_config({}, model=model, use_test_size=True)
+    grey = {"input_img_mode": "L"}
+    data = create_dataset("", str(digit_folders), split="validation", **grey)
+    loader = create_loader(
+        data,
+        input_size=config["input_size"],
+        batch_size=128,
+        use_prefetcher=False,
+        interpolation=config["interpolation"],
+        mean=config["mean"],
+        std=config["std"],
+        num_workers=0,
+        crop_pct=config["crop_pct"],
+        crop_mode=config["crop_mode"],
+        device=torch.device("cpu"),
+    )
+    evaluator = ClassificationEvaluator(torch.device("cpu"))
+    with torch.inference_mode():
+        for images, labels in loader:
+            evaluator.update(model(images), labels)
+    n, top1, top5 = evaluator.counts.tolist()
+    clean = folder_run.clean
+    assert (n, top1, top5) == (clean.n, round(clean.top1 * clean.n), round(clean.top5 * clean.n))
+    assert evaluator.loss_sum.item() / n == pytest.approx(clean.loss, rel=1e-4)
+
+
+def test_an_exported_run_knows_its_classes(exported, digit_folders):
+    again = timm.create_model(f"local-dir:{exported}", pretrained=True)
+    assert tuple(again.pretrained_cfg["label_names"]) == ("four", "one", "three", "two", "zero")
+    names = ("zero", "three")
+    pictures = [sorted((digit_folders / "train" / name).iterdir())[0] for name in names]
+    assert tuple(each.best.name for each in predict(again, pictures)) == names
+    assert tuple(each.best.name for each in predict(load_model(exported), pictures)) == names
+
+
+def test_the_folder_is_the_model_bit_for_bit(exported, folder_run):
+    assert sorted(path.name for path in exported.iterdir()) == ["config.json", "model.safetensors"]
+    model = load_run(folder_run.run.directory)
+    weights = load_file(exported / "model.safetensors")
+    assert weights.keys() == model.state_dict().keys()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in model.state_dict().items())
+    assert data_config(load_model(exported)) == data_config(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("test_resnet", {"num_classes": 3, "in_chans": 1}),
+        ("test_efficientnet", {"num_classes": 3, "drop_rate": 0.3, "drop_path_rate": 0.1}),
+        ("test_vit", {"num_classes": 3, "img_size": 96}),
+    ],
+)
+def test_models_of_timm_come_back_as_they_were(name, settings, tmp_path):
+    model = randomised(create_model(name, **settings)).to(memory_format=torch.channels_last)
+    before = model.state_dict()
+    export_timm(model, tmp_path, class_names=("a", "b", "c"))
+    again = load_model(tmp_path)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in again.state_dict().items())
+    size = data_config(model)["input_size"]
+    images = torch.rand(2, *size)
+    assert data_config(again)["input_size"] == size
+    torch.testing.assert_close(again(images), model(images))
+    assert "label_names" not in model.pretrained_cfg
+    assert {tensor.is_contiguous() for tensor in before.values()} == {True, False}  # left as it was
+
+
+def test_a_branch_is_exported_as_the_plain_model(tmp_path):
+    model = add_aux_norm(create_model("test_resnet", num_classes=3))
+    randomised(model)
+    images = torch.rand(2, 3, 64, 64)
+    with use_branch(model, "adv"), torch.no_grad():
+        expected = model(images)
+    with pytest.raises(ValueError, match=r"the branches main, adv; remove_aux_norm"):
+        export_timm(model, tmp_path / "x")
+    with pytest.raises(ValueError, match=r"the branches main, adv; remove_aux_norm"):
+        export_onnx(model, tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())
+    again = load_model(export_timm(remove_aux_norm(model, "adv"), tmp_path / "adv"))
+    with torch.no_grad():
+        torch.testing.assert_close(again(images), expected)
+
+
+def test_what_cannot_be_exported_is_said(tmp_path):
+    model = create_model("test_resnet", num_classes=3)
+    with pytest.raises(ValueError, match="class_names must be 3 names, one for each class, got 2"):
+        export_timm(model, tmp_path, class_names=("a", "b"))
+    with pytest.raises(ValueError, match="one of timm's, with a pretrained_cfg, got Linear"):
+        export_timm(nn.Linear(2, 2), tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError):
+        export_timm(model, tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_broken_export_leaves_the_one_before(exported, monkeypatch):
+    before = {path.name: path.read_bytes() for path in exported.iterdir()}
+
+    def full(model, directory, **_):
+        (export.Path(directory) / "model.safetensors").write_bytes(b"half of")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(export, "save_for_hf", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_timm(load_model(exported), exported)
+    assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit"])
+def test_onnxruntime_computes_the_same(name, tmp_path):
+    model = randomised(create_model(name, num_classes=3)).train()
+    assert export_onnx(model, tmp_path / "new" / "model.onnx") <= 1e-4
+    assert model.training
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.onnx"]
+    session = onnxruntime.InferenceSession(tmp_path / "new" / "model.onnx")
+    size = data_config(model)["input_size"]
+    assert session.get_inputs()[0].shape == ["batch", *size]
+    images = torch.randn(7, *size)
+    with torch.no_grad():
+        expected = model.eval()(images).numpy()
+    [logits] = session.run(["logits"], {"images": images.numpy()})
+    assert np.abs(expected).max() > 1e-3  # else any file would agree
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
+def test_the_file_says_what_it_wants(folder_run, tmp_path):
+    model = load_run(folder_run.run.directory)
+    export_onnx(model, tmp_path / "model.onnx")
+    [entry] = onnx.load(tmp_path / "model.onnx").metadata_props
+    config = json.loads(entry.value)
+    assert (entry.key, config["label_names"][0]) == ("pretrained_cfg", "four")
+    assert (config["mean"], config["input_size"]) == ([0.0], [1, 10, 10])
+
+
+def test_a_pixel_model_takes_pixels(tmp_path):
+    plain = randomised(create_model("test_resnet", num_classes=3))
+    model = PixelModel(plain, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    assert export_onnx(model, tmp_path / "model.onnx") <= 1e-4
+    pixels = torch.rand(3, *data_config(plain)["input_size"])
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    [logits] = session.run(None, {"images": pixels.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(logits, model(pixels).numpy(), atol=1e-4)
+
+
+def test_a_file_that_computes_something_else_is_not_left(tmp_path, monkeypatch):
+    model = randomised(create_model("test_resnet", num_classes=3))
+    (tmp_path / "model.onnx").write_text("the one before")
+    write = export._write_onnx
+
+    def other(written, inner, file):
+        with torch.no_grad():
+            changed = export.copy.deepcopy(written)
+            next(changed.parameters()).add_(0.1)
+        write(changed, inner, file)
+
+    monkeypatch.setattr(export, "_write_onnx", other)
+    message = (
+        r"differ from PyTorch's by \d.*e.*in a batch of \d.*the tolerance of 1.00e-04; the largest logit"
+    )
+    with pytest.raises(ArithmeticError, match=message):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"model.onnx": "the one before"}
+
+
+def test_logits_that_are_no_numbers_are_not_parity(tmp_path):
+    model = create_model("test_resnet", num_classes=3)
+    with torch.no_grad():
+        model.fc.bias[0] = float("nan")
+    with pytest.raises(ArithmeticError, match="by nan"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_package_is_named_with_the_way_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name.startswith("onnx") else name)
+    with pytest.raises(extras.MissingExtraError, match=r'onnx and .*pip install "advprop\[onnx\]"'):
+        export_onnx(create_model("test_resnet"), tmp_path / "model.onnx")
+
+
+def test_the_lines_that_are_shown_load_the_model(exported):
+    told = describe_export(load_model(exported), exported)
+    assert "5 classes, grey images of 10 x 10 pixels" in told
+    [code] = [line.removeprefix("Python: ") for line in told.splitlines() if line.startswith("Python: ")]
+    shown = f"{code}; print(type(model).__name__, model.pretrained_cfg['label_names'][0])"
+    result = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["ConvNet", "four"]
