@@ -137,7 +137,8 @@ def test_a_notebook_page_shows_the_run(name: str, site: Path) -> None:
     code = [
         "".join(cell["source"]).strip()
         for cell in notebook["cells"]
-        if cell["cell_type"] == "code" and "remove-input" not in cell["metadata"].get("tags", [])
+        if cell["cell_type"] == "code"
+        and not {"remove-input", "install"} & set(cell["metadata"].get("tags", []))
     ]
     assert shown == code
     stamp = notebook["metadata"]["advprop"]
@@ -185,6 +186,7 @@ def test_outputs_become_markdown(tmp_path: Path) -> None:
             v4.new_output("execute_result", {"text/html": "<p onclick='x'>a</p>\n\n<script>y</script>b"}),
         ),
         code_cell("hidden", tags=["remove-cell"]),
+        code_cell("hidden too", tags=["install"]),
     ]
     page = notebooks.render_notebook(write_notebook(tmp_path, *cells))
     lines = page.markdown.splitlines()

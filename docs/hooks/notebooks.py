@@ -11,7 +11,9 @@ from typing import Any
 import nbformat
 
 from docs.hooks.outputs import Figures, as_text, inline_svg, safe_html
+from scripts import install_cell
 
+HIDDEN = {"remove-cell", install_cell.TAG}
 _FENCE = re.compile(r"`{3,}")
 _HEADING = re.compile(r"^#{1,6}\s+(.*)$", re.MULTILINE)
 
@@ -46,7 +48,7 @@ def render_notebook(path: Path, *, notice: str = "") -> Rendered:
         if cell.cell_type == "markdown":
             heading = ([heading, *_HEADING.findall(cell.source)])[-1]
             parts.append(cell.source)
-        elif cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", []):
+        elif cell.cell_type == "code" and not HIDDEN & set(cell.metadata.get("tags", ())):
             where = f"{path.name}, cell {number}"
             parts += _code_cell(cell, figures, cell.metadata.get("alt") or f"Figure: {heading}", where)
     head = "\n\n".join(filter(None, (stamp(notebook.metadata.get("advprop"), path.name), notice)))
