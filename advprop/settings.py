@@ -45,13 +45,13 @@ class DataSettings:
 
     Args:
         data: Where the images are: `digits` (comes with the package), a folder with a folder for each
-            class, or what timm reads: `torch/fashion_mnist`, `hfds/...`.
+            class, or what timm reads: `torch/fashion_mnist`, `hfds/...`, `wds/...` (shards in a folder).
         data_dir: Folder that holds the data of that name.
         download: Download the data if they are not there.
         train_split: Name of the split, or of the folder, with the training images.
         test_split: Name of the split, or of the folder, with the test images.
         train_images: Number of training images of the digits; the others are for testing.
-        classes: Number of classes, where the data do not tell.
+        classes: Number of classes, where the data do not tell, or have images of fewer.
         channels: Channels of an image, 1 or 3; none: as the data have it.
         image_size: Height and width of an image; none: as the data have it, or else the model.
         bad_images: What to do about an image that cannot be read.

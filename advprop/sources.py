@@ -13,14 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timm.data.dataset import ImageDataset
 from timm.data.dataset_factory import create_dataset
 from timm.data.readers.img_extensions import get_img_extensions
+from timm.data.readers.reader_image_in_tar import ReaderImageInTar
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
 from advprop.data import Data, Images, TensorSet, digits
+from advprop.extras import need_extra
+from advprop.labels import check_labels, check_same_classes, class_names
 from advprop.loaders import LoadedSet, Reading
 from advprop.recipe import Recipe
+from advprop.shards import Shards, find_shards
 
 _LARGEST_RESIDENT = 2 * 2**30  # bytes
 _SYNONYMS = {"train": ("training",), "validation": ("val", "valid", "eval", "test")}
@@ -42,9 +47,11 @@ def open_data(recipe: Recipe, config: Mapping[str, Any]) -> Data:
         return digits(recipe.train_images, recipe.seed)
     train, test = (_open_split(recipe, training) for training in (True, False))
     names = class_names(train, recipe.classes)
+    check_same_classes(train, test)
+    check_labels(train, names, every_class=recipe.classes is None)
+    check_labels(test, names, every_class=False)
     if _is_resident(train) and _is_resident(test):
         return _resident(recipe, train, test, names)
-    _check_same_classes(train, test)
     size = recipe.image_size or config["input_size"][1]
     images = Images(
         class_names=names,
@@ -60,55 +67,48 @@ def open_data(recipe: Recipe, config: Mapping[str, Any]) -> Data:
     return Data(train=sets[0], test=sets[1], **vars(images))
 
 
-def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:
-    """The names of the classes of a data set, by label; their numbers, where it has no names.
-
-    Raises:
-        ValueError: If neither the data nor `classes` tell how many there are, or they disagree.
-    """
-    mapping = _class_map(source)
-    labels = getattr(source, "targets", None)
-    if mapping:
-        found = {index: str(name) for name, index in mapping.items()}
-        names = tuple(found.get(index, str(index)) for index in range(max(found) + 1))
-    elif labels is not None or classes is not None:
-        count = classes if labels is None else int(np.asarray(labels).max()) + 1
-        names = tuple(map(str, range(count or 0)))
-    else:
-        raise ValueError("the data do not tell the number of classes; give it: --classes")
-    if classes is not None and len(names) > classes:
-        raise ValueError(f"the data have {len(names)} classes, and the recipe has classes: {classes}")
-    return names + tuple(map(str, range(len(names), classes or 0)))
-
-
-def _class_map(source: Any) -> dict[Any, int]:
-    """The label of each class by name; empty where the data have no names."""
-    reader = getattr(source, "reader", source)
-    found = getattr(reader, "class_to_idx", None) or getattr(reader, "class_name_to_idx", None)
-    return dict(found or {})
-
-
 def _open_split(recipe: Recipe, training: bool) -> Any:
     split = recipe.train_split if training else recipe.test_split
     path = Path(recipe.data).expanduser()
-    prefix = recipe.data.partition("/")[0].lower()
     if path.exists():
         return _open_folder(_folder(path, split), recipe)
-    if prefix not in ("torch", "hfds"):
+    kind = recipe.data.partition("/")[0].lower()
+    if kind == "wds":
+        folder = _folder_of_name(recipe)
+        shards = Shards(find_shards(folder, (split, *_SYNONYMS.get(split, ()))))
+        return ImageDataset(str(folder), reader=shards)
+    if kind == "hfds":
+        need_extra("hfds", "datasets")
+    elif kind != "torch":
         raise ValueError(
             f"there are no data {recipe.data!r}: no such folder, and no name such as digits, "
-            "torch/fashion_mnist, hfds/..."
+            "torch/fashion_mnist, hfds/..., wds/..."
         )
-    root = recipe.data_dir or ("data" if prefix == "torch" else None)
+    return _open_by_name(recipe, split, kind)
+
+
+def _open_by_name(recipe: Recipe, split: str, kind: str) -> Any:
+    """What timm reads by name: torchvision's data, and those of Hugging Face, from the disk or their hub."""
+    name, root = recipe.data, recipe.data_dir or ("data" if kind == "torch" else None)
+    if kind == "hfds" and (folder := Path(name.partition("/")[2]).expanduser()).is_dir():
+        name = f"hfds/{folder}"
     try:
-        return create_dataset(
-            recipe.data, root=root, split=split, download=recipe.download, is_training=training
-        )
-    except (RuntimeError, AssertionError, OSError, ImportError) as error:
-        hint = "" if recipe.download or prefix != "torch" else "; --download fetches what is known by name"
-        raise ValueError(
-            f"cannot open {recipe.data} in {root}: {' '.join(str(error).split())}{hint}"
-        ) from error
+        return create_dataset(name, root=root, split=split, download=recipe.download)
+    except (RuntimeError, AssertionError, OSError, ImportError, ValueError) as error:
+        hint = "" if recipe.download or kind != "torch" else "; --download fetches what is known by name"
+        where = f" in {root}" if root else ""
+        raise ValueError(f"cannot open {name}{where}: {' '.join(str(error).split())}{hint}") from error
+
+
+def _folder_of_name(recipe: Recipe) -> Path:
+    """The folder that `wds/NAME` stands for: NAME, on its own or in `data_dir`, or `data_dir` itself."""
+    name = recipe.data.partition("/")[2]
+    root = Path(recipe.data_dir or ".").expanduser()
+    tried = [root / Path(name).expanduser(), *([root] if recipe.data_dir else [])]
+    for folder in tried:
+        if folder.is_dir():
+            return folder
+    raise ValueError(f"there is no folder {tried[0]} with the shards of {recipe.data}")
 
 
 def _folder(root: Path, split: str) -> Path:
@@ -123,12 +123,26 @@ def _folder(root: Path, split: str) -> Path:
 
 
 def _open_folder(path: Path, recipe: Recipe) -> Any:
-    if path.is_dir():
+    folders = path.is_dir() and any(each.is_dir() for each in path.iterdir())
+    if folders:
         _check_no_empty_class(path)
     try:
-        return create_dataset("", root=str(path), search_split=False)
+        if path.is_dir() and not folders and any(path.glob("*.tar")):
+            return _in_order(ImageDataset(str(path), reader=ReaderImageInTar(str(path))))
+        return _in_order(create_dataset("", root=str(path), search_split=False))
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"there are no images in the folders of {path}: {error}") from error
+
+
+def _in_order(source: Any) -> Any:
+    """The images of tar files by their whole names: timm has those of equal names as the disk lists them."""
+    reader = source.reader
+    if isinstance(reader, ReaderImageInTar):
+        parts = reader.samples
+        names = [(shard or "", child.name if child else "", image.name) for image, shard, child in parts]
+        order = sorted(range(len(names)), key=names.__getitem__)
+        reader.samples, reader.targets = parts[order], reader.targets[order]
+    return source
 
 
 def _check_no_empty_class(path: Path) -> None:
@@ -136,16 +150,6 @@ def _check_no_empty_class(path: Path) -> None:
     for folder in sorted(each for each in path.iterdir() if each.is_dir()):
         if not any(file.suffix.lower() in endings for file in folder.rglob("*")):
             raise ValueError(f"the class {folder} has no images; remove the folder, or fill it")
-
-
-def _check_same_classes(train: Any, test: Any) -> None:
-    mappings = [_class_map(source) for source in (train, test)]
-    if mappings[0] != mappings[1]:
-        only = [sorted(set(mappings[i]) - set(mappings[1 - i]), key=str) for i in range(2)]
-        raise ValueError(
-            f"training and test images have different classes: {len(mappings[0])} and {len(mappings[1])}; "
-            f"only in training: {only[0]}, only in testing: {only[1]}"
-        )
 
 
 def _reading(recipe: Recipe, config: Mapping[str, Any], images: Images, training: bool) -> Reading:

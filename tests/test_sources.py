@@ -72,6 +72,26 @@ def test_an_archive_is_read_as_the_folder(folder, tmp_path):
     assert labels.sort().values.tolist() == [0, 0, 1, 1, 2, 2]
 
 
+def test_a_tar_of_tars_and_a_folder_of_tars_are_read_as_the_folder(folder, tmp_path):
+    """ImageNet comes as a tar with a tar for each class; here names repeat from class to class."""
+    for split in ("train", "val"):
+        (tmp_path / "folders" / split).mkdir(parents=True)
+        (tmp_path / "nested").mkdir(exist_ok=True)
+        for name in reversed(NAMES):
+            with tarfile.open(tmp_path / "folders" / split / f"{name}.tar", "w") as archive:
+                for image in sorted((folder / split / name).iterdir(), reverse=True):
+                    archive.add(image, arcname=image.name)
+        with tarfile.open(tmp_path / "nested" / f"{split}.tar", "w") as archive:
+            archive.add(tmp_path / "folders" / split, arcname=".")
+    (expected, labels), *_ = epoch(opened(folder).test)
+    for kind in ("folders", "nested"):
+        data = opened(tmp_path / kind, workers=2)
+        assert (len(data.train), data.class_names) == (18, NAMES)
+        (images, found), *_ = epoch(data.test)
+        assert torch.equal(found, labels)
+        torch.testing.assert_close(images, expected)
+
+
 def test_random_changes_follow_from_seed_epoch_and_image_alone(folder):
     def images(start=0, number=0, workers=0, seed=0, **more):
         data = opened(folder, auto_augment="rand-m9-mstd0.5", workers=workers, seed=seed)
