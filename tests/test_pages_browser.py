@@ -22,6 +22,8 @@ KINDS = [
     "",
     "models/advprop",
     f"models/{MODELS[4]}",
+    "guides",
+    "guides/export",
     "reference",
     "reference/tasks",
     "architecture",
