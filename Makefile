@@ -10,7 +10,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Without compiled bytecode every new Python spends some ten seconds on compiling torch.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test lint format notebooks site setup lock clean
+.PHONY: help serve test coverage lint format notebooks site setup lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,12 @@ test: setup  ## set up, run the tutorials and every test
 	@status=0; \
 	OMP_NUM_THREADS=1 $(RUN) -m scripts.run_notebooks --jobs $(JOBS) $(if $(FORCE),--force) || status=1; \
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile || status=1; \
+	exit $$status
+
+coverage: notebooks  ## run every test, show which lines of advprop/ none reaches, fail under 95 %
+	@$(RUN) -m coverage erase; status=0; \
+	OMP_NUM_THREADS=1 $(RUN) -m coverage run -m pytest -n $(JOBS) --dist loadfile || status=1; \
+	$(RUN) -m coverage combine --quiet && $(RUN) -m coverage report || status=1; \
 	exit $$status
 
 lint: setup  ## check style and types
