@@ -91,6 +91,11 @@ class StandardTask(ClassificationTask):
         Returns:
             `"loss"` to minimise, `"output"` (the logits of the clean images `[B, classes]`), and the
             parts that the loss is made of, such as `"loss_clean"`, without gradients.
+
+        Raises:
+            ValueError: If the images do not have the channels of mean and std, cannot be mixed as `mixup` is
+                to mix them, or are outside [0, 1] where an attack looks.
+            FloatingPointError: If an attack that looks finds a gradient that is not finite.
         """
         images, labels = self.clean(input, target)
         logits = self.pixels(self.trainable_module)(images)
@@ -106,7 +111,16 @@ class StandardTask(ClassificationTask):
         return self.pixels(_without_ddp(self.trainable_module))
 
     def get_eval_model(self, module: nn.Module | None = None, ema: bool = False) -> nn.Module | None:
-        """What timm validates: the model, or its average, as a function of pixels in [0, 1]."""
+        """What timm validates: the model, or its average, as a function of pixels in [0, 1].
+
+        Examples:
+            >>> import timm, torch
+            >>> from advprop import StandardTask, evaluate
+            >>> task = StandardTask(timm.create_model("test_resnet", num_classes=10))
+            >>> batches = [(torch.rand(4, 3, 64, 64), torch.tensor([0, 1, 2, 3]))]
+            >>> evaluate(task.get_eval_model(), batches).n
+            4
+        """
         found = super().get_eval_model(module, ema)
         if found is None or isinstance(getattr(found, "_orig_mod", found), PixelModel):
             return found

@@ -71,6 +71,23 @@ FAMILIES = {
 }
 
 
+# Without batch norm, for norms="all": tokens, windows and groups of them go through the norms as well.
+OTHER_NORMS = {
+    "coat_lite_tiny": 64,
+    "convit_tiny": 64,
+    "test_convnext": 64,
+    "crossvit_tiny_240": 240,
+    "edgenext_small": 64,
+    "gcvit_xxtiny": 224,
+    "test_mambaout": 64,
+    "pit_ti_224": 64,
+    "pvt_v2_b0": 64,
+    "swin_s3_tiny_224": 224,
+    "tnt_s_legacy_patch16_224": 64,
+    "test_vit": 64,
+}
+
+
 def test_forty_families_and_more() -> None:
     modules = {timm.models.model_entrypoint(name).__module__ for name in FAMILIES}
     assert len(modules) >= 40
@@ -103,6 +120,33 @@ def test_family(name: str) -> None:
     state, expected = wrapped.state_dict(), plain.state_dict()
     assert list(state) == list(expected)
     assert all(torch.equal(state[key], expected[key]) for key in expected)
+
+
+@pytest.mark.parametrize("name", OTHER_NORMS)
+def test_family_without_batch_norm(name: str) -> None:
+    torch.manual_seed(0)
+    size = OTHER_NORMS[name]
+    plain = timm.create_model(name, num_classes=5, **_of_size(name, size)).eval()
+    for parameter in plain.parameters():  # heads and gates that start at 0 would hide what comes before
+        parameter.data += 0.02 * torch.randn_like(parameter)
+    images = torch.rand(3, 3, size, size)
+    wrapped = add_aux_norm(copy.deepcopy(plain), norms="all")
+    before = _logits(plain, images)
+    _stir(wrapped)
+    assert torch.equal(_logits(wrapped, images), before)
+    with use_branch(wrapped, "adv"):
+        other = _logits(wrapped, images)
+    assert not torch.allclose(other, before)
+    with use_branch(wrapped, {"main": 2, "adv": 1}):
+        mixed = _logits(wrapped, images)
+    torch.testing.assert_close(mixed, torch.cat([before[:2], other[2:]]), rtol=1e-3, atol=1e-4)
+    assert list(remove_aux_norm(wrapped).state_dict()) == list(plain.state_dict())
+
+
+def _of_size(name: str, size: int) -> dict[str, int]:
+    """What makes a model that has a size of its own take images of another."""
+    wanted = timm.models.resolve_model_input_args(name, {"input_size": (3, size, size)})
+    return {"img_size": wanted["img_size"]} if wanted.get("img_size") else {}
 
 
 def _logits(model: nn.Module, images: Tensor) -> Tensor:
