@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,15 @@ from advprop import convnet as convnet  # registers advprop_convnet with timm
 
 # Whatever HTTP library the hub's client uses, its errors are among these.
 _DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
+# What readers say of a file that is cut off, is something else, or holds the weights of another model.
+_FILE_ERRORS = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    json.JSONDecodeError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+)
 
 
 def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Module:
@@ -47,7 +57,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     Raises:
         ValueError: If there is no such model or tag (the message has the nearest names), or it has no
             pretrained weights.
-        OSError: If the weights could not be downloaded, or their file is damaged.
+        OSError: If the weights could not be downloaded, or their file is damaged or of another model.
 
     Examples:
         >>> from advprop import create_model
@@ -56,20 +66,39 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         (0.5, 0.5, 0.5)
     """
     name = current_name(name)
-    from_elsewhere = parse_model_name(name)[0] is not None or "pretrained_cfg_overlay" in kwargs
-    if pretrained and not from_elsewhere and not timm.is_model_pretrained(name):
+    configured = parse_model_name(name)[0] is not None  # hf-hub: and local-dir: bring a file of settings
+    own_weights = configured or "pretrained_cfg_overlay" in kwargs
+    if pretrained and not own_weights and not timm.is_model_pretrained(name):
         known = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")) or "none"
         raise ValueError(f"{name} has no pretrained weights; of this architecture these have: {known}")
     try:
         return timm.create_model(name, pretrained=pretrained, **kwargs)
-    except SafetensorError as error:
+    except _FILE_ERRORS as error:
+        if not configured and not (pretrained and _can_be_made(name, kwargs)):
+            raise  # it is not about what was read
         raise OSError(
-            f"the weights of {name} are damaged ({error}); delete them from the cache of the hub "
-            f"({HF_HUB_CACHE}) and load again"
+            f"the weights of {name} are damaged or of another model ({_told(error)}); if they come from the "
+            f"hub, delete the file from its cache ({HF_HUB_CACHE}) and load again"
         ) from error
     except _DOWNLOAD_ERRORS as error:
-        reason = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
+        reason = _told(error.__cause__ or error)
         raise OSError(f"the weights of {name} could not be loaded: {reason}") from error
+
+
+def _can_be_made(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether the model can be made without its weights."""
+    try:
+        with torch.device("meta"):
+            timm.create_model(name, **settings)
+    except _FILE_ERRORS:
+        return False
+    return True
+
+
+def _told(error: BaseException) -> str:
+    """What an error says, on one line; its name, where it says nothing that could be read by itself."""
+    said = " ".join(str(error).split())[:300]
+    return said if said and not isinstance(error, KeyError) else f"{type(error).__name__} {said}".rstrip()
 
 
 def weights_from(path: Path | str, name: str) -> dict[str, Any]:
@@ -87,8 +116,8 @@ def weights_from(path: Path | str, name: str) -> dict[str, Any]:
         state = _weights_in(Path(path))
     except FileNotFoundError as error:
         raise ValueError(f"there are no weights {path}") from error
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        raise ValueError(f"cannot read the weights {path}: {' '.join(str(error).split())}") from error
+    except (OSError, *_FILE_ERRORS) as error:
+        raise ValueError(f"cannot read the weights {path}: {_told(error)}") from error
     config = resolve_model_input_args(current_name(name))["pretrained_cfg"]
     overlay: dict[str, Any] = {"state_dict": state}
     found = 0

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -13,7 +14,14 @@ from safetensors.torch import save
 from timm.models import get_deprecated_models
 from timm.optim import create_optimizer_v2
 
-from advprop.models import create_model, create_transform, current_name, data_config, list_models
+from advprop.models import (
+    create_model,
+    create_transform,
+    current_name,
+    data_config,
+    list_models,
+    weights_from,
+)
 from tests.hub import Truncated, fingerprint, serve_hub
 
 NINE = [f"tf_efficientnet_b{size}_ap" for size in range(9)]
@@ -127,28 +135,74 @@ print(json.dumps(found))
 """
 
 
-def test_weights_come_through_the_hub_and_failures_are_told(tmp_path):
-    model = create_model("tf_efficientnet_b0_ap")
-    other = create_model("test_resnet")
-    repos = {
-        "timm/tf_efficientnet_b0.ap_in1k": {"model.safetensors": save(model.state_dict())},
-        "timm/test_resnet.r160_in1k": {"model.safetensors": Truncated(save(other.state_dict()))},
-        "timm/test_efficientnet.r160_in1k": {"model.safetensors": b"not weights" * 100},
-        "timm/test_vit.r160_in1k": {"model.safetensors": 403, "pytorch_model.bin": 403},
-    }
-    names = ("tf_efficientnet_b0_ap", "test_resnet", "test_efficientnet", "test_vit", "test_convnext")
-    with serve_hub(repos, tmp_path) as environment:
+def serialised(model):
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    return file.getvalue()
+
+
+def load_from(repos, home, *names):
+    """What a process of its own makes of models whose weights a hub on this machine has."""
+    with serve_hub(repos, home) as environment:
         run = subprocess.run(
             [sys.executable, "-c", _LOAD, *names],
             env=os.environ | environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
         )
     assert run.returncode == 0, run.stderr
-    loaded, truncated, damaged, refused, missing = map(json.loads(run.stdout.splitlines()[-1]).get, names)
+    return [json.loads(run.stdout.splitlines()[-1])[name] for name in names]
+
+
+def test_weights_come_through_the_hub_and_failures_are_told(tmp_path):
+    model, other = create_model("tf_efficientnet_b0_ap"), create_model("test_resnet")
+    config = {"architecture": "test_resnet", "num_classes": 1000, "pretrained_cfg": {}}
+    repos = {
+        "timm/tf_efficientnet_b0.ap_in1k": {"model.safetensors": save(model.state_dict())},
+        "me/mine": {"config.json": json.dumps(config).encode(), "pytorch_model.bin": serialised(other)},
+        "timm/test_resnet.r160_in1k": {"model.safetensors": Truncated(save(other.state_dict()))},
+        "timm/test_vit.r160_in1k": {"model.safetensors": 403, "pytorch_model.bin": 403},
+    }
+    names = ("tf_efficientnet_b0_ap", "hf-hub:me/mine", "test_resnet", "test_vit", "test_convnext")
+    loaded, from_bin, truncated, refused, missing = load_from(repos, tmp_path, *names)
     assert loaded == fingerprint(model)
+    assert from_bin == fingerprint(other)
     assert re.search(r"test_resnet could not be loaded: .*without sending complete message", truncated)
-    assert re.search(r"test_efficientnet are damaged .* delete them from .*hub.* and load again", damaged)
     assert re.search(r"test_vit could not be loaded: .*403.*127\.0\.0\.1", refused)
     assert re.search(r"test_convnext could not be loaded: .*404.*127\.0\.0\.1", missing)
+    repos["timm/test_resnet.r160_in1k"] = {"model.safetensors": save(other.state_dict())}
+    assert load_from(repos, tmp_path, "test_resnet") == [fingerprint(other)]  # nothing of the half is left
+
+
+def test_files_that_are_damaged_or_of_another_model_are_told_with_the_way_out(tmp_path):
+    whole = serialised(create_model("test_resnet"))
+    repos = {
+        "timm/test_efficientnet.r160_in1k": {"model.safetensors": b"not weights" * 100},
+        "timm/test_resnet.r160_in1k": {"pytorch_model.bin": whole[: len(whole) // 2]},
+        "timm/test_vit.r160_in1k": {"pytorch_model.bin": b"junk" * 100},
+        "timm/test_convnext.r160_in1k": {"pytorch_model.bin": whole},
+        "me/no-settings": {"config.json": b"{nonsense", "pytorch_model.bin": whole},
+        "me/no-name": {"config.json": b"{}", "pytorch_model.bin": whole},
+    }
+    names = [repo.removeprefix("timm/").removesuffix(".r160_in1k") for repo in repos]
+    names = [f"hf-hub:{name}" if "/" in name else name for name in names]
+    for name, told in zip(names, load_from(repos, tmp_path, *names), strict=True):
+        message = (
+            rf"{name} are damaged or of another model \(.+\); .* delete the file from its cache \(.*hub\)"
+        )
+        assert re.search(message, told)
+
+
+def test_what_is_not_about_the_weights_stays_the_error_that_it_is():
+    for pretrained in (False, True):
+        with pytest.raises(KeyError, match="nonsense"):
+            create_model("test_vit", pretrained, norm_layer="nonsense")
+
+
+@pytest.mark.parametrize("content", [b"junk" * 100, b"", b"PK\x03\x04"])
+def test_a_file_that_holds_no_weights_is_told(content, tmp_path):
+    for name in ("weights.pth", "weights.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"cannot read the weights .*{name}: ."):
+            weights_from(tmp_path / name, "test_resnet")
