@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import tyro
@@ -23,7 +24,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from advprop.commands import Models, Snippet, Train, Verify
 from advprop.console import complain, rank, say
 from advprop.extras import MissingExtraError
-from advprop.recipe import make_recipe
+from advprop.recipe import RECIPE_FILE, make_recipe
 from advprop.run_commands import Evaluate, Export, Plot, Predict
 from advprop.settings import Method, parse_fraction, short_number
 
@@ -110,13 +111,24 @@ def _commands(train: Train) -> Any:
 
 
 def _base_recipe(arguments: Sequence[str]) -> Train:
-    """The training command with the settings that its options start from: of the recipes, data and method."""
+    """The training command with the settings that its options start from.
+
+    They are those of the run that is to be resumed, of the recipes, of the data and of the method.
+    """
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     reader.add_argument("--recipe", nargs="*", default=[])
+    reader.add_argument("--resume", action="store_true")
+    reader.add_argument("--out", nargs="?", default="")
     for name in ("--data", "--method"):
         reader.add_argument(name, nargs="?")
-    found = vars(reader.parse_known_args(arguments)[0]) if arguments[:1] == ["train"] else {"recipe": []}
-    sources = found.pop("recipe")
+    found = vars(reader.parse_known_args(arguments if arguments[:1] == ["train"] else [])[0])
+    sources, resume, own = (
+        found.pop("recipe"),
+        found.pop("resume"),
+        Path(found.pop("out") or "") / RECIPE_FILE,
+    )
+    if resume and own.is_file():
+        sources = [str(own), *sources]
     given = {name: value for name, value in found.items() if value is not None}
     if given.get("method") not in get_args(Method):  # tyro knows better how to say so
         given.pop("method", None)

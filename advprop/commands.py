@@ -6,6 +6,7 @@ Imports of torch stand inside: help should not wait for them.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ from advprop.settings import (
     OptimiserSettings,
     RunSettings,
 )
+
+logger = logging.getLogger(__name__)
 
 Group = TypeVar(
     "Group",
@@ -45,7 +48,8 @@ class Train:
         recipe: Settings to start from: YAML files, or card:NAME for what a model's card states. A later one
             overrides an earlier one, and options override both.
         out: Directory of the run; by default a new one in runs/.
-        resume: Go on with the run that is there; by default with the latest run of these settings.
+        resume: Go on with the run in --out, by its own recipe; without --out, with the latest run of these
+            settings.
         compare: Train with --method standard, too, and show both.
         log: Where the records of the run go beside its directory: tensorboard, wandb.
     """
@@ -81,6 +85,9 @@ class Train:
 
         groups = (self.data, self.augment, self.model, self.method, self.optimiser, self.run)
         recipe = make_recipe(*map(vars, groups))
+        if recipe.epochs <= recipe.warmup_epochs and rank() == 0:
+            told = "the learning rate rises over all %d epochs: warmup_epochs is %g"
+            logger.warning(told, recipe.epochs, recipe.warmup_epochs)
         recipes = [(recipe, self.out)]
         if self.compare:
             beside = self.out.with_name(f"{self.out.name}-standard") if self.out else None

@@ -71,6 +71,7 @@ _PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 _METHOD_PRESETS: Mapping[str, Mapping[str, Any]] = {"fast": {"steps": 1, "target": "none"}}
 
+RECIPE_FILE = "recipe.yaml"  # in the directory of a run
 _CARD = "card:"
 _ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
 

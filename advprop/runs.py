@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from advprop.checkpoint import CheckpointError, Checkpoints
-from advprop.recipe import Recipe, make_recipe
+from advprop.recipe import RECIPE_FILE, Recipe, make_recipe
 
-RECIPE = "recipe.yaml"
+RECIPE = RECIPE_FILE
 METRICS = "metrics.jsonl"
 SUMMARY = "epochs.csv"
 RESULTS = "results.json"
 STOPPED = "stopped"
+_FREE = ("data_dir", "download", "workers", "keep")  # settings that a run may be resumed with others of
 TESTED = ("test_top1_percent", "test_top5_percent", "test_loss")
 
 
@@ -136,8 +137,8 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def differences(before: Recipe, now: Recipe) -> str:
-    """In which settings two recipes differ: `lr: 0.1, now 0.2`; empty if in none."""
-    pairs = {name: (getattr(before, name), getattr(now, name)) for name in vars(now)}
+    """In which settings that results depend on two recipes differ: `lr: 0.1, now 0.2`; empty if in none."""
+    pairs = {name: (getattr(before, name), getattr(now, name)) for name in vars(now) if name not in _FREE}
     return ", ".join(f"{name}: {a!r}, now {b!r}" for name, (a, b) in pairs.items() if a != b)
 
 

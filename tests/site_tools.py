@@ -212,7 +212,10 @@ def _execute(language: str, code: str) -> None:
         if result.failed:
             raise AssertionError(f"{result.failed} of {result.attempted} examples fail")
     else:
-        ours = 'advprop() { "$PYTHON" -m advprop "$@"; }\n'  # as it is called when it is installed
+        ours = (  # as they are called when they are installed
+            'advprop() { "$PYTHON" -m advprop "$@"; }\n'
+            'torchrun() { "$PYTHON" -m torch.distributed.run "$@"; }\n'
+        )
         environment = os.environ | {"PYTHON": sys.executable}
         subprocess.run(["bash", "-euc", ours + code], check=True, env=environment)
 

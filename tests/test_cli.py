@@ -138,6 +138,16 @@ def test_a_directory_that_is_taken_is_told_with_the_way_out(capsys):
     assert "another recipe (seed: 0, now 1)" in capsys.readouterr().err
 
 
+def test_a_run_is_resumed_by_its_own_recipe(capsys):
+    assert main(["train", "--out", "here", "--severities", "--lr", "0.05", *SHORT]) == 0
+    assert "the learning rate rises over all 1 epochs: warmup_epochs is 5" in capsys.readouterr().err
+    before = runs.Run(Path("here")).results()["clean"]
+    assert main(["train", "--resume", "--out", "here"]) == 0
+    assert runs.Run(Path("here")).results()["clean"] == before
+    assert main(["train", "--resume", "--out", "here", "--lr", "0.1"]) == 2
+    assert "another recipe (lr: 0.05, now 0.1); resume it with its own" in capsys.readouterr().err
+
+
 def test_a_full_disk_is_status_1(capsys, monkeypatch):
     def full(self, text, encoding):
         raise OSError(28, "No space left on device")

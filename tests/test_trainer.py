@@ -244,6 +244,12 @@ def test_a_directory_that_is_taken_is_refused(outcome):
         pass
 
 
+def test_what_changes_no_result_may_change(outcome, tmp_path):
+    run = train(SMALL, tmp_path / "run").run
+    changed = small(workers=1, keep=3, data_dir="elsewhere", download=True)
+    assert train(changed, run.directory, resume=True).clean == outcome.clean
+
+
 def test_without_a_directory_runs_are_numbered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     short = small(epochs=1)
