@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from PIL import Image
-from timm.data.dataset_info import CustomDatasetInfo
+from timm.data.dataset_info import CustomDatasetInfo, DatasetInfo
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from timm.data.readers.img_extensions import get_img_extensions
 from torch import Tensor, nn
@@ -179,15 +179,24 @@ def prediction_table(predictions: Iterable[Prediction]) -> str:
 
 def names_of_classes(model: nn.Module) -> Callable[[int], str]:
     """The name of a class by its label: as the model's configuration has it, or ImageNet, or its number."""
+    info = _classes(model)
+    return info.index_to_description if info else str
+
+
+def label_names(model: nn.Module) -> dict[str, int]:
+    """The label of each class by the name that data give it, such as that of a folder; empty if not known."""
+    info = _classes(model)
+    return {info.index_to_label_name(label): label for label in info.label_indices()} if info else {}
+
+
+def _classes(model: nn.Module) -> DatasetInfo | None:
+    """What is known of the classes of a model."""
     config = getattr(model, "pretrained_cfg", None) or {}
-    count = getattr(model, "num_classes", None) or config.get("num_classes")
     names = config.get("label_names")
-    if names and len(names) == count:
-        return CustomDatasetInfo(
-            names, config.get("label_descriptions") or _synsets(names)
-        ).index_to_description
+    if names and len(names) == (getattr(model, "num_classes", None) or config.get("num_classes")):
+        return CustomDatasetInfo(names, config.get("label_descriptions") or _synsets(names))
     subset = infer_imagenet_subset(model)
-    return ImageNetInfo(subset).index_to_description if subset else str
+    return ImageNetInfo(subset) if subset else None
 
 
 def _synsets(names: Sequence[str] | Mapping[Any, str]) -> dict[str, str] | None:

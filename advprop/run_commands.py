@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,12 @@ class Evaluate:
     """Measure the accuracy of a trained model: clean, corrupted, attacked.
 
     Args:
-        run: Directory of the run.
+        model: Directory of a run, which is measured on its own test images. With --data also the folder of
+            an exported model, or the name of a model that timm has weights of.
+        data: Other test images: a folder with a folder for each class, or what timm reads.
+        data_dir: Folder that holds the data of that name.
+        test_split: Name of the split, or of the folder, with the test images of these data.
+        workers: Processes that read these images.
         severities: Severities of the 15 corruptions, from 1 to 5.
         eps: Radii of attacks, in pixels of [0, 1], such as 2/255; none: no attack.
         steps: Steps of the attacks.
@@ -50,7 +57,11 @@ class Evaluate:
         device: cpu, cuda, mps; auto takes the best there is.
     """
 
-    run: Positional[Path]
+    model: Positional[str]
+    data: str | None = None
+    data_dir: str | None = None
+    test_split: str = "validation"
+    workers: int = 4
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
     eps: tuple[float, ...] = ()
     steps: tuple[int, ...] = (10,)
@@ -61,10 +72,9 @@ class Evaluate:
         """Shows the tables."""
         from advprop.evaluate import evaluate, evaluate_attacks, evaluate_corruptions
         from advprop.outcome import attack_table, corruption_table
-        from advprop.trainer import trained
 
-        with trained(self.run, self.device) as (model, batches):
-            options: dict[str, Any] = {"branch": self.branch, "progress": sys.stderr.isatty()}
+        with self._open() as (model, batches, branch):
+            options: dict[str, Any] = {"branch": branch, "progress": sys.stderr.isatty()}
             say(f"clean: {evaluate(model, batches, **options)}")
             if self.severities:
                 found = evaluate_corruptions(model, batches, severities=self.severities, **options)
@@ -72,6 +82,27 @@ class Evaluate:
             if self.eps:
                 say(f"\n{attack_table(evaluate_attacks(model, batches, self.eps, self.steps, **options))}")
         return 0
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Any, Any, str]]:
+        """The model, the test images, and the branch of the model to use."""
+        from advprop.elsewhere import model_and_images
+        from advprop.recipe import make_recipe
+        from advprop.runs import RECIPE
+        from advprop.trainer import trained
+
+        if self.data is None:
+            if not (Path(self.model) / RECIPE).is_file():
+                raise ValueError(
+                    f"{self.model} is not the directory of a run; with --data it may be another model"
+                )
+            with trained(self.model, self.device) as (model, batches):
+                yield model, batches, self.branch
+            return
+        where = {"data": self.data, "data_dir": self.data_dir, "test_split": self.test_split}
+        recipe = make_recipe(where, workers=self.workers)
+        with model_and_images(self.model, recipe, self.branch, self.device) as (model, images):
+            yield model, images, "main"
 
 
 @dataclass(frozen=True, kw_only=True)

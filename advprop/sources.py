@@ -20,7 +20,7 @@ from timm.data.readers.reader_image_in_tar import ReaderImageInTar
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
-from advprop.data import Data, Images, TensorSet, digits
+from advprop.data import Data, Images, ImageSet, TensorSet, digits
 from advprop.extras import need_extra
 from advprop.labels import check_labels, check_same_classes, class_names
 from advprop.loaders import LoadedSet, Reading
@@ -65,6 +65,31 @@ def open_data(recipe: Recipe, config: Mapping[str, Any]) -> Data:
         for source, training in ((train, True), (test, False))
     ]
     return Data(train=sets[0], test=sets[1], **vars(images))
+
+
+def open_test(recipe: Recipe, config: Mapping[str, Any]) -> tuple[ImageSet, tuple[str, ...]]:
+    """The test images of a recipe alone, in the size of a model, and the names of their classes.
+
+    Args:
+        recipe: Says which data, and how they are read.
+        config: What the model wants of its images (`models.data_config`).
+
+    Raises:
+        ValueError: If there are no such data, or their labels are not right.
+    """
+    if recipe.data == "digits":
+        raise ValueError(
+            "which of the digits are for testing is up to the run; evaluate its directory, without --data"
+        )
+    source = _open_split(recipe, training=False)
+    names = class_names(source, recipe.classes)
+    check_labels(source, names, every_class=False)
+    channels, height, _ = config["input_size"]
+    if _is_resident(source):
+        return _tensors(source, channels, height, len(names)), names
+    like = {key: config[key] for key in ("crop_pct", "crop_mode", "interpolation")}
+    images = Images(class_names=names, shape=config["input_size"], **like)
+    return LoadedSet(source, _reading(recipe, config, images, training=False)), names
 
 
 def _open_split(recipe: Recipe, training: bool) -> Any:

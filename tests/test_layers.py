@@ -10,7 +10,10 @@ import pytest
 FLOORS = {
     "cli": 5,
     "trainer": 4,
+    "saved": 4,
     "evaluate": 3,
+    "predict": 3,
+    "export": 3,
     "recipe": 3,
     "verify": 3,
     "tasks": 2,
