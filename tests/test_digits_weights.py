@@ -122,6 +122,17 @@ def test_the_record_is_of_the_recipe(results: dict[str, Any]) -> None:
         assert row["corrupted"] == results["models"][f"{recipe.model}.{method}"]["corrupted"]
 
 
+def test_the_recipe_was_chosen_on_other_seeds(results: dict[str, Any]) -> None:
+    recipe = make_recipe(make_digits_weights.RECIPE)
+    choice = results["choice"]
+    assert not {row["seed"] for row in choice} & set(make_digits_weights.SEEDS)
+    reached = {
+        eps: [row["corrupted"] for row in choice if row["eps"] == eps]
+        for eps in make_digits_weights.CHOICE_EPS
+    }
+    assert max(reached, key=lambda eps: fmean(reached[eps])) == recipe.eps
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_gives_weights_as_good(name: str, results: dict[str, Any], tmp_path: Path) -> None:
