@@ -10,7 +10,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Without compiled bytecode every new Python spends some ten seconds on compiling torch.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test coverage lint format notebooks site setup lock clean
+.PHONY: help serve test coverage lint format notebooks gpu site setup lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ format: setup  ## put the code into shape
 
 notebooks: setup  ## run the tutorials that changed (FORCE=1: all of them)
 	@OMP_NUM_THREADS=1 $(RUN) -m scripts.run_notebooks --jobs $(JOBS) $(if $(FORCE),--force)
+
+gpu: notebooks  ## keep the tutorials' runs on this machine's GPU in notebooks/gpu/
+	@$(RUN) -m scripts.gpu_runs
 
 site: notebooks  ## build the site into site/
 	@$(RUN) -m mkdocs build --strict --quiet

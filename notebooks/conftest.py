@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from scripts import notebook_cache
+from scripts import gpu_runs, notebook_cache
 
 
 @dataclass
@@ -20,6 +20,13 @@ class Run:
 
 
 runs: dict[IPyNbFile, Run] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip cells for a GPU where there is none."""
+    for item in items:
+        if isinstance(item, IPyNbCell) and gpu_runs.is_gpu_cell(item.cell):
+            item.options["skip"] = notebook_cache.device_kind() != "cuda"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -38,7 +45,7 @@ def pytest_runtest_makereport(
         outputs = item.test_outputs or []
         for output in [item.cell, *outputs]:
             if "execution_count" in output:
-                output["execution_count"] = run.passed
+                output["execution_count"] = None if item.options["skip"] else run.passed
         item.cell["outputs"] = outputs
         if run.passed == sum(cell.cell_type == "code" for cell in notebook.cells):
             seconds = time.perf_counter() - run.start

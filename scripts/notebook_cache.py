@@ -2,16 +2,19 @@
 
 `notebooks/` holds the tutorials without outputs. When nbval has passed all cells of one,
 `notebooks/conftest.py` stores the executed notebook here, and the site publishes exactly that. The key covers
-what can change an output: code cells and their tags, the package's sources, versions of the numeric libraries
-and of Python, and the kind of device. So prose edits re-run nothing, and library edits re-run everything.
+what can change an output: code cells and their tags, the files of the package that the code can see with data
+and weights among them, the model indices, versions of numeric libraries and of Python, the kind of device.
+So prose edits re-run nothing, and edits of the library re-run what sees them.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
@@ -25,6 +28,10 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / ".cache" / "notebooks"
 PACKAGE = ROOT / "advprop"
+# Code that can reach any file of the package: in another process, by a name in a string, by IPython's magic.
+_REACHES_ALL = re.compile(
+    r"subprocess|\.system\b|\bexec|import_module|__import__|runpy|^\s*[!%](?!pip\b|config\b)", re.MULTILINE
+)
 
 
 class MissingRunError(LookupError):
@@ -33,8 +40,16 @@ class MissingRunError(LookupError):
 
 def key_of(notebook: Path) -> str:
     """Return the key under which a run of this notebook is valid, as 64 hexadecimal digits."""
+    return _digest([code_digest(notebook), versions(), device_kind()])
+
+
+def code_digest(notebook: Path) -> str:
+    """Return a digest of what a notebook runs: its code and tags, and what it sees of the package."""
     code = [(cell.source, cell.metadata.get("tags", [])) for cell in code_cells(read(notebook))]
-    parts = [code, sources(), versions(), device_kind()]
+    return _digest([code, visible_sources("\n".join(source for source, _ in code)), model_indices()])
+
+
+def _digest(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -58,6 +73,47 @@ def sources() -> dict[str, str]:
     return {
         path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     }
+
+
+def visible_sources(code: str) -> dict[str, str]:
+    """Return a digest of every file of the package that this code can see.
+
+    That is all files but the modules that nothing imports which the code names: those of the command line.
+    Code that could start a process, or import by a name in a string, sees everything.
+    """
+    found = sources()
+    if _REACHES_ALL.search(code):
+        return found
+    modules = {name.removesuffix(".py"): PACKAGE / name for name in found if name.endswith(".py")}
+    seen: set[str] = set()
+    waiting = ["__init__", *re.findall(r"\b\w+\b", code)]
+    while waiting:
+        name = waiting.pop()
+        if name in modules and name not in seen:
+            seen.add(name)
+            waiting += _imported_words(modules[name].read_text(encoding="utf-8"))
+    return {
+        name: digest
+        for name, digest in found.items()
+        if name.removesuffix(".py") in seen or not name.endswith(".py")
+    }
+
+
+def _imported_words(source: str) -> set[str]:
+    """Every word that an import of a module names, wherever it stands; some of them are modules."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [
+        alias.name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
+    ]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {word for name in names for word in name.split(".")}
+
+
+def model_indices() -> list[str]:
+    """Return a digest of the model index of every model page; the prose around it is for readers."""
+    pages = sorted((ROOT / "docs" / "models").glob("*.md"))
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    return [_digest(text[max(text.rfind("<!--"), 0) :]) for text in texts]
 
 
 def versions() -> dict[str, str]:

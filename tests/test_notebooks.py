@@ -90,11 +90,17 @@ def test_published_run_warns_of_nothing_and_names_no_place(name: str, root: Path
 def project(tmp_path: Path, root: Path) -> Path:
     """A project in small: the real machinery of the notebooks, a package of one line."""
     project = tmp_path / "a project"
-    for name in ("scripts/notebook_cache.py", "scripts/run_notebooks.py", "notebooks/conftest.py"):
+    for name in (
+        "scripts/notebook_cache.py",
+        "scripts/gpu_runs.py",
+        "scripts/run_notebooks.py",
+        "notebooks/conftest.py",
+    ):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, project / name)
     shutil.copy(root / "pyproject.toml", project)
     (project / "advprop").mkdir()
+    (project / "advprop" / "__init__.py").write_text("from advprop import norm\n")
     (project / "advprop" / "norm.py").write_text("answer = 1\n")
     return project
 
@@ -194,13 +200,52 @@ def test_library_edits_and_other_versions_end_a_run(small: Path, monkeypatch: py
     keys = [notebook_cache.key_of(small)]
     (project / "advprop" / "norm.py").write_text("answer = 2\n")
     keys.append(notebook_cache.key_of(small))
-    (project / "advprop" / "more.py").write_text("")
+    (project / "advprop" / "data_files").mkdir()
+    (project / "advprop" / "data_files" / "x.safetensors").write_bytes(b"0")
+    keys.append(notebook_cache.key_of(small))
+    (project / "docs" / "models").mkdir(parents=True)
+    page = project / "docs" / "models" / "x.md"
+    page.write_text("Words.\n<!--\nType: model-index\n-->\n")
     keys.append(notebook_cache.key_of(small))
     monkeypatch.setattr(notebook_cache, "device_kind", lambda: "other")
     keys.append(notebook_cache.key_of(small))
     monkeypatch.setattr(notebook_cache, "version", lambda name: "0")
     keys.append(notebook_cache.key_of(small))
     assert len(set(keys)) == len(keys)
+
+
+def test_prose_of_a_model_page_ends_no_run(small: Path) -> None:
+    page = small.parent.parent / "docs" / "models" / "x.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("Words.\n<!--\nType: model-index\n-->\n")
+    before = notebook_cache.key_of(small)
+    page.write_text("Other words.\n<!--\nType: model-index\n-->\n")
+    assert notebook_cache.key_of(small) == before
+    page.write_text("Other words.\n<!--\nType: model-index\nModels: []\n-->\n")
+    assert notebook_cache.key_of(small) != before
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        ("import advprop", {"norm", "deep"}),
+        ("from advprop import cli", {"norm", "deep", "cli"}),
+        ("import advprop.cli as c", {"norm", "deep", "cli"}),
+        ("import subprocess\nsubprocess.run(command)", {"norm", "deep", "cli"}),
+        ("!advprop train", {"norm", "deep", "cli"}),
+        ("if 1:\n    %run -m advprop", {"norm", "deep", "cli"}),
+        ("if 1:\n    %pip install advprop", {"norm", "deep"}),
+    ],
+)
+def test_a_run_depends_on_what_its_code_can_see(small: Path, code: str, seen: set[str]) -> None:
+    package = small.parent.parent / "advprop"
+    (package / "__init__.py").write_text("from advprop.norm import (\n    answer,\n)\n")
+    (package / "norm.py").write_text("def answer():\n    from advprop import deep\n")
+    (package / "deep.py").write_text("")
+    (package / "cli.py").write_text("import advprop.norm\n")
+    (package / "data.csv").write_text("1")
+    found = set(notebook_cache.visible_sources(code))
+    assert found == {f"{name}.py" for name in seen} | {"__init__.py", "data.csv"}
 
 
 def test_bytecode_is_no_source(small: Path) -> None:

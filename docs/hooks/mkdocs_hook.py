@@ -54,11 +54,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, path, content=_guarded(_site.model_page, path)))
     for path in tree.notebook_pages():
         _add_notebook(path, files, config)
+    for name, content in tree.gallery().files.items():
+        files.append(File.generated(config, f"tutorials/{name}", content=content))
     return files
 
 
 def _add_notebook(path: str, files: Files, config: MkDocsConfig) -> None:
-    found = _guarded(tree.notebook, path)
+    found = _guarded(tree.notebook, path, config.repo_url or "")
     for problem in found.problems:
         log.warning(problem)
     files.append(File(path, str(found.folder), config.site_dir, config.use_directory_urls))
@@ -92,9 +94,10 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Structured data for search engines goes into the head."""
+    """Structured data for search engines goes into the head; no script asks the repository's host."""
     data = _site.structured_data(page.file.src_uri, page.canonical_url)
     script = f'<script type="application/ld+json">{data}</script>' if data else ""
+    output = output.replace(' data-md-component="source"', "")
     return output.replace("</head>", f"{script}</head>", 1)
 
 

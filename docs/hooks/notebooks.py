@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import nbformat
 
 from docs.hooks.outputs import Figures, as_text, inline_svg, safe_html
-from scripts import install_cell
+from docs.hooks.stamps import gpu_note, stamp
+from scripts import gpu_runs, install_cell
 
+THUMBNAIL = "thumbnail"
 HIDDEN = {"remove-cell", install_cell.TAG}
 _FENCE = re.compile(r"`{3,}")
 _HEADING = re.compile(r"^#{1,6}\s+(.*)$", re.MULTILINE)
@@ -30,12 +31,17 @@ class Rendered:
     files: dict[str, bytes] = field(default_factory=dict)
 
 
-def render_notebook(path: Path, *, notice: str = "") -> Rendered:
+def render_notebook(
+    path: Path, *, notice: str = "", gpu: gpu_runs.GpuRun | None = None, fresh: bool = True, links: str = ""
+) -> Rendered:
     """Turn an executed notebook into a page.
 
     Args:
         path: The notebook; its stamp (`metadata.advprop`) says when and where it was run.
         notice: Markdown to show below the title, such as a warning that there is no run.
+        gpu: The last run on a GPU, for the cells that were not run here.
+        fresh: Whether that run was of today's code.
+        links: HTML of links that stand with the download.
 
     Raises:
         NotebookError: If a cell's output is a traceback.
@@ -50,25 +56,14 @@ def render_notebook(path: Path, *, notice: str = "") -> Rendered:
             parts.append(cell.source)
         elif cell.cell_type == "code" and not HIDDEN & set(cell.metadata.get("tags", ())):
             where = f"{path.name}, cell {number}"
-            parts += _code_cell(cell, figures, cell.metadata.get("alt") or f"Figure: {heading}", where)
-    head = "\n\n".join(filter(None, (stamp(notebook.metadata.get("advprop"), path.name), notice)))
+            note = ""
+            if gpu_runs.is_gpu_cell(cell) and cell.execution_count is None:
+                cell.outputs = gpu.outputs.get(cell.id, []) if gpu else []
+                note = gpu_note(gpu.stamp if gpu and cell.id in gpu.outputs else None, fresh)
+            parts += _code_cell(cell, figures, cell.metadata.get("alt") or f"Figure: {heading}", where, note)
+    run = notebook.metadata.get("advprop")
+    head = "\n\n".join(filter(None, (stamp(run, path.name, gpu.stamp if gpu else None, links), notice)))
     return Rendered(_below_title("\n\n".join(parts), head) + "\n", figures.files)
-
-
-def stamp(run: dict[str, Any] | None, name: str) -> str:
-    """When, where and with what a notebook was run, and its download; HTML for below the title."""
-    link = f'<a href="{escape(name)}" download>Download this notebook</a>'
-    if not run:
-        return f'<p class="stamp">{link}</p>'
-    versions = ", ".join(f"{library} {version}" for library, version in run["versions"].items())
-    facts = (
-        ("Runs in", f"{run['seconds']:.0f} seconds on {run['device']}"),
-        ("Last run", f'<time datetime="{run["date"]}">{run["date"][:10]}</time>'),
-        ("Commit", f"<code>{escape(run['commit'])}</code>"),
-        ("With", escape(versions)),
-    )
-    rows = "".join(f"<div><dt>{term}</dt><dd>{fact}</dd></div>" for term, fact in facts)
-    return f'<div class="stamp"><dl>{rows}</dl><p>{link} with its outputs</p></div>'
 
 
 def fenced(code: str, language: str) -> str:
@@ -78,10 +73,22 @@ def fenced(code: str, language: str) -> str:
     return f"{fence}{language}\n{code.rstrip()}\n{fence}"
 
 
-def _code_cell(cell: nbformat.NotebookNode, figures: Figures, alt: str, where: str) -> list[str]:
+def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
+    """The picture of a notebook: the first figure of cells with the tag `thumbnail`, else of all; HTML."""
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in sorted(cells, key=lambda cell: THUMBNAIL not in cell.metadata.get("tags", [])):
+        for output in cell.outputs:
+            if {"image/svg+xml", "image/png"} & set(output.get("data", {})):
+                return _output(output, figures, cell.metadata.get("alt", ""), "")
+    return ""
+
+
+def _code_cell(
+    cell: nbformat.NotebookNode, figures: Figures, alt: str, where: str, note: str = ""
+) -> list[str]:
     shown = [] if "remove-input" in cell.metadata.get("tags", []) else [fenced(cell.source, "python")]
     outputs = _joined_streams(cell.outputs)
-    return shown + [_output(output, figures, alt, where) for output in outputs]
+    return shown + [note] * bool(note) + [_output(output, figures, alt, where) for output in outputs]
 
 
 def _joined_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:

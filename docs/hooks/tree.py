@@ -14,11 +14,12 @@ import yaml
 from advprop.cards import Collection
 from advprop.listing import show
 from advprop.page import strip_model_index
-from docs.hooks import charts, commands, layers, pictures, rendering
+from docs.hooks import charts, commands, layers, pictures, rendering, stamps
 from docs.hooks.facts import Facts, Model, read_facts
-from docs.hooks.notebooks import Rendered, render_notebook
+from docs.hooks.notebooks import Rendered, first_figure, render_notebook
+from docs.hooks.outputs import Figures
 from docs.hooks.rendering import ROOT, PageError, amount, render
-from scripts import notebook_cache
+from scripts import gpu_runs, notebook_cache
 
 DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
@@ -26,12 +27,21 @@ TEMPLATES = DOCS / "templates"
 
 @dataclass(frozen=True)
 class Tutorial:
-    """What the list of tutorials says of one: its page, its title, how it begins, how long it runs."""
+    """What the gallery says of one: its page, title and first words, its runs, its picture in HTML."""
 
     path: str
     title: str
     summary: str
-    runs: str
+    runs: tuple[str, ...] = ()
+    picture: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The tutorials, and the bitmaps of their pictures by name, which lie beside the page."""
+
+    tutorials: list[Tutorial]
+    files: dict[str, bytes]
 
 
 @dataclass
@@ -54,7 +64,7 @@ class Site:
         self.facts: Facts = read_facts()
         self.env: jinja2.Environment = rendering.environment(
             facts=self.facts,
-            tutorials=tutorials,
+            gallery=gallery,
             command_help=commands.command_help,
             glossary=_glossary(),
             arxiv=_arxiv(),
@@ -163,29 +173,41 @@ def notebook_pages() -> list[str]:
     return [f"notebooks/{path.name}" for path in sorted(notebook_cache.NOTEBOOKS.glob("*.ipynb"))]
 
 
-def notebook(path: str) -> Notebook:
-    """The page of a notebook: the run that passed; without one the notebook as written, with a notice."""
+def notebook(path: str, repository: str = "") -> Notebook:
+    """The page of a notebook: the run that passed; without one the notebook as written, with a notice.
+
+    Args:
+        path: The page.
+        repository: Where the project's repository is, if that is known.
+    """
     source = notebook_cache.NOTEBOOKS / Path(path).name
+    gpu = gpu_runs.last_run(source)
+    shown: dict[str, Any] = {"gpu": gpu, "links": stamps.links(repository, path)}
+    shown["fresh"] = gpu is None or gpu_runs.is_of_todays_code(gpu, source)
     try:
         run = notebook_cache.run_of(source)
     except notebook_cache.MissingRunError as error:
         notice = f"!!! warning\n    {error}"
-        return Notebook(render_notebook(source, notice=notice), source.parent.parent, [str(error)])
-    return Notebook(render_notebook(run), run.parent.parent)
+        page = render_notebook(source, notice=notice, **shown)
+        return Notebook(page, source.parent.parent, [str(error)])
+    return Notebook(render_notebook(run, **shown), run.parent.parent)
 
 
-def tutorials() -> list[Tutorial]:
-    """The tutorials in their order."""
-    return [_tutorial(path) for path in notebook_pages()]
+def gallery() -> Gallery:
+    """The tutorials in their order, each with its picture."""
+    figures = Figures()
+    return Gallery([_tutorial(path, figures) for path in notebook_pages()], figures.files)
 
 
-def _tutorial(path: str) -> Tutorial:
-    markdown = notebook_cache.read(ROOT / path).cells[0].source
-    title, _, rest = markdown.partition("\n")
+def _tutorial(path: str, figures: Figures) -> Tutorial:
+    notebook = notebook_cache.read(ROOT / path)
+    title, _, rest = notebook.cells[0].source.partition("\n")
     summary = rest.strip().partition("\n\n")[0]
     try:
-        run = notebook_cache.stamp_of(notebook_cache.run_of(ROOT / path))
-        runs = f"{run['seconds']:.0f} seconds on {run['device']}"
+        executed = notebook_cache.read(notebook_cache.run_of(ROOT / path))
     except notebook_cache.MissingRunError:
-        runs = ""
-    return Tutorial(path, title.lstrip("# "), summary, runs)
+        return Tutorial(path, title.lstrip("# "), summary)
+    gpu = gpu_runs.last_run(ROOT / path)
+    runs = [executed.metadata["advprop"]] + ([gpu.stamp] if gpu else [])
+    picture = first_figure(executed, figures)
+    return Tutorial(path, title.lstrip("# "), summary, tuple(map(stamps.badge, runs)), picture)

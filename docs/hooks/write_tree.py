@@ -31,6 +31,7 @@ def write(folder: Path) -> list[str]:
         pages[f"{stem}.md"] = found.page.markdown
         files |= {f"{stem}/{each}": content for each, content in found.page.files.items()}
         shutil.copy(found.folder / name, _written(folder / name, b""))
+    files |= {f"tutorials/{name}": content for name, content in tree.gallery().files.items()}
     for name, text in pages.items():
         files[name] = text.encode()
     for name, content in files.items():

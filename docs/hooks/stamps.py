@@ -1,0 +1,85 @@
+"""What a notebook's page says of its runs, and where else the notebook is to be had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+from urllib.parse import urlsplit
+
+from advprop import __version__
+
+Stamp = Mapping[str, Any]
+
+_COLAB = "https://colab.research.google.com"
+
+
+def stamp(run: Stamp | None, name: str, gpu: Stamp | None = None, links: str = "") -> str:
+    """When, where and with what a notebook was run, and how to get it; HTML for below the title.
+
+    Args:
+        run: The stamp of the run that the page shows, if it shows one.
+        name: The notebook's file, beside the page.
+        gpu: The stamp of its last run on a GPU, if there was one.
+        links: HTML of further links.
+    """
+    download = f'<a href="{escape(name)}" download>Download this notebook</a>'
+    if not run:
+        return f'<p class="stamp">{download}{links}</p>'
+    times = [run] + ([gpu] if gpu and gpu["device"] != run["device"] else [])
+    badges = "".join(f'<span class="badge">{badge(each)}</span>' for each in times)
+    facts = (
+        ("Runs in", badges),
+        ("Last run", _day(run)),
+        ("Commit", f"<code>{escape(run['commit'])}</code>"),
+        ("With", _versions(run)),
+    )
+    rows = "".join(f"<div><dt>{term}</dt><dd>{fact}</dd></div>" for term, fact in facts)
+    return f'<div class="stamp"><dl>{rows}</dl><p>{download} with its outputs{links}</p></div>'
+
+
+def badge(run: Stamp) -> str:
+    """How long a run took, and on what."""
+    return f"{duration(run['seconds'])} on {escape(run['device'])}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, minutes from a hundred seconds on."""
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+
+
+def gpu_note(run: Stamp | None, fresh: bool) -> str:
+    """What stands between a cell for a GPU and its outputs; HTML."""
+    if run is None:
+        return '<p class="stamp gpu">This cell needs a GPU. It has not been run on one yet.</p>'
+    changed = "" if fresh else " <strong>The code has changed since.</strong>"
+    return (
+        f'<p class="stamp gpu">This cell needs a GPU. Its last run was on {escape(run["device"])}, '
+        f"{_day(run)}, commit <code>{escape(run['commit'])}</code>, with {_versions(run)}.{changed}</p>"
+    )
+
+
+def links(repository: str, path: str) -> str:
+    """Links to a notebook in its repository, and to Colab where that can read it; HTML, nothing without one.
+
+    Args:
+        repository: Address of the repository, on GitHub or GitLab; may be empty.
+        path: The notebook in it.
+    """
+    if not repository:
+        return ""
+    base, address = repository.rstrip("/"), urlsplit(repository)
+    edit = "edit" if address.hostname == "github.com" else "-/edit"
+    found = [f'<a href="{escape(f"{base}/{edit}/main/{path}")}">Edit it</a>']
+    if address.hostname == "github.com":
+        tag = f"{address.path.strip('/')}/blob/v{__version__}/{path}"
+        found.insert(0, f'<a href="{escape(f"{_COLAB}/github/{tag}")}">Open in Colab</a>')
+    return "".join(f" · {link}" for link in found)
+
+
+def _day(run: Stamp) -> str:
+    return f'<time datetime="{escape(run["date"])}">{escape(run["date"][:10])}</time>'
+
+
+def _versions(run: Stamp) -> str:
+    return escape(", ".join(f"{library} {version}" for library, version in run["versions"].items()))
