@@ -18,6 +18,8 @@ Branch: TypeAlias = str | Mapping[str, int]
 def use_branch(model: nn.Module, branch: Branch) -> Iterator[None]:
     """Sends forward passes through a branch; the choice before it is restored at the end, come what may.
 
+    A backward pass may come later: what gradient checkpointing repeats then takes the branch of its time.
+
     Args:
         model: A model with auxiliary norms, or anything that holds one (DDP, a compiled model).
         branch: `"main"`, an auxiliary branch, or a mapping of branches to the number of images that
@@ -25,6 +27,8 @@ def use_branch(model: nn.Module, branch: Branch) -> Iterator[None]:
 
     Raises:
         ValueError: If the model has no such branch, or a part's size is not a whole number >= 0.
+        RuntimeError: In a backward pass with gradient checkpointing, if it goes back through forward passes
+            of different branches.
 
     Examples:
         >>> import timm, torch
