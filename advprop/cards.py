@@ -51,11 +51,12 @@ class _Record(BaseModel):
 
 
 class Term(NamedTuple):
-    """A field of a card: its name here, its name in the YAML, and what it means."""
+    """A field of a card: its name here and in the YAML, what it means, and its range."""
 
     field: str
     label: str
     meaning: str
+    range: str = ""
 
 
 class ModelCard(_Record):
@@ -71,27 +72,27 @@ class ModelCard(_Record):
     file_size: Count = _metadata("File Size", "bytes of the checkpoint as first published")
     tasks: Texts = _metadata("Tasks", "what it does")
     id: Name = _metadata("ID", "identifier, the same as its name")
-    lr: Positive = _metadata("LR", "peak learning rate, above 0, for the whole batch")
+    lr: Positive = _metadata("LR", "peak learning rate for the whole batch; above 0")
     crop_pct: Annotated[float, Field(gt=0, le=1)] = _metadata(
-        "Crop Pct", "side of the centre crop over that of the resized image, above 0 and at most 1"
+        "Crop Pct", "side of the centre crop over that of the resized image; above 0 and at most 1"
     )
-    momentum: Share | None = _metadata("Momentum", "momentum of the optimiser, from 0 to 1", default=None)
+    momentum: Share | None = _metadata("Momentum", "momentum of the optimiser; from 0 to 1", default=None)
     image_size: Count = _metadata("Image Size", "height and width of the input in pixels")
     weight_decay: Share | None = _metadata(
-        "Weight Decay", "L2 penalty on the weights, from 0 to 1", default=None
+        "Weight Decay", "L2 penalty on the weights; from 0 to 1", default=None
     )
     interpolation: Literal["bicubic", "bilinear", "nearest", "lanczos"] = _metadata(
         "Interpolation", "how images are resized"
     )
     rmsprop_decay: Share | None = _metadata(
-        "RMSProp Decay", "decay of the mean of squared gradients, from 0 to 1", default=None
+        "RMSProp Decay", "decay of the mean of squared gradients; from 0 to 1", default=None
     )
     label_smoothing: Share | None = _metadata(
-        "Label Smoothing", "share of a label spread over the classes, from 0 to 1", default=None
+        "Label Smoothing", "share of a label spread over the classes; from 0 to 1", default=None
     )
     batch_norm_momentum: Share | None = _metadata(
         "BatchNorm Momentum",
-        "share of the running statistics that a batch norm keeps in a step (TensorFlow's sense), from 0 to 1",
+        "share of the running statistics that a batch norm keeps, as TensorFlow has it; from 0 to 1",
         default=None,
     )
     parameters: Count | None = _metadata("Parameters", "number of parameters", default=None)
@@ -116,9 +117,19 @@ class ModelCard(_Record):
     def terms(cls) -> tuple[Term, ...]:
         """Every field in the order of the YAML, with the name that it has there and its meaning."""
         return tuple(
-            Term(name, str(info.validation_alias).removeprefix(f"{_METADATA}."), info.description or "")
+            Term(
+                name,
+                str(info.validation_alias).removeprefix(f"{_METADATA}."),
+                *(info.description or "").split("; ", 1),
+            )
             for name, info in cls.model_fields.items()
         )
+
+
+# The site of this address has shut down.
+_MOVED = {
+    "https://paperswithcode.com//paper/adversarial-examples-improve-image": "https://arxiv.org/abs/1911.09665"
+}
 
 
 class Paper(_Record):
@@ -128,6 +139,11 @@ class Paper(_Record):
     url: Address = Field(
         validation_alias=AliasChoices("url", "URL"), description="https address of the paper"
     )
+
+    @property
+    def address(self) -> str:
+        """Where the paper is today."""
+        return _MOVED.get(self.url, self.url)
 
 
 class Collection(_Record):

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from tyro.conf import Positional
 
-from advprop.console import Switch, rank, say, width
+from advprop.console import Switch, rank, say, under_way, width
 from advprop.recipe import Recipe, make_recipe
 from advprop.settings import (
     AugmentSettings,
@@ -108,7 +108,7 @@ class Models:
     """List the models with a card, or describe some of them.
 
     Args:
-        names: Models to describe.
+        names: Models to describe, by their old or their current name.
     """
 
     names: Positional[tuple[str, ...]] = ()
@@ -116,11 +116,12 @@ class Models:
     def __call__(self) -> int:
         """Shows the list or the descriptions."""
         from advprop.cards import load_model_index
-        from advprop.listing import describe_card, list_cards
+        from advprop.listing import describe_card, find_card, list_cards, list_legend
 
         index = load_model_index()
-        told = [describe_card(index.model(name), index, width=width()) for name in self.names]
-        say("\n\n".join(told) if told else list_cards(index))
+        cards = [find_card(index, name) for name in self.names]
+        told = [describe_card(card, index, width=width()) for card in cards]
+        say("\n\n".join(told) if told else f"{list_cards(index)}\n\n{list_legend()}")
         return 0
 
 
@@ -129,7 +130,7 @@ class Verify:
     """Compare the cards of the models with timm and with what can be counted.
 
     Args:
-        names: Models to verify; by default all.
+        names: Models to verify, by their old or their current name; by default all.
         json: File to write the record to.
     """
 
@@ -140,7 +141,17 @@ class Verify:
         """Shows what agrees and what does not."""
         from advprop.verify import run_verify
 
-        return run_verify(self.names or None, json=self.json)
+        def write(text: str) -> None:
+            under_way("")
+            say(text.rstrip())
+
+        return run_verify(
+            self.names or None,
+            json=self.json,
+            write=write,
+            progress=lambda name: under_way(f"verifying {name}"),
+            width=width(),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import timm
 
 from advprop.cards import ModelCard, ModelIndex
 from advprop.models import current_name
+from advprop.page import nearest
 from advprop.results import load_results
 
 
@@ -40,6 +41,25 @@ def format_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Ite
     return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
+def find_card(index: ModelIndex, name: str) -> ModelCard:
+    """The card of a model, by its old or its current name.
+
+    Raises:
+        ValueError: If there is none; the message has the nearest names.
+
+    Examples:
+        >>> from advprop.cards import load_model_index
+        >>> from advprop.listing import find_card
+        >>> find_card(load_model_index(), "tf_efficientnet_b4.ap_in1k").name
+        'tf_efficientnet_b4_ap'
+    """
+    named = {_timm_name(card): card for card in index.models} | {card.name: card for card in index.models}
+    if name not in named:
+        shown = [each for each in named if ("." in each) == ("." in name)] or list(named)
+        raise ValueError(f"there is no card for the model {name!r}; {nearest(name, sorted(shown))}")
+    return named[name]
+
+
 def list_cards(index: ModelIndex) -> str:
     """A table of the models, small ones first, with timm's names and accuracy where it was measured.
 
@@ -54,19 +74,28 @@ def list_cards(index: ModelIndex) -> str:
     for card in sorted(index.models, key=lambda card: card.flops):
         name = _timm_name(card)
         measured = results.of(name)
-        millions = measured.parameters if measured else (card.parameters or 0) / 1e6
+        parameters = measured.parameters * 1e6 if measured else card.parameters
         rows.append(
             (
                 card.name,
                 name,
                 str(card.image_size),
                 f"{card.file_size / 1e6:.1f}",
-                f"{millions:.1f}" if millions >= 0.1 else f"{millions:.2g}" if millions else "-",
+                _millions(parameters) if parameters else "-",
                 f"{measured.accuracy['imagenet'].top1:.2f}" if measured else "-",
             )
         )
-    heads = ("name", "in timm", "pixels", "file, MB", "params, M", "ImageNet top-1, %")
+    heads = ("name", "in timm", "px", "MB", "params", "top-1")
     return format_table(heads, rows, right={2, 3, 4, 5})
+
+
+def list_legend() -> str:
+    """What the columns of the table are."""
+    return (
+        "px: height and width of the input; MB: file of the weights; top-1: accuracy on\n"
+        f"ImageNet in %, measured by {load_results().measured_by.partition(',')[0]}. "
+        "More: advprop models NAME"
+    )
 
 
 def describe_card(card: ModelCard, index: ModelIndex, width: int = 100) -> str:
@@ -77,20 +106,7 @@ def describe_card(card: ModelCard, index: ModelIndex, width: int = 100) -> str:
         index: The index that it is from.
         width: Columns that the text may have.
     """
-    name = _timm_name(card)
-    rows = [("in timm", name, "its name there today")]
-    if config := timm.get_pretrained_cfg(name, allow_unregistered=True):
-        rows += [("mean, std", f"{config.mean}, {config.std}", "of the pixels that it wants")]
-    if measured := load_results().of(name):
-        top1 = f"{measured.accuracy['imagenet'].top1:.2f} %"
-        rows += [("ImageNet top-1", top1, "measured by timm's authors")]
-    for field, label, meaning in ModelCard.terms():
-        value = getattr(card, field)
-        if value is not None:
-            rows.append((label, ", ".join(value) if isinstance(value, tuple) else show(value), meaning))
-    for paper in (each.paper for each in index.collections if each.name == card.collection):
-        gone = "as published; that site has shut down" if "paperswithcode.com" in paper.url else ""
-        rows += [("paper", paper.title, "what it comes from"), ("", paper.url, gone)]
+    rows = list(_rows(card, index))
     left = max(len(label) for label, *_ in rows) + 2
     return "\n".join(
         textwrap.fill(
@@ -103,6 +119,33 @@ def describe_card(card: ModelCard, index: ModelIndex, width: int = 100) -> str:
         )
         for label, value, meaning in rows
     )
+
+
+def _rows(card: ModelCard, index: ModelIndex) -> Iterator[tuple[str, str, str]]:
+    """Label, value and meaning of all that is known of a model."""
+    name = _timm_name(card)
+    yield "Name", card.name, ""
+    yield "in timm", name, ""
+    if config := timm.get_pretrained_cfg(name, allow_unregistered=True):
+        yield "mean, std", f"{config.mean}, {config.std}", "what pixels in [0, 1] are normalised with"
+    if measured := load_results().of(name):
+        yield "ImageNet top-1", f"{measured.accuracy['imagenet'].top1:.2f} %", "measured by timm's authors"
+        if card.parameters is None:
+            yield "parameters", _millions(measured.parameters * 1e6), "counted by timm's authors"
+    for field, label, meaning, _ in ModelCard.terms():
+        value = getattr(card, field)
+        if value is None or field in ("name", "id"):
+            continue
+        text = ", ".join(value) if isinstance(value, tuple) else show(value)
+        yield label, text, "" if field in ("code", "collection") else meaning
+    for paper in (each.paper for each in index.collections if each.name == card.collection):
+        moved = "the site that the card names has shut down" if paper.address != paper.url else ""
+        yield "paper", paper.title, ""
+        yield "", paper.address, moved
+
+
+def _millions(number: float) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.0f} k"
 
 
 def show(value: object) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import jinja2
 
-from advprop.cards import ModelCard, load_model_index
+from advprop.cards import load_model_index
+from advprop.listing import find_card
 from advprop.models import current_name
 from advprop.page import nearest
 
@@ -31,7 +32,7 @@ def snippet_names(model: str = "") -> tuple[str, ...]:
         >>> "predict" in snippet_names()
         True
     """
-    folder = snippets_of(_card(model).collection) if model else ""
+    folder = snippets_of(find_card(load_model_index(), model).collection) if model else ""
     return tuple(sorted(path.stem for path in (_folder() / folder).glob("*.py")))
 
 
@@ -62,23 +63,13 @@ def snippet(name: str, model: str) -> str:
         >>> print(snippet("predict", "tf_efficientnet_b4_ap").splitlines()[0])
         import torch
     """
-    folder = snippets_of(_card(model).collection)
+    folder = snippets_of(find_card(load_model_index(), model).collection)
     if name not in snippet_names(model):
         raise ValueError(f"there is no snippet {name!r}; {nearest(name, snippet_names(model))}")
     loader = jinja2.FileSystemLoader(_folder() / folder)
     env = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     env.filters["timm_name"] = current_name
     return env.get_template(f"{name}.py").render(model_name=model)
-
-
-def _card(model: str) -> ModelCard:
-    cards = load_model_index().models
-    for card in cards:
-        if model in (card.name, current_name(card.name)):
-            return card
-    raise ValueError(
-        f"there is no card for the model {model!r}; {nearest(model, [card.name for card in cards])}"
-    )
 
 
 def _folder() -> Path:

@@ -25,7 +25,7 @@ from torch import nn
 
 from advprop.cards import ModelCard, ModelIndex, load_model_index
 from advprop.count import count_index_bytes, count_index_flops, count_macs, count_parameters
-from advprop.listing import format_table, show
+from advprop.listing import find_card, format_table, show
 from advprop.models import create_model, current_name, data_config
 from advprop.page import ModelIndexError
 from advprop.results import load_results
@@ -135,7 +135,7 @@ def verify(
         'agrees'
     """
     index = index or load_model_index()
-    cards = index.models if models is None else [index.model(name) for name in models]
+    cards = index.models if models is None else [find_card(index, name) for name in models]
     checks: list[Check] = []
     for card in cards:
         if progress:
@@ -202,8 +202,13 @@ def _counted(card: ModelCard, name: str, known: _Conventions) -> Iterator[tuple[
         yield "BatchNorm Momentum", card.batch_norm_momentum, momenta.pop() if len(momenta) == 1 else None
 
 
-def format_verification(verification: Verification) -> str:
-    """The checks of each model as a table for a terminal, the explanations below it, and a summary."""
+def format_verification(verification: Verification, width: int = 100) -> str:
+    """The checks of each model as a table for a terminal, the explanations below it, and a summary.
+
+    Args:
+        verification: The record of a run.
+        width: Columns that the explanations may have.
+    """
     notes: dict[str, int] = {}
     rows: list[tuple[str, ...]] = []
     for model in dict.fromkeys(check.model for check in verification.checks):
@@ -215,15 +220,18 @@ def format_verification(verification: Verification) -> str:
     count = Counter(check.status for check in verification.checks)
     summary = (
         f"{len(verification.checks)} checks: {count['agrees']} agree, {count['found']} found where the index "
-        f"states nothing, {count['explained']} differ for a known reason, {count['MISMATCH']} MISMATCH"
+        f"states nothing,\n{count['explained']} explained, {count['MISMATCH']} MISMATCH"
     )
     wrong = "".join(
         f"\n{check.model}: {check.field} is {show(check.stated)} in the index; found: {show(check.found)}"
         for check in verification.failures
     )
     ran = " ".join(f"{package} {number}" for package, number in verification.versions.items())
-    table = format_table(("", "stated", "found", ""), rows, right={1, 2})
-    explained = "\n".join(textwrap.fill(f"[{number}] {note}", width=100) for note, number in notes.items())
+    table = format_table(("field", "stated", "found", "status"), rows, right={1, 2})
+    explained = "\n".join(
+        textwrap.fill(f"[{number}] {note}", width=width, subsequent_indent="    ")
+        for note, number in notes.items()
+    )
     return f"{table}\n\n{explained}\n\n{summary}{wrong}\n{ran}"
 
 
@@ -238,6 +246,7 @@ def run_verify(
     json: str | Path | None = None,
     write: Callable[[str], object] | None = None,
     progress: Callable[[str], object] | None = None,
+    width: int = 100,
 ) -> int:
     """Verify models and write the table: what `advprop verify` does.
 
@@ -247,6 +256,7 @@ def run_verify(
         json: Where to keep the record of the run.
         write: Takes the text; by default it goes to the standard output.
         progress: Called with the name of each model before it is checked.
+        width: Columns that the text may have.
 
     Returns:
         0 if all agrees or is explained, 1 if a page cannot be read or a field is wrong.
@@ -257,7 +267,7 @@ def run_verify(
     except ModelIndexError as error:
         write(f"{error}\n")
         return 1
-    write(format_verification(verification) + "\n")
+    write(format_verification(verification, width) + "\n")
     if json is not None:
         Path(json).parent.mkdir(parents=True, exist_ok=True)
         Path(json).write_text(verification.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,8 @@ from timm.data import ImageNetInfo
 from advprop import PGD, PixelModel, create_model, create_transform
 
 # Any pictures: Image.open("yours.jpg").convert("RGB")
-photos = [Image.fromarray(load_sample_image(f"{name}.jpg")) for name in ("china", "flower")]
+files = ("china.jpg", "flower.jpg")
+photos = [Image.fromarray(load_sample_image(file)) for file in files]
 
 model = create_model("{{ model_name }}", pretrained=True).eval()
 mean, std = model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
@@ -23,4 +24,4 @@ for levels in (0.5, 1, 4):  # grey levels out of 255
     held = (answers == labels).float().mean().item()
     print(f"eps {levels}/255: {held:.0%} of the answers hold")
     for pair in zip(labels.tolist(), answers.tolist(), strict=True):
-        print("  ", " -> ".join(names.index_to_description(index) for index in pair))
+        print("  ", " -> ".join(map(names.index_to_description, pair)))

@@ -4,7 +4,7 @@ import torch
 from advprop import create_model
 
 model = create_model("{{ model_name }}", pretrained=True).eval()
-images = torch.randn(2, *model.pretrained_cfg["input_size"])  # normalised images
+images = torch.randn(2, *model.pretrained_cfg["input_size"])  # normalised
 torch.onnx.export(
     model,
     (images,),

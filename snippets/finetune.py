@@ -14,7 +14,7 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
 for epoch in range(1):  # some ten on images of your own
     for images, labels in batches.epoch(epoch):
-        images = interpolate(images.expand(-1, 3, -1, -1), size=64)  # small and grey
+        images = interpolate(images.expand(-1, 3, -1, -1), size=64)  # were small
         optimizer.zero_grad()
         loss = task(images, labels)["loss"]
         loss.backward()

@@ -15,7 +15,8 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 model.train()
 for epoch in range(1):  # some ten on images of your own
     for batch in torch.randperm(len(pixels)).split(20):
-        images = interpolate(pixels[batch].expand(-1, 3, -1, -1), size=64)  # small and grey
+        images = pixels[batch].expand(-1, 3, -1, -1)  # small and grey
+        images = interpolate(images, size=64)
         optimizer.zero_grad()
         logits = model((images - 0.5) / 0.5)  # mean = std = 0.5
         loss = cross_entropy(logits, labels[batch])

@@ -5,14 +5,15 @@ from advprop.data import Batches, digits
 
 torch.manual_seed(0)
 data = digits()  # pixels in [0, 1] and labels; bring your own in their place
+batches = Batches(data.train, batch_size=50, seed=0)
 model = create_model("advprop_convnet")
-task = AdvPropTask(model, PGD(eps=0.2, step_size=0.1, steps=2))  # adds the auxiliary norms
+task = AdvPropTask(model, PGD(eps=0.2, step_size=0.1, steps=2))  # adds norms
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
 
 for epoch in range(10):
-    for images, labels in Batches(data.train, batch_size=50, seed=0).epoch(epoch):
+    for images, labels in batches.epoch(epoch):
         optimizer.zero_grad()
-        parts = task(images, labels)  # attack, one forward pass, the sum of both losses
+        parts = task(images, labels)  # attack, one forward pass, both losses
         parts["loss"].backward()
         optimizer.step()
 

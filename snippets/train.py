@@ -15,13 +15,13 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
 for epoch in range(1):  # some ten on images of your own
     for images, labels in batches.epoch(epoch):
-        images = interpolate(images.expand(-1, 3, -1, -1), size=64)  # small and grey
+        images = interpolate(images.expand(-1, 3, -1, -1), size=64)  # were small
         optimizer.zero_grad()
         parts = task(images, labels)
         parts["loss"].backward()
         optimizer.step()
     clean, adversarial = parts["loss_clean"].item(), parts["loss_adv"].item()
-    print(f"epoch {epoch}: loss {clean:.2f} clean, {adversarial:.2f} adversarial")
+    print(f"epoch {epoch}: loss {clean:.2f} clean, {adversarial:.2f} attacked")
 
 model = remove_aux_norm(model)  # a plain timm model again
 torch.save(model.state_dict(), "trained.pt")

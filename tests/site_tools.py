@@ -1,7 +1,7 @@
 """The built site for tests: built once, its code blocks, and processes to run them in.
 
 `python -m tests.site_tools` is the process that blocks run in: it imports what they all import, then forks
-for each, so that a block starts clean and without waiting for torch.
+for each, so that a block starts clean and without waiting for torch. A block of bash is a script of its own.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import importlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,15 @@ from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_LANGUAGES = ("python", "pycon", "bash")
+SHOWN_LANGUAGES = ("text", "bibtex", "yaml", "toml", "json", "markdown", "diff")  # nobody runs these
+CPU_SECONDS = 300  # of a block, before it is stopped
+
+# As they are called where the package is installed: `advprop train`, `python program.py`, `torchrun ...`.
+COMMANDS = {
+    "advprop": '"$PYTHON" -m advprop "$@"',
+    "python": '"$PYTHON" "$@"',
+    "torchrun": '"$PYTHON" -m torch.distributed.run "$@"',
+}
 
 
 @dataclass(frozen=True)
@@ -36,20 +47,23 @@ class Block:
         language: What it is highlighted as.
         code: Its text.
         skip: Why it is not run, as its source says; empty if it is run.
+        shared: Whether it is a program that goes on where the page's blocks of bash are.
     """
 
     where: str
     language: str
     code: str
-    skip: str
+    skip: str = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of running a block."""
+    """What came of running a block, and the seconds of CPU time that it took."""
 
     status: int
     output: str
+    seconds: float
 
 
 def build(docs: Path, site: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -102,9 +116,33 @@ def code_blocks(page: str, soup: BeautifulSoup) -> list[Block]:
         )
         heading = code.find_previous(re.compile("h[1-4]"))
         where = f"{page}: {heading.get_text().rstrip('#') if heading else ''}"
-        skip = "" if box is None else str(box.get("data-skip") or "")
-        found.append(Block(where, language, code.get_text(), skip))
+        marks = {} if box is None else box.attrs
+        skip, shared = str(marks.get("data-skip", "")), marks.get("data-folder") == "shared"
+        found.append(Block(where, language, code.get_text(), skip, shared))
     return found
+
+
+class Folders:
+    """Where the blocks of a page run.
+
+    Each program starts in an empty folder, since a reader pastes it into an empty file. Blocks of bash go on
+    in one folder, in their order, as in a reader's terminal; so does a program marked `data-folder="shared"`.
+
+    Args:
+        base: Folder for those of a page.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.number = 0
+
+    def of(self, block: Block) -> Path:
+        """The folder of the page's next block."""
+        self.number += 1
+        shared = block.language == "bash" or block.shared
+        folder = self.base / ("shared" if shared else str(self.number))
+        folder.mkdir(exist_ok=shared)
+        return folder
 
 
 class Runner:
@@ -125,7 +163,7 @@ class Runner:
         )
 
     def run(self, block: Block, folder: Path, *, tiny: bool) -> Outcome:
-        """Run a block in an empty folder; `tiny` makes EfficientNets tiny ones."""
+        """Run a block in a folder; `tiny` makes EfficientNets tiny ones."""
         assert self.process.stdin
         assert self.process.stdout
         job = {"code": block.code, "language": block.language, "folder": str(folder), "tiny": tiny}
@@ -177,10 +215,12 @@ def serve() -> None:
             child = os.fork()
             if child == 0:
                 os._exit(_child(job, log.fileno()))
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            _, ended, used = os.wait4(child, 0)
             log.seek(0)
             output = log.read().decode(errors="replace")
-        sys.stdout.write(json.dumps({"status": status, "output": output}) + "\n")
+        seconds = used.ru_utime + used.ru_stime
+        outcome = Outcome(os.waitstatus_to_exitcode(ended), output, seconds)
+        sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
         sys.stdout.flush()
 
 
@@ -189,6 +229,7 @@ def _child(job: dict[str, str], log: int) -> int:
         os.dup2(log, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(job["folder"])
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     status = 0
     try:
         if job["tiny"]:
@@ -212,12 +253,14 @@ def _execute(language: str, code: str) -> None:
         if result.failed:
             raise AssertionError(f"{result.failed} of {result.attempted} examples fail")
     else:
-        ours = (  # as they are called when they are installed
-            'advprop() { "$PYTHON" -m advprop "$@"; }\n'
-            'torchrun() { "$PYTHON" -m torch.distributed.run "$@"; }\n'
-        )
-        environment = os.environ | {"PYTHON": sys.executable}
-        subprocess.run(["bash", "-euc", ours + code], check=True, env=environment)
+        with tempfile.TemporaryDirectory() as commands:
+            for name, script in COMMANDS.items():
+                command = Path(commands, name)
+                command.write_text(f"#!/bin/sh\nexec {script}\n", encoding="utf-8")
+                command.chmod(0o755)
+            path = f"{commands}{os.pathsep}{os.environ['PATH']}"
+            environment = os.environ | {"PYTHON": sys.executable, "PATH": path}
+            subprocess.run(["bash", "-euo", "pipefail", "-c", code], check=True, env=environment)
 
 
 @contextlib.contextmanager

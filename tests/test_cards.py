@@ -84,6 +84,7 @@ def test_the_quirks_of_the_collection_load_as_given() -> None:
     assert (collection.name, collection.type) == ("AdvProp", "model-index")
     assert collection.paper.title == "Adversarial Examples Improve Image Recognition"
     assert collection.paper.url == "https://paperswithcode.com//paper/adversarial-examples-improve-image"
+    assert collection.paper.address == "https://arxiv.org/abs/1911.09665"
 
 
 def test_every_value_of_the_yaml_is_in_its_card(index: str) -> None:
@@ -92,7 +93,7 @@ def test_every_value_of_the_yaml_is_in_its_card(index: str) -> None:
         yaml.safe_load(index)["Models"], load_model_index().members("AdvProp"), strict=True
     ):
         given_fields = entry.pop("Metadata") | entry
-        for field, label, _ in ModelCard.terms():
+        for field, label, *_ in ModelCard.terms():
             value = getattr(card, field)
             if label == "Parameters":
                 assert value is None
@@ -114,6 +115,7 @@ def test_every_term_is_explained() -> None:
     assert terms[0].label == "Name"
     assert ("lr", "LR") in [term[:2] for term in terms]
     assert all(term.meaning for term in terms)
+    assert {term.label: term.range for term in terms}["Momentum"] == "from 0 to 1"
 
 
 def test_front_matter_holds_an_index_beside_the_settings_of_the_site(tmp_path: Path, index: str) -> None:
@@ -366,9 +368,9 @@ def test_the_message_of_an_error(tmp_path: Path, seed: str, monkeypatch: pytest.
     line = line_of(text, "LR: -1")
     assert str(caught.value) == (
         f"page.md:{line}:5: Metadata.LR: must be greater than 0, got -1; "
-        "give: peak learning rate, above 0, for the whole batch\n"
+        "give: peak learning rate for the whole batch; above 0\n"
         f"page.md:{line + 6}:5: Metadata.RMSProp Decay: must be less than or equal to 1, got 9; "
-        "give: decay of the mean of squared gradients, from 0 to 1"
+        "give: decay of the mean of squared gradients; from 0 to 1"
     )
 
 

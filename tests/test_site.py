@@ -96,7 +96,7 @@ def test_a_model_page_says_what_is_known(name: str, site: Path) -> None:
     assert [each for each in said if each not in text] == []
     links = {str(link["href"]) for link in soup.select("article a[href]")}
     wanted = {card.code, model.hub} if name in NINE else set()
-    assert {*wanted, made.env.globals["paper_of"](made.facts.collection(model))} <= links
+    assert {*wanted, made.facts.collection(model).paper.address} <= links
     data = json.loads(soup.find("script", type="application/ld+json").string)
     assert (data["name"], data["alternateName"]) == (name, model.timm_name)
 
@@ -298,6 +298,24 @@ def planted(checkout: Path, name: str, old: str, new: str) -> None:
             "    Epochs: 350",
             "    Epochs: many",
             r"advprop\.md:\d+:\d+: Metadata\.Epochs",
+        ),
+        (
+            "docs/models/advprop.md",
+            "- Name: tf_efficientnet_b4_ap",
+            "- Name: tf_eficientnet_b4_ap",
+            "tf_eficientnet_b4_ap: there is no model '.*'; did you mean tf_efficientnet_b4_ap",
+        ),
+        (
+            "docs/models/advprop.md",
+            "  Metadata:",
+            "  Metadata: [",
+            r"advprop\.md:\d+:\d+: is not YAML: ",
+        ),
+        (
+            "snippets/predict.py",
+            ".topk(5)",
+            ".topk({{ count }})",
+            r"snippets/predict\.py:\d+, included from .*: 'count' is undefined",
         ),
     ],
 )

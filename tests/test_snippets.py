@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ from tests.hub import serve_hub
 from tests.site_tools import (
     ROOT,
     RUN_LANGUAGES,
+    SHOWN_LANGUAGES,
     Block,
+    Folders,
     Runner,
     built_site,
     code_blocks,
@@ -100,19 +103,74 @@ def test_every_block_runs(
     page: str, site: Path, runner: Runner, passed: set[tuple[str, bool]], tmp_path: Path
 ) -> None:
     tiny = page.removeprefix("models/") in NINE[1:]
-    one_by_one = page.startswith("guides/")  # a block finds what those before it have left
-    failures = []
-    for number, block in enumerate(blocks_of(site, page)):
-        if block.skip or ((block.code, tiny) in passed and not one_by_one):
+    blocks = []
+    for block in blocks_of(site, page):
+        if block.language != "bash" and (block.code, tiny) in passed:
             continue
         passed.add((block.code, tiny))
-        folder = tmp_path / ("page" if one_by_one else str(number))
-        folder.mkdir(exist_ok=True)
-        outcome = runner.run(block, folder, tiny=tiny)
-        silent = not outcome.output and block.language != "pycon"
+        blocks.append(block)
+    faults = run_all(blocks, runner, tmp_path, tiny=tiny)
+    assert not faults, "\n\n".join(faults)
+
+
+def run_all(blocks: list[Block], runner: Runner, base: Path, *, tiny: bool) -> list[str]:
+    """Run the blocks of a page in their order; what is wrong, by block."""
+    folders, faults = Folders(base), []
+    for block in blocks:
+        if block.skip:
+            continue
+        outcome = runner.run(block, folders.of(block), tiny=tiny)
+        silent = not outcome.output and block.language == "python"
         if outcome.status or silent:
-            failures.append(f"{block.where} ended with {outcome.status}\n{block.code}\n{outcome.output}")
-    assert not failures, "\n\n".join(failures)
+            why = "says nothing" if silent else f"ends with {outcome.status}"
+            faults.append(f"{block.where} {why}\n{block.code}\n{outcome.output}")
+    return faults
+
+
+PLANTED = {
+    "it raises": ("names = ImageNetInfo()", "names = ImageNetInfo(1000)", "TypeError"),
+    "it does not parse": ("names = ImageNetInfo()", "names = ImageNetInfo(", "SyntaxError"),
+    "a name is not defined": ("topk(5)", "topk(NUM_CLASSES)", "NameError: name 'NUM_CLASSES' is not defined"),
+    "the model has another name": (f'"{REAL}"', '"tf_efficientnet_b9_ap"', "did you mean tf_efficientnet_b"),
+    "its weights are not on the hub": (f'"{REAL}"', '"resnet18"', "could not be loaded: 404"),
+    "it prints nothing": ("    print(", "    str(", "says nothing"),
+    "a module is missing": ("import torch", "import torchvision_models", "ModuleNotFoundError"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", PLANTED)
+def test_a_broken_program_is_found(fault: str, site: Path, runner: Runner, tmp_path: Path) -> None:
+    old, new, told = PLANTED[fault]
+    block = blocks_of(site, f"models/{REAL}")[0]
+    assert old in block.code
+    broken = replace(block, code=block.code.replace(old, new, 1))
+    (found,) = run_all([broken], runner, tmp_path, tiny=False)
+    assert f"models/{REAL}: Say what is in a picture" in found
+    assert told in found
+
+
+@pytest.mark.slow
+def test_bash_goes_on_in_a_folder_and_programs_start_afresh(runner: Runner, tmp_path: Path) -> None:
+    blocks = [
+        Block("made here", "bash", "mkdir made\nadvprop --version > made/version"),
+        Block("left out", "bash", "exit 1", skip="needs what is not here"),
+        Block("gone on with", "bash", "test -s made/version && python -c 'import advprop' && ls"),
+        Block("elsewhere", "python", "import os\nprint(os.listdir())\nassert os.listdir() == []"),
+        Block(
+            "beside", "python", "import os\nprint(os.listdir())\nassert os.listdir() == ['made']", shared=True
+        ),
+    ]
+    assert run_all(blocks, runner, tmp_path, tiny=False) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "code", ["exit 3", "false\ntrue", "false | true", "echo $UNSET_NAME", "adv_prop train"]
+)
+def test_a_mistake_in_bash_is_found(code: str, runner: Runner, tmp_path: Path) -> None:
+    (found,) = run_all([Block("a guide", "bash", code)], runner, tmp_path, tiny=False)
+    assert found.startswith(f"a guide ends with 1\n{code}")
 
 
 @pytest.mark.slow
@@ -137,6 +195,18 @@ def test_a_page_shows_its_own_name(name: str, site: Path) -> None:
             each for each in MODELS if f'"{each}"' in block.code or f'"{current_name(each)}"' in block.code
         }
         assert named == {name}, block.where
+
+
+def test_every_block_is_code_that_runs_or_of_a_known_kind(site: Path) -> None:
+    """A block in `sh` or `console` would be run by nobody: write bash."""
+    known = {*RUN_LANGUAGES, *SHOWN_LANGUAGES}
+    strange = {
+        f"{block.where}: {block.language or 'no language'}"
+        for page in PAGES
+        for block in code_blocks(page, soup_of(page_path(site, page)))
+        if block.language not in known
+    }
+    assert strange == set()
 
 
 def test_few_blocks_are_not_run_and_each_says_why(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

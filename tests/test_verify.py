@@ -15,7 +15,7 @@ from torch import nn
 
 from advprop.cards import ModelIndex, load_model_index
 from advprop.count import count_index_flops, count_legacy_bytes, count_macs, count_parameters
-from advprop.listing import describe_card, format_table, list_cards
+from advprop.listing import describe_card, find_card, format_table, list_cards, list_legend
 from advprop.verify import Verification, format_verification, load_verification, run_verify, verify
 
 NAMES = [card.name for card in load_model_index().members("AdvProp")]
@@ -198,8 +198,10 @@ def test_the_command_writes_a_table_and_keeps_a_record(tmp_path: Path) -> None:
     assert lines[1] == B0
     assert re.search(r"^  FLOPs +488,688,572 +488,688,572  agrees \[\d\]$", text, re.MULTILINE)
     assert re.search(r"^  BatchNorm Momentum +0.99 +0.1  explained \[\d\]$", text, re.MULTILINE)
-    assert lines[-2].startswith("13 checks: 10 agree, 2 found")
-    assert lines[-2].endswith("1 differ for a known reason, 0 MISMATCH")
+    assert lines[-3:-1] == [
+        "13 checks: 10 agree, 2 found where the index states nothing,",
+        "1 explained, 0 MISMATCH",
+    ]
     kept = load_verification(record)
     assert format_verification(kept) + "\n" == text
     assert kept.versions["timm"] == timm.__version__
@@ -282,14 +284,24 @@ def test_the_list_has_every_model_by_size() -> None:
     index = load_model_index()
     lines = list_cards(ModelIndex(index.members("AdvProp"), index.collections)).splitlines()
     assert [line.split()[0] for line in lines[1:]] == [f"tf_efficientnet_b{size}_ap" for size in range(9)]
-    assert lines[1].split() == [B0, "tf_efficientnet_b0.ap_in1k", "224", "21.4", "5.3", "77.10"]
-    assert max(map(len, lines)) <= 100
+    assert lines[1].split() == [B0, "tf_efficientnet_b0.ap_in1k", "224", "21.4", "5.3", "M", "77.10"]
+    assert max(map(len, [*lines, *list_legend().splitlines()])) < 80
 
 
 def test_the_list_shows_what_timm_does_not_have() -> None:
     line = list_cards(planted(name="someones_own")).splitlines()[1]
     assert re.split(r"  +", line)[:2] == ["someones_own", "not in timm"]
     assert line.split()[-2:] == ["-", "-"]
+
+
+def test_a_card_is_found_by_both_names() -> None:
+    index = load_model_index()
+    assert find_card(index, "tf_efficientnet_b0.ap_in1k") is find_card(index, B0)
+    with pytest.raises(ValueError, match=r"no card for the model 'tf_eficientnet_b4_ap'; did you mean tf_e"):
+        find_card(index, "tf_eficientnet_b4_ap")
+    with pytest.raises(ValueError, match=r"did you mean tf_efficientnet_b0\.ap_in1k"):
+        find_card(index, "tf_efficientnet_b0.ap_in21k")
+    assert set(verify(models=["tf_efficientnet_b0.ap_in1k"]).checks[0].model.split()) == {B0}
 
 
 def test_a_description_has_every_field_and_the_paper() -> None:
@@ -299,7 +311,8 @@ def test_a_description_has_every_field_and_the_paper() -> None:
     assert re.search(r"^FLOPs +80,962,956,270 ", text, re.MULTILINE)
     assert "tf_efficientnet_b8.ap_in1k" in text
     assert "Adversarial Examples Improve Image Recognition" in text
-    assert "Parameters" not in text
+    assert re.search(r"^parameters +87\.4 M ", text, re.MULTILINE)
+    assert "https://arxiv.org/abs/1911.09665" in text
     assert all(len(line) <= 90 or "https://" in line for line in text.splitlines())
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import jinja2
 import yaml
 
-from advprop.cards import Collection
 from advprop.listing import show
 from advprop.page import strip_model_index
 from docs.hooks import charts, commands, layers, pictures, rendering, stamps
@@ -58,17 +57,20 @@ class Site:
 
     Raises:
         ValueError: If a model index has mistakes; the message has file, line, column and field of each.
+        PageError: If timm has no model of a card's name.
     """
 
     def __init__(self) -> None:
         self.facts: Facts = read_facts()
+        for check in self.facts.verification.failures:
+            if check.field == "Name":  # nothing can be said of it
+                raise PageError(f"{check.model}: {check.found}")
         self.env: jinja2.Environment = rendering.environment(
             facts=self.facts,
             gallery=gallery,
             command_help=commands.command_help,
             glossary=_glossary(),
             arxiv=_arxiv(),
-            paper_of=_paper,
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),
             advprop_picture=pictures.advprop_picture,
@@ -143,7 +145,7 @@ class Site:
         model = self._model(path)
         if model is None:
             return ""
-        data = model.structured_data(_paper(self.facts.collection(model))) | (
+        data = model.structured_data(self.facts.collection(model).paper.address) | (
             {"url": address} if address else {}
         )
         return json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
@@ -161,11 +163,6 @@ def _arxiv() -> str:
     if found is None:
         raise PageError("docs/templates/citation.bib has no eprint")
     return f"https://arxiv.org/abs/{found[1]}"
-
-
-def _paper(collection: Collection) -> str:
-    """Where the paper of a collection is; paperswithcode.com has shut down."""
-    return _arxiv() if "paperswithcode.com" in collection.paper.url else collection.paper.url
 
 
 def notebook_pages() -> list[str]:
