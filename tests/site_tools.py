@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import doctest
 import importlib
+import io
 import json
 import os
 import re
@@ -195,8 +196,8 @@ def make_tiny(factor: float = 0.1) -> None:
             _registry._model_pretrained_cfgs[name] = replace(config, input_size=small)
 
 
-def serve() -> None:
-    """Answer jobs, one JSON object a line."""
+def warm_up() -> None:
+    """Import what the blocks import, and let the exporter read its tables: each fork has them then."""
     for name in (
         "advprop.data",
         "onnxruntime",
@@ -209,6 +210,14 @@ def serve() -> None:
     import torch
 
     torch.set_num_threads(1)
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
+        model = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1), torch.nn.SiLU()).eval()
+        torch.onnx.export(model, (torch.zeros(1, 1, 2, 2),), str(Path(folder, "model.onnx")), dynamo=True)
+
+
+def serve() -> None:
+    """Answer jobs, one JSON object a line."""
+    warm_up()
     for line in sys.stdin:
         job = json.loads(line)
         with Path(job["folder"]).with_suffix(".log").open("w+b") as log:

@@ -220,6 +220,10 @@ def test_the_table_sorts_on_a_phone(browser: Browser, address: str) -> None:
         assert not page.locator("[data-table] thead").is_visible()
         page.get_by_label("Sort by").select_option(label="File \u2193")
         assert names(page) == MODELS[::-1]
+        page.get_by_label("Sort by").select_option(label="ImageNet-R \u2193")
+        assert names(page) != MODELS[::-1]
+        page.get_by_label("Sort by").select_option(label="as it comes")
+        assert names(page) == MODELS
         cell = page.locator("[data-table] tbody td").first
         assert cell.evaluate("tag => getComputedStyle(tag, '::before').content") == '"Pixels"'
 

@@ -20,8 +20,13 @@ function enhance(box) {
   const body = table.tBodies[0];
   const rows = [...body.rows];
   const heads = [...table.tHead.rows[0].cells];
-  const labels = heads.map((head) => head.textContent.trim());
+  const labels = heads.map((head, at) => rows[0]?.cells[at].dataset.label ?? head.textContent.trim());
   const value = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+
+  function restore() {
+    body.append(...rows);
+    heads.forEach((head) => head.removeAttribute("aria-sort"));
+  }
 
   function sort(column, direction) {
     const sign = direction === "descending" ? -1 : 1;
@@ -54,6 +59,7 @@ function enhance(box) {
   select.addEventListener("change", () => {
     const [column, direction] = select.value.split(" ");
     if (direction) sort(Number(column), direction);
+    else restore();
   });
 
   const input = element("input", { type: "search", placeholder: "such as b4" });
