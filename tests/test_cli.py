@@ -81,7 +81,7 @@ def test_options_start_from_the_data_the_method_and_the_recipe():
         (["train", "--model", "resnet5"], "no model 'resnet5'; did you mean resnet"),
         (["train", "--data", "nowhere"], "no data 'nowhere'"),
         (["evaluate", "nowhere"], "nowhere is not the directory of a run"),
-        (["models", "tf_efficientnet_b9_ap"], "no 'tf_efficientnet_b9_ap'"),
+        (["models", "tf_efficientnet_b9_ap"], "no card for the model 'tf_efficientnet_b9_ap'"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(words, message, capsys):

@@ -149,6 +149,7 @@ def test_verification_compares_what_there_is(small: Path) -> None:
 
 def test_the_site_has_its_pages(small: Path) -> None:
     site = tree.Site()
+    site.env.globals["glossary"] |= {"SGD with Momentum": "the optimiser", "Digits": "small and grey"}
     assert site.collection_pages()[-2:] == ["models/small.md", f"models/{NAME}.md"]
     assert site.collection_pages()[0] == "models/advprop.md"
     source = small.read_text(encoding="utf-8")
