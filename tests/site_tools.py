@@ -48,14 +48,12 @@ class Block:
         language: What it is highlighted as.
         code: Its text.
         skip: Why it is not run, as its source says; empty if it is run.
-        shared: Whether it is a program that goes on where the page's blocks of bash are.
     """
 
     where: str
     language: str
     code: str
     skip: str = ""
-    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,9 +115,8 @@ def code_blocks(page: str, soup: BeautifulSoup) -> list[Block]:
         )
         heading = code.find_previous(re.compile("h[1-4]"))
         where = f"{page}: {heading.get_text().rstrip('#') if heading else ''}"
-        marks = {} if box is None else box.attrs
-        skip, shared = str(marks.get("data-skip", "")), marks.get("data-folder") == "shared"
-        found.append(Block(where, language, code.get_text(), skip, shared))
+        skip = "" if box is None else str(box.get("data-skip") or "")
+        found.append(Block(where, language, code.get_text(), skip))
     return found
 
 
@@ -127,20 +124,22 @@ class Folders:
     """Where the blocks of a page run.
 
     Each program starts in an empty folder, since a reader pastes it into an empty file. Blocks of bash go on
-    in one folder, in their order, as in a reader's terminal; so does a program marked `data-folder="shared"`.
+    in one folder, in their order, as in a reader's terminal; on a guide programs do, too.
 
     Args:
         base: Folder for those of a page.
+        guide: Whether the page is a guide.
     """
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, guide: bool = False) -> None:
         self.base = base
+        self.guide = guide
         self.number = 0
 
     def of(self, block: Block) -> Path:
         """The folder of the page's next block."""
         self.number += 1
-        shared = block.language == "bash" or block.shared
+        shared = self.guide or block.language == "bash"
         folder = self.base / ("shared" if shared else str(self.number))
         folder.mkdir(exist_ok=shared)
         return folder
