@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean
@@ -17,10 +19,12 @@ import torch
 from torchvision.transforms.functional import to_pil_image
 
 from advprop import PixelModel, create_model, create_transform, evaluate, evaluate_corruptions, list_models
+from advprop.card_recipe import card_settings
 from advprop.data import Batches, digits
 from advprop.models import data_config
 from advprop.outcome import mean_top1
 from advprop.recipe import make_recipe
+from advprop.snippets import snippet
 from scripts import make_digits_weights
 
 NAMES = ("advprop_digits.advprop", "advprop_digits.standard")
@@ -131,6 +135,29 @@ def test_the_recipe_was_chosen_on_other_seeds(results: dict[str, Any]) -> None:
         for eps in make_digits_weights.CHOICE_EPS
     }
     assert max(reached, key=lambda eps: fmean(reached[eps])) == recipe.eps
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_states_the_recipe(name: str) -> None:
+    stated = card_settings(name) | {"model": "advprop_digits"}
+    recipe = asdict(make_recipe(make_digits_weights.RECIPE, method=name.partition(".")[2]))
+    left_to_the_data = {"lr_base_size", "bn_momentum", "image_size", "crop_pct", "interpolation"}
+    different = {key for key, value in stated.items() if recipe[key] != value}
+    assert different <= left_to_the_data
+    assert {"method", "epochs", "batch_size", "lr", "momentum", "weight_decay", "opt"} <= set(
+        stated
+    ) - different
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_program_on_the_page_measures_what_is_recorded(
+    name: str, results: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(snippet("robustness", name), {})
+    recorded = results["models"][name]
+    clean, corrupted = (float(found) for found in re.findall(r"([\d.]+)%", capsys.readouterr().out))
+    assert clean == pytest.approx(100 * recorded["clean"], abs=0.2)
+    assert corrupted == pytest.approx(100 * recorded["by_severity"]["3"], abs=0.2)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from scripts import gpu_runs, notebook_cache
 
 DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
+DATA_FILES = ROOT / "advprop" / "data_files"
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Site:
         self.env: jinja2.Environment = rendering.environment(
             facts=self.facts,
             gallery=gallery,
+            digits=_digits_results(),
+            digits_recipe=(DATA_FILES / "advprop_digits.yaml").read_text(encoding="utf-8"),
             command_help=commands.command_help,
             glossary=_glossary(),
             arxiv=_arxiv(),
@@ -149,6 +152,12 @@ class Site:
             {"url": address} if address else {}
         )
         return json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
+
+
+def _digits_results() -> dict[str, Any]:
+    """What the weights that come with the package reach, as the program that made them has measured it."""
+    found: dict[str, Any] = json.loads((DATA_FILES / "advprop_digits.json").read_text(encoding="utf-8"))
+    return found
 
 
 def _glossary() -> dict[str, str]:
