@@ -28,7 +28,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN_LANGUAGES = ("python", "pycon", "bash")
-SHOWN_LANGUAGES = ("text", "bibtex", "yaml", "toml", "json", "markdown", "diff")  # nobody runs these
+SHOWN_LANGUAGES = ("text", "BibTeX", "yaml", "toml", "json", "markdown", "diff")  # nobody runs these
 CPU_SECONDS = 300  # of a block, before it is stopped
 
 # As they are called where the package is installed: `advprop train`, `python program.py`, `torchrun ...`.
