@@ -53,7 +53,7 @@ class Checkpoints:
 
         Args:
             state: Tensors, numbers, texts, and lists and dictionaries of them.
-            step: Number of optimiser steps that led to this state.
+            step: Number of optimiser steps that led to this state. Checkpoints of later steps are deleted.
             protect: Steps whose checkpoints stay beside the latest ones: that of the best accuracy.
 
         Raises:
@@ -70,12 +70,14 @@ class Checkpoints:
             path = directory / f"step-{step:08d}-{_checksum(partial)}.pt"
             partial.replace(path)
             _sync(directory)
-        except OSError as error:
-            raise CheckpointError(_cannot_write(directory, error)) from error
+        except (OSError, RuntimeError) as error:
+            if (reason := _reason(error)) is None:
+                raise
+            raise CheckpointError(_cannot_write(directory, reason)) from error
         finally:
             for left_over in directory.glob(f"{_PARTIAL}*"):
                 left_over.unlink()
-        self._prune({step, *protect})
+        self._prune(path, protect)
         return path
 
     def latest(self) -> dict[str, Any] | None:
@@ -105,9 +107,11 @@ class Checkpoints:
         """The checkpoint of a step, if it is kept."""
         return next((path for path in self.paths() if _step_of(path) == step), None)
 
-    def _prune(self, protect: Collection[int]) -> None:
-        for path in self.paths()[: -self.keep]:
-            if _step_of(path) not in protect:
+    def _prune(self, saved: Path, protect: Collection[int]) -> None:
+        """Leaves the latest up to the one just saved: those of later steps could not be read."""
+        known = [path for path in self.paths() if path == saved or _step_of(path) < _step_of(saved)]
+        for path in self.paths():
+            if path not in known[-self.keep :] and (path not in known or _step_of(path) not in protect):
                 path.unlink()
 
 
@@ -146,6 +150,13 @@ def _sync(directory: Path) -> None:
 
 def _step_of(path: Path) -> int:
     return int(path.name.split("-")[1])
+
+
+def _reason(error: BaseException | None) -> OSError | None:
+    """What the system said; torch tells of its own trouble with it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def _cannot_write(directory: Path, error: OSError) -> str:

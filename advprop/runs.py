@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,15 +84,14 @@ class Run:
                     f"(--recipe {self.recipe_file}), or choose another directory (--out)"
                 )
             return
-        try:
+        with _writing(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            replace_text(self.recipe_file, recipe.to_yaml())
-        except OSError as error:
-            raise CheckpointError(f"cannot write to {self.directory}: {error.strerror}") from error
+        replace_text(self.recipe_file, recipe.to_yaml())
 
     def record(self, **values: float | str) -> None:
         """Appends a line to the metrics."""
-        with (self.directory / METRICS).open("a", encoding="utf-8") as file:
+        path = self.directory / METRICS
+        with _writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -113,7 +113,8 @@ class Run:
 
     def add_to_summary(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Adds rows to the table of the epochs."""
-        with (self.directory / SUMMARY).open("a", encoding="utf-8", newline="") as file:
+        path = self.directory / SUMMARY
+        with _writing(path), path.open("a", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
             if rows and not file.tell():
                 writer.writeheader()
@@ -130,10 +131,23 @@ class Run:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a file of which there is never a part: the old one stays until the new one is whole."""
+    """Writes a file of which there is never a part: the old one stays until the new one is whole.
+
+    Raises:
+        CheckpointError: If it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with _writing(path):
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {error.strerror}") from error
 
 
 def differences(before: Recipe, now: Recipe) -> str:

@@ -85,6 +85,43 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path, monkeypatc
     assert len(list(tmp_path.iterdir())) == 1  # nothing half written is left over
 
 
+_SAVE_AT_A_LIMIT = """
+import resource, sys, torch
+from advprop.checkpoint import Checkpoints
+
+checkpoints = Checkpoints(directory=sys.argv[1])
+state = {"weight": torch.ones(100_000)}
+checkpoints.save(state, 1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    checkpoints.save(state, 2)
+except OSError as error:
+    print(type(error).__name__, error)
+print(checkpoints.latest()["weight"].shape)
+"""
+
+
+def test_a_file_that_stops_growing_while_torch_writes_it_is_told(tmp_path):
+    words = [sys.executable, "-c", _SAVE_AT_A_LIMIT, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    told, shape = done.stdout.splitlines()
+    assert told.startswith(f"CheckpointError cannot save a checkpoint in {tmp_path}: File too large (")
+    assert shape == "torch.Size([100000])"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_checkpoint_that_could_not_be_read_takes_no_place(tmp_path):
+    checkpoints = Checkpoints(directory=tmp_path, keep=2)
+    for step in (1, 2, 3):
+        path = checkpoints.save(state(step), step)
+    path.write_bytes(path.read_bytes()[:-50])
+    checkpoints.save(state(2) | {"note": "again"}, 2)  # the run went on from 2, which is saved once more
+    assert [load(path)["step"] for path in checkpoints.paths()] == [2]
+    checkpoints.save(state(3), 3)
+    assert [load(path)["step"] for path in checkpoints.paths()] == [2, 3]
+
+
 def test_a_directory_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(

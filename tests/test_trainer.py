@@ -263,7 +263,7 @@ def test_without_a_directory_runs_are_numbered(tmp_path, monkeypatch):
 def test_a_directory_that_cannot_be_written_to_is_told_before_the_first_step(tmp_path, monkeypatch):
     monkeypatch.setattr(Loop, "advance", None)
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match=r"cannot write to .*file.run: Not a directory"):
+    with pytest.raises(CheckpointError, match=r"cannot write .*file.run: Not a directory"):
         train(SMALL, tmp_path / "file" / "run")
 
 
