@@ -81,7 +81,7 @@ def parse(arguments: Sequence[str]) -> Any:
                 description=_DESCRIPTION,
                 args=list(arguments),
                 config=(tyro.conf.OmitArgPrefixes,),
-                registry=_numbers(),
+                registry=_values(),
             )
     except SystemExit as stop:
         if stop.code:
@@ -135,8 +135,11 @@ def _base_recipe(arguments: Sequence[str]) -> Train:
     return Train.of(make_recipe(*sources, **given))
 
 
-def _numbers() -> ConstructorRegistry:
-    """Lets every number be written as a fraction: `--eps 4/255`."""
+def _values() -> ConstructorRegistry:
+    """Lets every number be written as a fraction, `--eps 4/255`, and settings with names as pairs.
+
+    tyro makes options of the names that a recipe has already: `eps` of RMSProp would be that of the attack.
+    """
     registry = ConstructorRegistry()
 
     @registry.primitive_rule
@@ -151,7 +154,25 @@ def _numbers() -> ConstructorRegistry:
             str_from_instance=lambda value: [short_number(value)],
         )
 
+    @registry.primitive_rule
+    def pairs(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, float]] | None:
+        if info.type != dict[str, float] and info.type is not dict:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="[NAME NUMBER]...",
+            instance_from_str=_pairs,
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda value: [x for name, n in value.items() for x in (name, short_number(n))],
+        )
+
     return registry
+
+
+def _pairs(words: list[str]) -> dict[str, float]:
+    if len(words) % 2:
+        raise ValueError(f"expected a number after each name, got {' '.join(words)}")
+    return {name: float(parse_fraction(number)) for name, number in zip(words[::2], words[1::2], strict=True)}
 
 
 def _one_line(box: str) -> str:
