@@ -25,10 +25,8 @@ test: setup  ## set up, run the tutorials and every test
 	exit $$status
 
 coverage: notebooks  ## run every test, show which lines of advprop/ none reaches, fail under 95 %
-	@$(RUN) -m coverage erase; status=0; \
-	OMP_NUM_THREADS=1 $(RUN) -m coverage run -m pytest -n $(JOBS) --dist loadfile || status=1; \
-	$(RUN) -m coverage combine --quiet && $(RUN) -m coverage report || status=1; \
-	exit $$status
+	@rm -rf .cache/coverage
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 lint: setup  ## check style and types
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
