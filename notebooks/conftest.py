@@ -1,5 +1,6 @@
 """Keeps the run that nbval has just passed: it is the run that the site publishes."""
 
+import re
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 from scripts import gpu_runs, notebook_cache
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass
@@ -39,6 +42,8 @@ def pytest_runtest_makereport(
         return report
     if call.when == "setup" and item.parent not in runs:
         runs[item.parent] = Run(notebook_cache.key_of(item.path))
+    if report.failed:
+        report.longrepr = f"{where(item)}\n\n{_ANSI.sub('', str(report.longrepr))}"
     if call.when == "call" and (report.passed or item.options["skip"]):
         run, notebook = runs[item.parent], item.parent.nb
         run.passed += 1
@@ -51,3 +56,15 @@ def pytest_runtest_makereport(
             seconds = time.perf_counter() - run.start
             notebook_cache.store(item.path, notebook, key=run.key, seconds=seconds)
     return report
+
+
+def where(cell: IPyNbCell) -> str:
+    """Name a cell and its error: the number that it has among all cells, and the heading that it is under."""
+    cells = cell.parent.nb.cells
+    number = next(place for place, each in enumerate(cells) if each is cell.cell)
+    text = "\n".join(each.source for each in cells[:number] if each.cell_type == "markdown")
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    errors = [each for each in cell.test_outputs or [] if each.output_type == "error"]
+    said = f": {errors[-1].ename}: {errors[-1].evalue}" if errors else ""
+    under = f", under '{headings[-1]}'" if headings else ""
+    return f"{cell.path.name}, cell {number + 1} of {len(cells)}{under}{said}"

@@ -6,7 +6,12 @@ import argparse
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from math import inf
 from pathlib import Path
+
+from tqdm import tqdm
 
 from scripts import notebook_cache
 
@@ -16,7 +21,7 @@ QUIET = {"PYTHONWARNINGS": "ignore:IProgress not found"}
 
 
 def main() -> int:
-    """Run what is stale, say what is not, and return pytest's exit status."""
+    """Run what is stale, say what is not, and return the exit status."""
     parser = argparse.ArgumentParser(description="Run the tutorials whose code changed.")
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time")
     parser.add_argument("--force", action="store_true", help="run all, whatever changed")
@@ -41,16 +46,45 @@ def is_fresh(notebook: Path) -> bool:
 
 
 def run(paths: list[Path], *, jobs: int) -> int:
-    """Run notebooks through nbval, whole files side by side, and return pytest's exit status."""
+    """Run notebooks, several at a time and the longest first, and return the exit status."""
+    waiting = sorted(paths, key=expected_seconds, reverse=True)
+    failed = False
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = [pool.submit(run_one, path) for path in waiting]
+        try:
+            for finished in tqdm(as_completed(runs), "tutorials", total=len(runs), disable=None):
+                passed, told = finished.result()
+                failed = failed or not passed
+                tqdm.write(told)
+        except KeyboardInterrupt:  # those that run have got it, too
+            pool.shutdown(cancel_futures=True)
+            raise
+    return int(failed)
+
+
+def expected_seconds(notebook: Path) -> float:
+    """Return how long the last run that passed took, of whatever code; the longest where there was none."""
+    path = notebook_cache.run_path(notebook)
+    return float(notebook_cache.stamp_of(path).get("seconds", inf)) if path.is_file() else inf
+
+
+def run_one(notebook: Path) -> tuple[bool, str]:
+    """Run a notebook through nbval; return whether it passed, and what to tell of it."""
     nbval = ["--nbval", "--nbval-current-env", f"--nbval-cell-timeout={CELL_SECONDS}"]
-    parallel = ["-n", str(min(jobs, len(paths))), "--dist", "loadfile"] if min(jobs, len(paths)) > 1 else []
-    command = [sys.executable, "-m", "pytest", *nbval, *parallel, *map(str, paths)]
-    environment = os.environ | QUIET
-    return subprocess.run(command, cwd=notebook_cache.ROOT, env=environment, check=False).returncode
+    plain = ["-x", "-q", "-rN", "--color=no"]
+    command = [sys.executable, "-m", "pytest", *nbval, *plain, str(notebook)]
+    begun = time.perf_counter()
+    result = subprocess.run(
+        command, cwd=notebook_cache.ROOT, env=os.environ | QUIET, capture_output=True, text=True, check=False
+    )
+    seconds = f"{time.perf_counter() - begun:.0f} s"
+    if result.returncode == 0:
+        return True, f"passed  {notebook.name}  ({seconds})"
+    return False, f"FAILED  {notebook.name}  ({seconds})\n{result.stdout}{result.stderr}".rstrip()
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:  # pytest has said so
+    except KeyboardInterrupt:  # the shell has seen it
         sys.exit(130)

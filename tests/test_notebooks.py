@@ -12,7 +12,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat import v4
 
-from scripts import install_cell, notebook_cache
+from scripts import install_cell, notebook_cache, run_notebooks
 
 NAMES = sorted(path.name for path in notebook_cache.NOTEBOOKS.glob("*.ipynb"))
 
@@ -143,8 +143,8 @@ def test_the_run_that_passed_is_published_once(project: Path) -> None:
     again = run(project)
     assert again.returncode == 0
     assert again.stdout.startswith("cached  one.ipynb")
-    assert "passed in" not in again.stdout
-    assert "1 passed" in run_with_changed_library(project)
+    assert "passed  " not in again.stdout
+    assert run_with_changed_library(project).startswith("passed  one.ipynb")
 
 
 def run_with_changed_library(project: Path) -> str:
@@ -156,11 +156,41 @@ def run_with_changed_library(project: Path) -> str:
 
 @pytest.mark.slow
 def test_a_failing_notebook_publishes_nothing(project: Path) -> None:
-    write(project, "1", "assert 1 + 1 == 3", "print('after')")
+    write(project, "1", "assert 1 + 1 == 3", "print('after')", prose="# Words")
     result = run(project)
     assert result.returncode == 1
-    assert "AssertionError" in result.stdout
+    assert "FAILED  one.ipynb" in result.stdout
+    assert "one.ipynb, cell 3 of 4, under 'Words': AssertionError: " in result.stdout
+    assert "assert 1 + 1 == 3" in result.stdout
+    assert "\x1b" not in result.stdout
     assert published(project) is None
+
+
+@pytest.mark.slow
+def test_a_cell_for_a_gpu_is_skipped_without_one(project: Path) -> None:
+    write(project, "1 / 0", tags=("gpu",))
+    result = run(project)
+    assert result.returncode == 0, result.stdout
+    notebook = published(project)
+    assert notebook is not None
+    assert (notebook.cells[1].outputs, notebook.cells[1].execution_count) == ([], None)
+
+
+def test_the_longest_begin_first(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [small.with_name(f"{name}.ipynb") for name in ("quick", "new", "slow")]
+    for path, seconds in zip(paths, (2, None, 90), strict=True):
+        shutil.copy(small, path)
+        if seconds is not None:
+            notebook_cache.store(path, notebook_cache.read(path), key="old", seconds=seconds)
+    begun: list[str] = []
+
+    def note(path: Path) -> tuple[bool, str]:
+        begun.append(path.stem)
+        return path.stem != "slow", ""
+
+    monkeypatch.setattr(run_notebooks, "run_one", note)
+    assert run_notebooks.run(paths, jobs=1) == 1
+    assert begun == ["new", "slow", "quick"]
 
 
 @pytest.fixture

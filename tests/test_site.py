@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nbformat import v4
@@ -143,7 +144,26 @@ def test_a_notebook_page_shows_the_run(name: str, site: Path) -> None:
     assert shown == code
     stamp = notebook["metadata"]["advprop"]
     assert stamp["date"][:10] in soup_of(path).select_one(".stamp").get_text()
-    assert path.stat().st_size < 80 * 1024
+    assert path.stat().st_size < 100 * 1024
+
+
+def test_the_gallery_has_a_card_for_each_tutorial(site: Path) -> None:
+    cards = soup_of(page_path(site, "tutorials")).select(".gallery > article")
+    links = [str(card.select_one(".words p a")["href"]) for card in cards]
+    assert links == [f"../notebooks/{name}/" for name in NOTEBOOKS]
+    drawn = [
+        any("svg" in str(output) for cell in notebook_cells(site, name) for output in cell["outputs"])
+        for name in NOTEBOOKS
+    ]
+    assert [len(card.select(".picture svg")) for card in cards] == [int(each) for each in drawn]
+    assert all(card.select_one(".badge") for card in cards)
+
+
+def notebook_cells(site: Path, name: str) -> list[dict[str, Any]]:
+    """The code cells of a notebook as it can be downloaded."""
+    path = page_path(site, f"notebooks/{name}").parent / f"{name}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
