@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.models import save_for_hf
+from timm.models import filter_pretrained_cfg, save_for_hf
+from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 
 from advprop.behaviour import PixelModel
@@ -23,6 +24,7 @@ from advprop.extras import need_extra
 from advprop.listing import format_table
 from advprop.models import data_config
 from advprop.norm import MAIN, branch_names
+from advprop.predict import check_names
 
 _BATCH_SIZES = (1, 2, 5)
 _LARGEST_FILE = 2**31 - 2**24  # of ONNX, without the weights in a second file
@@ -32,8 +34,8 @@ def export_timm(model: nn.Module, directory: Path | str, class_names: Sequence[s
     """Writes a model as a folder that `timm.create_model("local-dir:DIRECTORY", pretrained=True)` loads.
 
     The folder has `model.safetensors` and `config.json`, which says how pictures are to be prepared and
-    what the classes are called. timm needs no part of this package for it, unless the model is its
-    `advprop_convnet`: then `import advprop` comes first.
+    what the classes are called. timm needs no part of this package for it, unless the architecture is its
+    own small ConvNet: then `import advprop` comes first.
 
     Args:
         model: A plain timm model, such as `load_run` gives; wherever it is, and left as it is.
@@ -56,19 +58,17 @@ def export_timm(model: nn.Module, directory: Path | str, class_names: Sequence[s
         >>> again.pretrained_cfg["label_names"]
         ['cat', 'dog']
     """
-    _check_plain(model)
     # timm's writer wants contiguous tensors, and the names of the classes in one place.
-    plain: Any = copy.deepcopy(model).cpu().to(memory_format=torch.contiguous_format)
-    plain.pretrained_cfg = dict(plain.pretrained_cfg)
-    own_names = plain.pretrained_cfg.pop("label_names", None)
-    names = list(class_names or own_names or ())
-    if class_names is not None and len(names) != plain.num_classes:
-        raise ValueError(
-            f"class_names must be {plain.num_classes} names, one for each class, got {len(names)}"
-        )
-    config = {"label_names": names} if len(names) == plain.num_classes else {}
+    plain: Any = copy.deepcopy(_plain(model)).cpu().to(memory_format=torch.contiguous_format)
+    config = plain.pretrained_cfg = dict(plain.pretrained_cfg)
+    names = config.pop("label_names", None) or ()
+    if class_names is not None:
+        check_names(class_names, plain.num_classes)
+        names = list(class_names)
+        config.pop("label_descriptions", None)
+    own = {"label_names": names} if len(names) == plain.num_classes else {}
     with _replacing(Path(directory)) as partial:
-        save_for_hf(plain, str(partial), model_config=config, safe_serialization=True)
+        save_for_hf(plain, str(partial), model_config=own, safe_serialization=True)
     return Path(directory)
 
 
@@ -88,7 +88,7 @@ def export_onnx(model: nn.Module, file: Path | str, tolerance: float = 1e-4) -> 
         How far they are at most.
 
     Raises:
-        ValueError: If it is no timm model, or has auxiliary norms.
+        ValueError: If it is no timm model, has auxiliary norms, or torch cannot write it as ONNX.
         ArithmeticError: If the logits differ by more than the tolerance; nothing is written.
         MissingExtraError: If onnx, onnxruntime or onnxscript is not installed.
         OSError: If the file cannot be written.
@@ -101,8 +101,8 @@ def export_onnx(model: nn.Module, file: Path | str, tolerance: float = 1e-4) -> 
         True
     """
     need_extra("onnx", "onnx", "onnxruntime", "onnxscript")
-    inner = model.model if isinstance(model, PixelModel) else model
-    _check_plain(inner)
+    model = unwrap_model(model)
+    inner = _plain(model.model if isinstance(model, PixelModel) else model)
     plain = copy.deepcopy(model).cpu().float().eval()
     file = Path(file)
     with _replacing(file.parent) as partial:
@@ -145,8 +145,9 @@ def describe_export(model: nn.Module, folder: Path, difference: float | None = N
     )
 
 
-def _check_plain(model: nn.Module) -> None:
-    """Raises ValueError unless it is a timm model as timm made it."""
+def _plain(model: nn.Module) -> nn.Module:
+    """The model without what training put around it, if it is one of timm's as timm made it."""
+    model = unwrap_model(model)
     if branch_names(model) != (MAIN,):
         raise ValueError(
             f"the model has the branches {', '.join(branch_names(model))}; "
@@ -156,6 +157,7 @@ def _check_plain(model: nn.Module) -> None:
         raise ValueError(
             f"the model must be one of timm's, with a pretrained_cfg, got {type(model).__name__}"
         )
+    return model
 
 
 @contextmanager
@@ -174,21 +176,22 @@ def _replacing(directory: Path) -> Iterator[Path]:
 
 
 def _write_onnx(model: nn.Module, inner: nn.Module, file: Path) -> None:
+    settings: dict[str, Any] = {
+        "input_names": ["images"],
+        "output_names": ["logits"],
+        "dynamic_shapes": ({0: torch.export.Dim("batch")},),
+    }
+    images = _random_images(model, inner, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch says of its own workings
-        program = torch.onnx.export(
-            model,
-            (_random_images(model, inner, 2),),
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            verbose=False,
-        )
-    if program is None:
-        raise ArithmeticError(f"torch.onnx gave no program for {type(inner).__name__}")
+        try:
+            program: Any = torch.onnx.export(model, (images,), dynamo=True, verbose=False, **settings)
+        except RuntimeError as error:
+            reason = " ".join(str(error.__cause__ or error).split())[:300]
+            raise ValueError(f"{type(inner).__name__} cannot be written as ONNX: {reason}") from error
     config: Any = inner.pretrained_cfg
-    program.model.metadata_props["pretrained_cfg"] = json.dumps(config)
+    told = filter_pretrained_cfg(config, remove_source=True) | data_config(inner)
+    program.model.metadata_props["pretrained_cfg"] = json.dumps(told | {"num_classes": inner.num_classes})
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     program.save(file, external_data=size > _LARGEST_FILE)
 

@@ -13,6 +13,7 @@ from PIL import Image
 from timm.data.dataset_info import CustomDatasetInfo, DatasetInfo
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from timm.data.readers.img_extensions import get_img_extensions
+from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -106,8 +107,8 @@ def predict(
         progress: Whether to show a bar.
 
     Raises:
-        ValueError: If a number is under 1, the names are not as many as the classes, or the model takes
-            neither grey nor colour images.
+        ValueError: If a number is under 1, the names are not as many as the classes, or the model is none of
+            timm's, or takes neither grey nor colour images.
         OSError: If a picture cannot be read.
 
     Examples:
@@ -121,10 +122,15 @@ def predict(
     for name, number in (("top", top), ("batch_size", batch_size)):
         if number < 1:
             raise ValueError(f"{name} must be 1 or more, got {number}")
+    plain = unwrap_model(model)
+    if not getattr(plain, "pretrained_cfg", None):
+        raise ValueError(
+            f"the model must be one of timm's, with a pretrained_cfg, got {type(plain).__name__}"
+        )
     several = [images] if isinstance(images, Path | str | Image.Image) else list(images)
-    pictures = _Pictures(several, model)
+    pictures = _Pictures(several, plain)
     loader = DataLoader(pictures, batch_size, num_workers=workers, collate_fn=list)
-    namer = _namer(model, class_names)
+    namer = _namer(plain, class_names)
     found: list[Prediction] = []
     shown = tqdm(total=len(pictures), desc="predicting", unit=" images", disable=not progress)
     with behaviour(model, "eval"), torch.inference_mode(), shown:
@@ -187,6 +193,12 @@ def label_names(model: nn.Module) -> dict[str, int]:
     """The label of each class by the name that data give it, such as that of a folder; empty if not known."""
     info = _classes(model)
     return {info.index_to_label_name(label): label for label in info.label_indices()} if info else {}
+
+
+def check_names(class_names: Sequence[str], count: int) -> None:
+    """Raises ValueError unless there is a name for each class."""
+    if isinstance(class_names, str) or len(class_names) != count:
+        raise ValueError(f"class_names must be {count} names, one for each class, got {class_names!r:.60}")
 
 
 def _classes(model: nn.Module) -> DatasetInfo | None:
@@ -265,7 +277,5 @@ def _predict_batch(
 def _namer(model: nn.Module, class_names: Sequence[str] | None) -> Callable[[int], str]:
     if class_names is None:
         return names_of_classes(model)
-    count = getattr(model, "num_classes", len(class_names))
-    if isinstance(class_names, str) or len(class_names) != count:
-        raise ValueError(f"class_names must be {count} names, one for each class, got {len(class_names)}")
+    check_names(class_names, getattr(model, "num_classes", len(class_names)))
     return class_names.__getitem__

@@ -83,6 +83,8 @@ def test_the_folder_is_the_model_bit_for_bit(exported, folder_run):
     weights = load_file(exported / "model.safetensors")
     assert weights.keys() == model.state_dict().keys()
     assert all(torch.equal(weights[name], tensor) for name, tensor in model.state_dict().items())
+    export_timm(model, exported)
+    assert model.pretrained_cfg["label_names"] == ("four", "one", "three", "two", "zero")  # left as it was
     assert data_config(load_model(exported)) == data_config(model)
 
 
@@ -105,7 +107,7 @@ def test_models_of_timm_come_back_as_they_were(name, settings, tmp_path):
     assert data_config(again)["input_size"] == size
     torch.testing.assert_close(again(images), model(images))
     assert "label_names" not in model.pretrained_cfg
-    assert {tensor.is_contiguous() for tensor in before.values()} == {True, False}  # left as it was
+    assert {tensor.is_contiguous() for tensor in model.state_dict().values()} == {True, False}  # as it was
 
 
 def test_a_branch_is_exported_as_the_plain_model(tmp_path):
@@ -126,7 +128,9 @@ def test_a_branch_is_exported_as_the_plain_model(tmp_path):
 
 def test_what_cannot_be_exported_is_said(tmp_path):
     model = create_model("test_resnet", num_classes=3)
-    with pytest.raises(ValueError, match="class_names must be 3 names, one for each class, got 2"):
+    with pytest.raises(
+        ValueError, match="class_names must be 3 names, one for each class, got \\('a', 'b'\\)"
+    ):
         export_timm(model, tmp_path, class_names=("a", "b"))
     with pytest.raises(ValueError, match="one of timm's, with a pretrained_cfg, got Linear"):
         export_timm(nn.Linear(2, 2), tmp_path)
@@ -134,6 +138,23 @@ def test_what_cannot_be_exported_is_said(tmp_path):
     with pytest.raises(FileExistsError):
         export_timm(model, tmp_path / "file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_names_come_with_their_descriptions_or_anew(tmp_path):
+    model = create_model("test_resnet", num_classes=2)
+    described = {"label_names": {"0": "c", "1": "d"}, "label_descriptions": {"c": "cat", "d": "dog"}}
+    model.pretrained_cfg = dict(model.pretrained_cfg, num_classes=2, **described)
+    config = load_model(export_timm(model, tmp_path / "own")).pretrained_cfg
+    assert {name: config[name] for name in described} == described
+    config = load_model(export_timm(model, tmp_path / "new", class_names=("e", "f"))).pretrained_cfg
+    assert config["label_names"] == ["e", "f"]
+    assert config.get("label_descriptions") is None
+
+
+def test_what_training_put_around_a_model_is_not_exported(tmp_path):
+    model = randomised(create_model("test_resnet", num_classes=2))
+    again = load_model(export_timm(torch.compile(model), tmp_path))
+    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in again.state_dict().items())
 
 
 def test_a_broken_export_leaves_the_one_before(exported, monkeypatch):
@@ -173,6 +194,9 @@ def test_the_file_says_what_it_wants(folder_run, tmp_path):
     config = json.loads(entry.value)
     assert (entry.key, config["label_names"][0]) == ("pretrained_cfg", "four")
     assert (config["mean"], config["input_size"]) == ([0.0], [1, 10, 10])
+    again = load_model(export_timm(model, tmp_path / "folder"))
+    export_onnx(again, tmp_path / "again.onnx")
+    assert str(tmp_path) not in onnx.load(tmp_path / "again.onnx").metadata_props[0].value
 
 
 def test_a_pixel_model_takes_pixels(tmp_path):
@@ -204,6 +228,26 @@ def test_a_file_that_computes_something_else_is_not_left(tmp_path, monkeypatch):
     with pytest.raises(ArithmeticError, match=message):
         export_onnx(model, tmp_path / "model.onnx")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"model.onnx": "the one before"}
+
+
+class Undecided(nn.Module):
+    """A model whose way depends on its images, which no export can record."""
+
+    def __init__(self):
+        super().__init__()
+        self.pretrained_cfg = {"input_size": (1, 4, 4), "mean": (0.0,), "std": (1.0,)}
+        self.num_classes = 2
+
+    def forward(self, images):
+        return images.flatten(1)[:, :2] if images.sum() > 0 else images.flatten(1)[:, 2:4]
+
+
+def test_a_model_that_onnx_cannot_hold_is_said_in_a_line(tmp_path):
+    with pytest.raises(ValueError, match=r"Undecided cannot be written as ONNX: ") as caught:
+        export_onnx(Undecided(), tmp_path / "model.onnx")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+    assert not list(tmp_path.iterdir())
 
 
 def test_logits_that_are_no_numbers_are_not_parity(tmp_path):

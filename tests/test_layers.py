@@ -13,7 +13,7 @@ FLOORS = {
     "saved": 4,
     "evaluate": 3,
     "predict": 3,
-    "export": 3,
+    "export": 4,
     "recipe": 3,
     "verify": 3,
     "tasks": 2,

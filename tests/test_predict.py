@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from advprop.behaviour import PixelModel
 from advprop.models import create_model, create_transform
 from advprop.norm import add_aux_norm
 from advprop.predict import Guess, Prediction, find_images, names_of_classes, predict, prediction_table
@@ -123,13 +124,32 @@ def test_an_unreadable_picture_stops_or_is_named(pictures):
     [
         ({"top": 0}, "top must be 1 or more, got 0"),
         ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
-        ({"class_names": ["a", "b"]}, "class_names must be 7 names, one for each class, got 2"),
+        ({"class_names": ["a", "b"]}, r"class_names must be 7 names, one for each class, got \['a', 'b'\]"),
         ({"class_names": "abcdefg"}, "class_names must be 7 names"),
     ],
 )
 def test_wrong_settings_are_refused(settings, message, pictures):
     with pytest.raises(ValueError, match=message):
         predict(create_model("test_resnet", num_classes=7), readable(pictures), **settings)
+
+
+def test_a_model_that_does_not_say_what_it_wants_is_refused():
+    with pytest.raises(ValueError, match="one of timm's, with a pretrained_cfg, got PixelModel"):
+        predict(PixelModel(create_model("test_resnet"), 0.5, 0.5), Image.new("RGB", (9, 9)))
+
+
+def test_what_training_put_around_a_model_does_not_matter(pictures):
+    model = create_model("test_resnet", num_classes=7)
+
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = model
+
+        def forward(self, images):
+            return self.module(images)
+
+    assert predict(Around(), readable(pictures)) == predict(model, readable(pictures))
 
 
 def test_a_model_of_other_channels_is_refused():
