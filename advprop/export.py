@@ -101,9 +101,9 @@ def export_onnx(model: nn.Module, file: Path | str, tolerance: float = 1e-4) -> 
         True
     """
     need_extra("onnx", "onnx", "onnxruntime", "onnxscript")
-    model = unwrap_model(model)
-    inner = _plain(model.model if isinstance(model, PixelModel) else model)
-    plain = copy.deepcopy(model).cpu().float().eval()
+    inner = _plain(model)
+    taken = model if isinstance(model, PixelModel) else inner
+    plain = copy.deepcopy(taken).cpu().float().eval()
     file = Path(file)
     with _replacing(file.parent) as partial:
         _write_onnx(plain, inner, partial / file.name)

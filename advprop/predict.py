@@ -95,7 +95,8 @@ def predict(
     evaluation behaviour, and its training flags are as before afterwards.
 
     Args:
-        model: A timm model; one with auxiliary norms answers by the branch it is on.
+        model: A timm model, or what holds one (`PixelModel`, DDP, a compiled model); one with auxiliary norms
+            answers by the branch it is on.
         images: Paths and PIL images, or a single one.
         top: How many classes to name; all, if there are fewer.
         class_names: Names of the classes by label; by default the model's own, ImageNet's for a model of
@@ -122,15 +123,15 @@ def predict(
     for name, number in (("top", top), ("batch_size", batch_size)):
         if number < 1:
             raise ValueError(f"{name} must be 1 or more, got {number}")
-    plain = unwrap_model(model)
-    if not getattr(plain, "pretrained_cfg", None):
+    model = unwrap_model(model)
+    if not getattr(model, "pretrained_cfg", None):
         raise ValueError(
-            f"the model must be one of timm's, with a pretrained_cfg, got {type(plain).__name__}"
+            f"the model must be one of timm's, with a pretrained_cfg, got {type(model).__name__}"
         )
     several = [images] if isinstance(images, Path | str | Image.Image) else list(images)
-    pictures = _Pictures(several, plain)
+    pictures = _Pictures(several, model)
     loader = DataLoader(pictures, batch_size, num_workers=workers, collate_fn=list)
-    namer = _namer(plain, class_names)
+    namer = _namer(model, class_names)
     found: list[Prediction] = []
     shown = tqdm(total=len(pictures), desc="predicting", unit=" images", disable=not progress)
     with behaviour(model, "eval"), torch.inference_mode(), shown:

@@ -134,8 +134,8 @@ def test_wrong_settings_are_refused(settings, message, pictures):
 
 
 def test_a_model_that_does_not_say_what_it_wants_is_refused():
-    with pytest.raises(ValueError, match="one of timm's, with a pretrained_cfg, got PixelModel"):
-        predict(PixelModel(create_model("test_resnet"), 0.5, 0.5), Image.new("RGB", (9, 9)))
+    with pytest.raises(ValueError, match="one of timm's, with a pretrained_cfg, got Linear"):
+        predict(nn.Linear(2, 2), Image.new("RGB", (9, 9)))
 
 
 def test_what_training_put_around_a_model_does_not_matter(pictures):
@@ -149,7 +149,9 @@ def test_what_training_put_around_a_model_does_not_matter(pictures):
         def forward(self, images):
             return self.module(images)
 
-    assert predict(Around(), readable(pictures)) == predict(model, readable(pictures))
+    expected = predict(model, readable(pictures))
+    assert predict(Around(), readable(pictures)) == expected
+    assert predict(PixelModel(model, 0.5, 0.5), readable(pictures)) == expected  # it is given no pixels
 
 
 def test_a_model_of_other_channels_is_refused():
