@@ -124,10 +124,6 @@ def predict(
         if number < 1:
             raise ValueError(f"{name} must be 1 or more, got {number}")
     model = unwrap_model(model)
-    if not getattr(model, "pretrained_cfg", None):
-        raise ValueError(
-            f"the model must be one of timm's, with a pretrained_cfg, got {type(model).__name__}"
-        )
     several = [images] if isinstance(images, Path | str | Image.Image) else list(images)
     pictures = _Pictures(several, model)
     loader = DataLoader(pictures, batch_size, num_workers=workers, collate_fn=list)
@@ -136,10 +132,9 @@ def predict(
     shown = tqdm(total=len(pictures), desc="predicting", unit=" images", disable=not progress)
     with behaviour(model, "eval"), torch.inference_mode(), shown:
         for read in loader:
-            if bad_images == "stop":
-                for sample in read:
-                    if sample.pixels is None:
-                        raise OSError(f"cannot read {sample.name}: {sample.problem}")
+            bad = [sample for sample in read if sample.pixels is None]
+            if bad and bad_images == "stop":
+                raise OSError(f"cannot read {bad[0].name}: {bad[0].problem}")
             found += _predict_batch(model, read, top, namer)
             shown.update(len(read))
     return found
@@ -234,6 +229,9 @@ class _Pictures(Dataset[_Sample]):
     """Pictures as the model wants them."""
 
     def __init__(self, images: Sequence[Picture], model: nn.Module) -> None:
+        if not getattr(model, "pretrained_cfg", None):
+            kind = type(model).__name__
+            raise ValueError(f"the model must be one of timm's, with a pretrained_cfg, got {kind}")
         channels = data_config(model)["input_size"][0]
         if channels not in (1, 3):
             raise ValueError(f"the model must take images of 1 or 3 channels, and takes {channels}")
