@@ -95,12 +95,10 @@ def predict(
     evaluation behaviour, and its training flags are as before afterwards.
 
     Args:
-        model: A timm model, or what holds one (`PixelModel`, DDP, a compiled model); one with auxiliary norms
-            answers by the branch it is on.
+        model: A timm model, or what holds one, such as DDP; auxiliary norms answer by the branch they are on.
         images: Paths and PIL images, or a single one.
         top: How many classes to name; all, if there are fewer.
-        class_names: Names of the classes by label; by default the model's own, ImageNet's for a model of
-            its classes, and numbers otherwise.
+        class_names: Names of the classes by label; by default the model's own, ImageNet's, or numbers.
         batch_size: Pictures that go through the model at once.
         workers: Processes that read pictures; 0: this one does.
         bad_images: Whether to `"stop"` at a picture that cannot be read, or to `"skip"` to the next one and
@@ -108,8 +106,7 @@ def predict(
         progress: Whether to show a bar.
 
     Raises:
-        ValueError: If a number is under 1, the names are not as many as the classes, or the model is none of
-            timm's, or takes neither grey nor colour images.
+        ValueError: If a number is under 1, there is not a name for each class, or the model is none of timm's.
         OSError: If a picture cannot be read.
 
     Examples:
