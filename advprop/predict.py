@@ -106,7 +106,7 @@ def predict(
         progress: Whether to show a bar.
 
     Raises:
-        ValueError: If a number is under 1, there is not a name for each class, or the model is none of timm's.
+        ValueError: If a number is under 1, a class has no name, or the model is none of timm's.
         OSError: If a picture cannot be read.
 
     Examples:
