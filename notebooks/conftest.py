@@ -66,5 +66,7 @@ def where(cell: IPyNbCell) -> str:
     headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
     errors = [each for each in cell.test_outputs or [] if each.output_type == "error"]
     said = f": {errors[-1].ename}: {errors[-1].evalue}" if errors else ""
+    if cell.parent.timed_out:
+        said = f": longer than {cell.config.option.nbval_cell_timeout:g} seconds"
     under = f", under '{headings[-1]}'" if headings else ""
     return f"{cell.path.name}, cell {number + 1} of {len(cells)}{under}{said}"

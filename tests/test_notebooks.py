@@ -167,6 +167,16 @@ def test_a_failing_notebook_publishes_nothing(project: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_cell_that_takes_too_long_is_told(project: Path) -> None:
+    write(project, "import time\ntime.sleep(30)", prose="# Words")
+    script = project / "scripts" / "run_notebooks.py"
+    script.write_text(script.read_text().replace("CELL_SECONDS = 120", "CELL_SECONDS = 2"))
+    result = run(project)
+    assert result.returncode == 1
+    assert "one.ipynb, cell 2 of 2, under 'Words': longer than 2 seconds" in result.stdout
+
+
+@pytest.mark.slow
 def test_a_cell_for_a_gpu_is_skipped_without_one(project: Path) -> None:
     write(project, "1 / 0", tags=("gpu",))
     result = run(project)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,39 @@ def test_what_is_only_warned_of_stops_a_strict_build(checkout: Path) -> None:
     assert "code has 883,633,200" in page_path(checkout / "site", f"models/{NINE[1]}").read_text(
         encoding="utf-8"
     )
+
+
+@pytest.mark.slow
+def test_a_repository_gives_links_and_no_request_to_its_host(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_notebook(checkout / "notebooks", v4.new_markdown_cell("# One"), stamped=False)
+    monkeypatch.setenv("REPO_URL", "https://github.com/owner/name")
+    result = build(checkout, checkout / "site")
+    assert result.returncode == 0, result.stderr
+    soup = soup_of(page_path(checkout / "site", "notebooks/one"))
+    links = [str(link["href"]) for link in soup.select(".stamp a")]
+    assert links == [
+        "one.ipynb",
+        f"https://colab.research.google.com/github/owner/name/blob/v{advprop.__version__}/notebooks/one.ipynb",
+        "https://github.com/owner/name/edit/main/notebooks/one.ipynb",
+    ]
+    assert soup.select("a.md-source")
+    assert not soup.select("[data-md-component=source]")  # a script would ask GitHub for its stars
+
+
+def test_without_a_repository_there_are_no_links_to_one(site: Path) -> None:
+    for name in NOTEBOOKS:
+        soup = soup_of(page_path(site, f"notebooks/{name}"))
+        assert [str(link["href"]) for link in soup.select(".stamp a")] == [f"{name}.ipynb"]
+        assert not soup.select("a.md-source")
+
+
+def test_tutorials_lead_to_the_next_and_back(site: Path) -> None:
+    for before, after in pairwise(NOTEBOOKS):
+        ahead = soup_of(page_path(site, f"notebooks/{before}")).select_one("a.md-footer__link--next")
+        back = soup_of(page_path(site, f"notebooks/{after}")).select_one("a.md-footer__link--prev")
+        assert (ahead["href"], back["href"]) == (f"../{after}/", f"../{before}/")
 
 
 def test_a_term_that_nobody_explains_is_told() -> None:
