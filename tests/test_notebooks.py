@@ -84,6 +84,8 @@ def test_published_run_warns_of_nothing_and_names_no_place(name: str, root: Path
     assert outputs
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     assert str(root) not in json.dumps(outputs)
+    told = [output.data.get("text/plain", "") for output in outputs if output.output_type == "execute_result"]
+    assert [text for text in told if re.search(r" at 0x[0-9a-f]+>|^\[?Text\(", text)] == []  # end with a ;
 
 
 @pytest.fixture
