@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from advprop.data import Batch
-from advprop.world import seed_all
+from advprop.world import seed_cpu
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class _Samples(Dataset[Sample]):
                     break
                 continue
             if self.reading.seed is not None:
-                seed_all(self.reading.seed, epoch, at, 0)
+                seed_cpu(self.reading.seed, epoch, at, 0)
             return Sample(self.reading.transform(image), label, problems)
         return Sample(None, -1, problems)
 

@@ -12,7 +12,7 @@ from advprop.models import create_model
 from advprop.norm import AuxNorm, branch_names
 from advprop.recipe import make_recipe
 from advprop.sources import open_data
-from advprop.world import World
+from advprop.world import World, seed_all, seed_cpu
 
 CPU = World(torch.device("cpu"))
 SMALL = make_recipe(
@@ -221,3 +221,14 @@ def test_a_compiled_model_takes_the_same_steps():
 def test_sync_batch_norm_is_refused_on_a_cpu():
     with pytest.raises(ValueError, match="sync_batch_norm needs GPUs"):
         loop(sync_batch_norm=True)
+
+
+def test_reading_an_image_seeds_the_cpu_alone_and_as_a_step_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", woken.append)
+    seed_cpu(3, 1, 4)
+    alone = torch.rand(3)
+    assert woken == []
+    seed_all(3, 1, 4)
+    assert torch.equal(torch.rand(3), alone)
+    assert len(woken) == 1
