@@ -47,7 +47,13 @@ def pytest_runtest_makereport(
     if call.when == "call" and (report.passed or item.options["skip"]):
         run, notebook = runs[item.parent], item.parent.nb
         run.passed += 1
-        outputs = item.test_outputs or []
+        # nbval keeps no history, in which IPython would look for the ; that silences a value.
+        silent = item.cell.source.rstrip().endswith(";")
+        outputs = [
+            output
+            for output in item.test_outputs or []
+            if not (silent and output["output_type"] == "execute_result")
+        ]
         for output in [item.cell, *outputs]:
             if "execution_count" in output:
                 output["execution_count"] = None if item.options["skip"] else run.passed

@@ -1,5 +1,5 @@
 // Texts whose contrast with their ground is below WCAG's AA: 4.5:1, or 3:1 for large ones.
-() => {
+async () => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 
   function rgba(colour) {
@@ -22,15 +22,40 @@
     return (high + 0.05) / (low + 0.05);
   }
 
-  // Shapes of a drawing that lie below the middle of a text of it.
+  // The pixels of each picture in a drawing, since a text may lie on it.
+  const pictures = new Map();
+  for (const image of document.querySelectorAll("svg image")) {
+    const source = Object.assign(new Image(), { src: image.href.baseVal });
+    await source.decode();
+    const size = { width: source.naturalWidth, height: source.naturalHeight };
+    const pixels = Object.assign(document.createElement("canvas"), size).getContext("2d");
+    pixels.drawImage(source, 0, 0);
+    pictures.set(image, pixels);
+  }
+
+  // The colour of a picture in a drawing at a place in the drawing's coordinates.
+  function pixel(image, place) {
+    const pixels = pictures.get(image);
+    const box = image.getBBox();
+    const [right, down] = [(place.x - box.x) / box.width, (place.y - box.y) / box.height];
+    if (right < 0 || right >= 1 || down < 0 || down >= 1) return [0, 0, 0, 0];
+    const [r, g, b, a] = pixels.getImageData(right * pixels.canvas.width, down * pixels.canvas.height, 1, 1).data;
+    return [r, g, b, a / 255];
+  }
+
+  // Colours of a drawing's shapes and pictures that lie below the middle of a text of it.
   function shapes(text) {
     const box = text.getBoundingClientRect();
-    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
-    return [...text.ownerSVGElement.querySelectorAll("rect, circle")].filter((shape) => {
-      const around = shape.getBoundingClientRect();
+    const middle = new DOMPoint(box.x + box.width / 2, box.y + box.height / 2);
+    const colours = [];
+    for (const shape of text.ownerSVGElement.querySelectorAll("rect, circle, path, polygon, image")) {
       const below = shape.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING;
-      return below && around.x <= x && x <= around.right && around.y <= y && y <= around.bottom;
-    });
+      if (!below || !shape.getScreenCTM()) continue;
+      const place = middle.matrixTransform(shape.getScreenCTM().inverse());
+      if (pictures.has(shape)) colours.push(pixel(shape, place));
+      else if (shape.isPointInFill(place)) colours.push(rgba(getComputedStyle(shape).fill));
+    }
+    return colours;
   }
 
   function ground(element) {
@@ -39,7 +64,7 @@
       layers.unshift(rgba(getComputedStyle(each).backgroundColor));
     }
     if (element.ownerSVGElement) {
-      layers.push(...shapes(element).map((shape) => rgba(getComputedStyle(shape).fill)));
+      layers.push(...shapes(element));
     }
     return layers.reduce((below, layer) => over(layer, below), [255, 255, 255]);
   }

@@ -61,7 +61,9 @@ def test_nothing_of_the_kitchen_is_published(site: Path) -> None:
 
 def test_the_reference_has_every_public_name(site: Path) -> None:
     ids = {tag["id"] for path in site.glob("reference/*/index.html") for tag in soup_of(path).select("[id]")}
-    assert {f"advprop.{name}" for name in advprop.__all__} - ids == set()
+    # What shares its name with its module has the longer address.
+    missing = [name for name in advprop.__all__ if not {f"advprop.{name}", f"advprop.{name}.{name}"} & ids]
+    assert missing == []
 
 
 def test_all_links_and_anchors_within_the_site_lead_somewhere(site: Path) -> None:
