@@ -28,7 +28,7 @@ async () => {
     const source = Object.assign(new Image(), { src: image.href.baseVal });
     await source.decode();
     const size = { width: source.naturalWidth, height: source.naturalHeight };
-    const pixels = Object.assign(document.createElement("canvas"), size).getContext("2d");
+    const pixels = Object.assign(document.createElement("canvas"), size).getContext("2d", { willReadFrequently: true });
     pixels.drawImage(source, 0, 0);
     pictures.set(image, pixels);
   }
