@@ -1,5 +1,6 @@
 """What every test starts from: one thread, a fixed seed; and a run that several tests use."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from sklearn.datasets import load_digits
 from advprop.outcome import Outcome
 from advprop.recipe import make_recipe
 from advprop.trainer import train
+
+# A shell's background job ignores Ctrl-C, and so would the processes that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch.set_num_threads(1)  # the tests' models are tiny, and pytest-xdist already uses every core
 

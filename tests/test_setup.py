@@ -205,7 +205,10 @@ def test_an_interrupted_build_ends_without_a_traceback(clone: Path) -> None:
         assert server.stdout is not None
         assert server.stdout.readline() == "building\n"
         os.killpg(server.pid, signal.SIGINT)
-        _, complaint = server.communicate(timeout=20)
+        try:
+            _, complaint = server.communicate(timeout=20)
+        finally:
+            server.kill()
     assert (server.returncode, complaint) == (130, "")
 
 
