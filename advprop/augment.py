@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor, nn
 from torchvision.transforms import v2
+
+from advprop.data import to_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +54,56 @@ class Augment:
 
 
 class AutoAugmented:
-    """AutoAugment's ImageNet policy as a source of images for an auxiliary branch (fine-grained AdvProp)."""
+    """AutoAugment's ImageNet policy as a source of images for an auxiliary branch (fine-grained AdvProp).
+
+    Each image is changed on its own, as torchvision's `AutoAugment` does it. But the images of a batch that
+    have drawn the same change get it together: on a GPU, starting a change costs more than the change.
+    """
 
     def __init__(self) -> None:
-        self.policy = v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET)
+        self.policy = _Policy()
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Pixels `[B, C, H, W]` in [0, 1], each image changed on its own."""
-        as_bytes = (images * 255).round().byte()
-        return torch.stack([self.policy(image) for image in as_bytes]).to(images.dtype) / 255
+        """Pixels `[B, C, H, W]` in [0, 1] to such pixels."""
+        changed = (images * 255).round().byte()
+        drawn = [self.policy.draw(*images.shape[2:]) for _ in images]
+        for place in range(max(map(len, drawn), default=0)):
+            alike = defaultdict(list)
+            for number, changes in enumerate(drawn):
+                if place < len(changes):
+                    alike[changes[place]].append(number)
+            for change, numbers in alike.items():
+                index = to_device(numbers, images.device)
+                changed[index] = self.policy.change(changed[index], *change)
+        return changed.to(images.dtype) / 255
+
+
+class _Policy(v2.AutoAugment):  # type: ignore[misc]  # torchvision has no types
+    """Draws changes without images, and makes them to many at once."""
+
+    def __init__(self) -> None:
+        super().__init__(v2.AutoAugmentPolicy.IMAGENET)
+        self.drawn: list[tuple[str, float]] = []
+
+    def draw(self, height: int, width: int) -> list[tuple[str, float]]:
+        """The names and magnitudes of the changes to an image of this size, in their order."""
+        self.drawn = []
+        self(torch.empty(1, height, width, dtype=torch.uint8, device="meta"))
+        return self.drawn
+
+    def change(self, images: Tensor, name: str, magnitude: float) -> Tensor:
+        """Images `[B, C, H, W]` of bytes, changed."""
+        changed: Tensor = super()._apply_image_or_video_transform(
+            images, name, magnitude, self.interpolation, self._fill
+        )
+        return changed
+
+    def _apply_image_or_video_transform(
+        self, image: Tensor, transform_id: str, magnitude: float, interpolation: Any, fill: Any
+    ) -> Tensor:
+        self.drawn.append((transform_id, magnitude))
+        return image
 
 
 def _shifted(images: Tensor, most: int) -> Tensor:

@@ -63,7 +63,7 @@ class TensorSet:
     def batches(self, numbers: Iterator[list[int]], epoch: int = 0) -> Iterator[Batch]:
         """Pixels `[B, C, H, W]` in [0, 1] and labels `[B]` of each list of numbers, on the device."""
         for wanted in numbers:
-            index = torch.tensor(wanted, device=self.images.device)
+            index = to_device(wanted, self.images.device)
             images = self.images[index]
             yield images if images.is_floating_point() else images.float() / 255, self.labels[index]
 
@@ -177,6 +177,12 @@ class Batches:
             mine = batches[:, self.rank].reshape(-1)
         for step in range(start, len(self)):
             yield mine[step * self.share : (step + 1) * self.share].tolist()
+
+
+def to_device(numbers: list[int], device: torch.device) -> Tensor:
+    """Numbers as a tensor on a device, which need not have done all that it was told before."""
+    values = torch.tensor(numbers)
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def digits(train_images: int = 200, seed: int = 0) -> Data:

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from advprop.accuracy import Accuracy
 from advprop.behaviour import PixelModel
 from advprop.build import build_augment, build_model, build_optimiser, build_schedule, build_task
-from advprop.data import Batches
+from advprop.data import Batches, Data
 from advprop.evaluate import evaluate
 from advprop.losses import Losses
 from advprop.models import data_config
@@ -42,17 +42,18 @@ class Loop:
     Args:
         recipe: What to do.
         world: This process among the ranks.
+        data: What to train and test on; by default the data of the recipe.
 
     Raises:
         ValueError: If the recipe is impossible.
     """
 
-    def __init__(self, recipe: Recipe, world: World) -> None:
+    def __init__(self, recipe: Recipe, world: World, data: Data | None = None) -> None:
         self.recipe = recipe
         self.world = world
         self.step = 0
         self.seconds = 0.0
-        self.data = open_data(recipe, data_config(recipe.model)).to(world.device)
+        self.data = (data or open_data(recipe, data_config(recipe.model))).to(world.device)
         ranks = {"rank": world.rank, "ranks": world.ranks}
         self.train_batches = Batches(self.data.train, recipe.batch_size, recipe.seed, **ranks)
         self.test_batches = Batches(self.data.test, _TEST_BATCH * world.ranks, **ranks)

@@ -22,7 +22,7 @@ from advprop.progress import Progress
 from advprop.recipe import Recipe
 from advprop.runs import Run, choose_directory
 from advprop.signals import Interrupted, Signals, listening
-from advprop.world import World, cpu_threads, join, matrix_products, own_randomness
+from advprop.world import World, cpu_threads, gpu_kernels, join, own_randomness
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def train(
     with (
         join(recipe.device) as world,
         cpu_threads(recipe.threads),
-        matrix_products(recipe.tf32),
+        gpu_kernels(recipe.tf32),
         own_randomness(),
         listening() as signals,
     ):

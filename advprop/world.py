@@ -151,16 +151,21 @@ def seed_cpu(*words: int) -> int:
 
 
 @contextmanager
-def matrix_products(tf32: bool) -> Iterator[None]:
-    """Lets matrix products and convolutions of fp32 run in TF32 on a GPU for a while, or not."""
-    matmul, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+def gpu_kernels(tf32: bool) -> Iterator[None]:
+    """Chooses how a GPU computes for a while: convolutions in the fastest way that it finds, as timm trains.
+
+    Args:
+        tf32: Whether matrix products and convolutions of fp32 run in TF32.
+    """
+    cudnn = torch.backends.cudnn
+    before = torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = tf32
+    cudnn.allow_tf32, cudnn.benchmark = tf32, True
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(matmul)
-        torch.backends.cudnn.allow_tf32 = cudnn
+        torch.set_float32_matmul_precision(before[0])
+        cudnn.allow_tf32, cudnn.benchmark = before[1:]
 
 
 @contextmanager

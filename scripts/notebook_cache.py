@@ -130,11 +130,11 @@ def device_kind() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def device_name() -> str:
-    """Return the device in words, for the stamp."""
+def device_name(kind: str | None = None) -> str:
+    """Return the device in words, for the stamp; by default that which `device_kind` names."""
     import torch
 
-    if device_kind() == "cuda":
+    if (kind or device_kind()) == "cuda":
         return torch.cuda.get_device_name()
     return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
 

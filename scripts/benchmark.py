@@ -1,0 +1,243 @@
+"""Images per second in training by each method, beside timm's own way: `python -m scripts.benchmark`.
+
+All candidates train the same model on the same random images, which lie on the device, with the same
+optimiser, precision and memory format, and take turns: a machine that is busy or hot for a while is so for
+all of them. What is timed are whole steps: attack, passes, optimiser, schedule. On a GPU the clock is that of
+the wall, from an idle device to an idle device; on a CPU it is the processor's, with one thread.
+
+The measurement is added to those in `docs/measured/benchmark.json`, in the place of one of the same device
+and settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from timm.task import ClassificationTask
+from torch import Tensor
+from tqdm import tqdm
+
+from advprop import make_recipe
+from advprop.build import build_model, build_optimiser, build_schedule
+from advprop.data import Batches, Data, TensorSet
+from advprop.loop import Loop
+from advprop.models import data_config
+from advprop.recipe import Recipe
+from advprop.settings import short_number
+from advprop.world import World, cpu_threads, gpu_kernels, join, own_randomness
+from scripts import notebook_cache
+
+RECORD = notebook_cache.ROOT / "docs" / "measured" / "benchmark.json"
+TIMM = "timm"
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    "standard": {"method": "standard"},
+    "fast": {"method": "fast"},
+    "adversarial-1": {"method": "adversarial", "steps": 1},
+    "advprop-1": {"method": "advprop", "steps": 1},
+    "advprop-5": {"method": "advprop", "steps": 5},
+    "fine-grained-1": {"method": "fine-grained", "steps": 1},
+}
+# What a measurement is of; one with all of these as before takes its place.
+SETTINGS = ("model", "image_size", "batch_size", "precision", "channels_last", "compile")
+# Images are not changed at random, which costs the same for all; the run would be long.
+SHARED: Mapping[str, Any] = {"flip": 0.0, "epochs": 1000, "workers": 0}
+BATCHES = 4
+
+Step: TypeAlias = Callable[[Tensor, Tensor], None]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, show and keep it; return the exit status."""
+    parser = argparse.ArgumentParser(description="Images per second in training, beside timm's own way.")
+    parser.add_argument("--model", default="resnet50")
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="bf16")
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=10, help="steps of a candidate in a round")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--record", type=Path, default=RECORD, help="where to keep it")
+    asked = parser.parse_args(arguments)
+    try:
+        measured = benchmark(settings_of(asked), asked.methods, asked.device, asked.rounds, asked.steps)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    command = ["python", "-m", "scripts.benchmark", *(sys.argv[1:] if arguments is None else arguments)]
+    measured["command"] = " ".join(command)
+    keep(measured, asked.record)
+    print(table(measured))
+    return 0
+
+
+def settings_of(asked: argparse.Namespace) -> dict[str, Any]:
+    """The settings of a recipe that all candidates share."""
+    return {name: getattr(asked, name) for name in SETTINGS}
+
+
+def benchmark(
+    settings: Mapping[str, Any], methods: list[str], device: str, rounds: int, steps: int
+) -> dict[str, Any]:
+    """Measure all candidates.
+
+    Args:
+        settings: Settings of a recipe, the same for all.
+        methods: Names out of `METHODS`.
+        device: `"cpu"`, `"cuda"`, `"auto"`.
+        rounds: How often each has its turn.
+        steps: Training steps of a turn.
+
+    Raises:
+        ValueError: If there is no such model or device.
+    """
+    recipes = {name: make_recipe(settings, SHARED, METHODS[name]) for name in methods}
+    plain = make_recipe(settings, SHARED, METHODS["standard"])
+    with join(device) as world, gpu_kernels(tf32=False), own_randomness():
+        on_cpu = world.device.type == "cpu"
+        with cpu_threads(1 if on_cpu else None):
+            data = random_data(plain, world.device)
+            candidates = {TIMM: timms_step(plain, world, data)}
+            for name, recipe in tqdm(recipes.items(), "making candidates", leave=False, disable=None):
+                candidates[name] = Loop(recipe, world, data).advance
+            seconds = take_turns(candidates, data, plain.batch_size, rounds, steps, world)
+    return {
+        **{name: settings[name] for name in SETTINGS},
+        "attack": {"eps": short_number(plain.eps)},
+        "rounds": rounds,
+        "steps": steps,
+        "images_per_second": {
+            name: [round(plain.batch_size * steps / each, 1) for each in taken]
+            for name, taken in seconds.items()
+        },
+        "clock": "processor, one thread" if on_cpu else "wall",
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": notebook_cache.commit(),
+        "device": notebook_cache.device_name(world.device.type),
+        "versions": notebook_cache.versions(),
+    }
+
+
+def random_data(recipe: Recipe, device: torch.device) -> Data:
+    """A few batches of noise on the device, as bytes, with labels of a thousand classes."""
+    shape = (3, recipe.image_size or 224, recipe.image_size or 224)
+    generator = torch.Generator().manual_seed(0)
+    count = BATCHES * recipe.batch_size
+    images = torch.randint(256, (count, *shape), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(1000, (count,), generator=generator)
+    several = TensorSet(images, labels).to(device)
+    return Data(train=several, test=several, class_names=tuple(map(str, range(1000))), shape=shape)
+
+
+def timms_step(recipe: Recipe, world: World, data: Data) -> Step:
+    """A step as timm's training script takes it, but for reading the loss, which waits for the device."""
+    torch.manual_seed(recipe.seed)
+    layout = torch.channels_last if recipe.channels_last else torch.preserve_format
+    model = build_model(recipe, data).to(world.device).to(memory_format=layout)
+    smoothing = {"smoothing": recipe.label_smoothing, "soft_targets": False}
+    task = ClassificationTask(model, device=world.device, criterion_kwargs=smoothing, verbose=False)
+    optimiser = build_optimiser(recipe, model)
+    schedule = build_schedule(recipe, optimiser, len(data.train) // recipe.batch_size)
+    if recipe.compile:
+        task.compile()
+    scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
+    cast = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
+    config = data_config(model)
+    mean, std = (torch.tensor(config[name], device=world.device).view(1, 3, 1, 1) for name in ("mean", "std"))
+    taken = 0
+
+    def step(images: Tensor, labels: Tensor) -> None:
+        nonlocal taken
+        task.train()
+        images = images.sub(mean).div(std)  # timm's loader does it, on the device as well
+        if recipe.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(world.device.type, cast) if cast else nullcontext():
+            loss = task(images, labels)["loss"]
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        optimiser.zero_grad()
+        taken += 1
+        if schedule is not None:
+            schedule.step_update(taken)
+
+    return step
+
+
+def take_turns(
+    candidates: Mapping[str, Step], data: Data, batch_size: int, rounds: int, steps: int, world: World
+) -> dict[str, list[float]]:
+    """Seconds of each turn of each candidate, after one that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in candidates}
+    turns = [(number, name) for number in range(rounds + 1) for name in candidates]
+    batches = cycle(list(Batches(data.train, batch_size)))
+    for number, name in tqdm(turns, "measuring", leave=False, disable=None):
+        with clock(world.device) as seconds:
+            for images, labels in islice(batches, steps):
+                candidates[name](images, labels)
+        if number:
+            taken[name].append(seconds())
+    return taken
+
+
+@contextmanager
+def clock(device: torch.device) -> Iterator[Callable[[], float]]:
+    """The seconds that a block takes, by the clock that is right for the device."""
+    now = time.process_time if device.type == "cpu" else partial(_wall, device)
+    begun, ended = now(), 0.0
+
+    def seconds() -> float:
+        return ended - begun
+
+    yield seconds
+    ended = now()
+
+
+def _wall(device: torch.device) -> float:
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def keep(measured: Mapping[str, Any], path: Path) -> None:
+    """Add a measurement to those in a file, in the place of one of the same device and settings."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    same = ("device", *SETTINGS)
+    kept = [each for each in kept if any(each[name] != measured[name] for name in same)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([*kept, measured], indent=1) + "\n", encoding="utf-8")
+
+
+def share_of_timm(measured: Mapping[str, Any], name: str) -> tuple[float, float, float]:
+    """A candidate's speed over timm's in the same round: median, least and most."""
+    speeds = measured["images_per_second"]
+    shares = [ours / theirs for ours, theirs in zip(speeds[name], speeds[TIMM], strict=True)]
+    return statistics.median(shares), min(shares), max(shares)
+
+
+def table(measured: Mapping[str, Any]) -> str:
+    """A measurement for the terminal."""
+    head = f"{measured['model']}, {measured['device']}\n{'':16}{'images/s':>10}{'timm = 1':>10}  range"
+    lines = [head]
+    for name, speeds in measured["images_per_second"].items():
+        middle, least, most = share_of_timm(measured, name)
+        lines.append(f"{name:16}{statistics.median(speeds):10,.0f}{middle:10.3f}  {least:.3f} to {most:.3f}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
