@@ -47,7 +47,7 @@ class Augment:
 
     def _erased(self, images: Tensor) -> Tensor:
         """Erases where timm does, among normalised images."""
-        mean, std = (images.new_tensor(tuple(x)).view(1, -1, 1, 1) for x in (self.mean, self.std))
+        mean, std = (to_device(x, images.device).view(1, -1, 1, 1) for x in (self.mean, self.std))
         erase = RandomErasing(self.erase, mode="pixel", device=images.device)
         erased: Tensor = erase((images - mean) / std)
         return (erased * std + mean).clamp(0, 1)

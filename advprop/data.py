@@ -7,7 +7,7 @@ distributed run split the very batch that one rank would have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Protocol, TypeAlias
 
@@ -179,8 +179,8 @@ class Batches:
             yield mine[step * self.share : (step + 1) * self.share].tolist()
 
 
-def to_device(numbers: list[int], device: torch.device) -> Tensor:
-    """Numbers as a tensor on a device, which need not have done all that it was told before."""
+def to_device(numbers: Sequence[float], device: torch.device) -> Tensor:
+    """Numbers as a tensor on a device, without waiting for what that has still to do."""
     values = torch.tensor(numbers)
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
