@@ -163,5 +163,6 @@ def fern(degrees: Tensor, reach: int) -> Tensor:
     size = 2 * reach + 1
     kernels = torch.zeros(len(degrees), size * size, device=degrees.device)
     fade = 1 - 0.5 * along / reach
-    kernels.scatter_(1, (rows * size + columns).long(), fade.expand(len(degrees), -1).contiguous())
+    places = (rows * size + columns).long()
+    kernels.scatter_reduce_(1, places, fade.expand(len(degrees), -1), "amax")  # the same on every device
     return kernels.view(-1, size, size)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from scripts import notebook_cache
 
-CELL_SECONDS = 120
+CELL_SECONDS = 300  # to compile a network for a GPU takes minutes
 # A wish of tqdm's for progress bars in notebooks; it would stand on the published page.
 QUIET = {"PYTHONWARNINGS": "ignore:IProgress not found"}
 
