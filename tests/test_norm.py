@@ -84,7 +84,23 @@ class TestWrapping:
         assert main.keys() == plain.state_dict().keys()
         assert all(torch.equal(main[key], value) for key, value in plain.state_dict().items())
 
-    def test_activations_survive(self) -> None:
+    def test_a_training_step_is_bit_identical(self, images: Tensor) -> None:
+        """Logits, gradients, parameters and running statistics, whatever the auxiliaries hold."""
+        states = []
+        for model in (tiny(drop_path_rate=0.2), stirred(add_aux_norm(tiny(drop_path_rate=0.2)))):
+            model.train()
+            optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+            torch.manual_seed(1)  # of the paths that are dropped
+            for _ in range(2):
+                optimiser.zero_grad()
+                logits = model(images)
+                logits.square().mean().backward()
+                optimiser.step()
+            state = {key: value for key, value in model.state_dict().items() if ".aux." not in key}
+            states.append([logits.detach(), *state.values()])
+        assert all(torch.equal(plain, wrapped) for plain, wrapped in zip(*states, strict=True))
+
+    def test_fault_of_activations_that_are_lost_or_left_out(self) -> None:
         """timm's converter of before 1.0.31 dropped all 49 of efficientnet_b0's; ours holds the layers."""
         plain = timm.create_model("efficientnet_b0")
         count = sum(isinstance(module, nn.SiLU) for module in plain.modules())
@@ -95,6 +111,20 @@ class TestWrapping:
         assert sum(1 for _ in aux_norms(wrapped)) == 49
         remove_aux_norm(wrapped)
         assert sum(isinstance(module, nn.SiLU) for module in wrapped.modules()) == count
+
+    @pytest.mark.parametrize("branch", ["main", "adv"])
+    def test_fault_of_drop_layers_that_are_lost(self, branch: str) -> None:
+        norm = BatchNormAct2d(4, act_layer=nn.Sigmoid, drop_layer=nn.Dropout)
+        plain = nn.Sequential(norm).train()
+        wrapped = add_aux_norm(copy.deepcopy(plain))
+        x = torch.randn(6, 4, 5, 5)
+        outputs = []
+        for model in (plain, wrapped):
+            torch.manual_seed(1)
+            with use_branch(wrapped, branch):
+                outputs.append(model(x))
+        assert torch.equal(*outputs)
+        assert (outputs[1] == 0.5).any()  # what is dropped, then goes through the sigmoid
 
     def test_auxiliaries_start_as_copies_of_a_trained_norm(self, images: Tensor) -> None:
         model = tiny().train()
@@ -154,14 +184,17 @@ class TestRouting:
             )
             torch.testing.assert_close(through(model, images, parts), expected, rtol=1e-4, atol=1e-5)
 
-    def test_training_moves_only_the_branch_taken(self, images: Tensor) -> None:
-        model = add_aux_norm(tiny()).train()
-        layer = next(aux_norms(model))
-        before = {name: value.clone() for name, value in layer.state_dict().items()}
-        through(model, images, "adv")
-        moved = {name for name, value in layer.state_dict().items() if not torch.equal(value, before[name])}
-        assert moved
-        assert all(name.startswith("aux.adv.") for name in moved)
+    @pytest.mark.parametrize("training", [True, False])
+    def test_fault_of_an_auxiliary_norm_that_cannot_run_alone(self, images: Tensor, training: bool) -> None:
+        """A pass through one branch is that of its layers alone, and moves its statistics alone."""
+        model = stirred(add_aux_norm(tiny())).train(training)
+        expected = remove_aux_norm(copy.deepcopy(model), keep="adv")
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        with torch.no_grad():
+            assert torch.equal(through(model, images, "adv"), expected(images))
+        moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+        assert bool(moved) == training
+        assert all(".aux.adv." in name for name in moved)
 
     def test_each_part_has_statistics_of_its_own(self) -> None:
         """A part is normalised by its own mean, not by that of the whole batch."""
@@ -307,7 +340,7 @@ class TestLifeOfAModel:
             for branch in ("main", "adv", {"main": 2, "adv": 4}):
                 assert torch.equal(through(twin, images, branch), through(model, images, branch))
 
-    def test_ema_follows_every_branch(self) -> None:
+    def test_fault_of_no_average_of_weights_ema_follows_every_branch(self) -> None:
         model = add_aux_norm(tiny())
         ema = ModelEmaV3(model, decay=0.5)
         before = next(aux_norms(model)).aux["adv"].weight.detach().clone()
@@ -326,7 +359,7 @@ class TestLifeOfAModel:
         model.train()
         compiled(images)
 
-    def test_exports(self, images: Tensor) -> None:
+    def test_fault_of_no_export(self, images: Tensor) -> None:
         model = stirred(add_aux_norm(tiny()))
         for branch in ("main", "adv"):
             with use_branch(model, branch):
@@ -385,8 +418,11 @@ class TestRefusals:
         freeze_batch_norm_2d(model.blocks)
         with pytest.raises(ValueError, match=r"\d+ norm layers are frozen \(first: 'blocks"):
             add_aux_norm(model)
+        frozen = {name: m for name, m in model.named_modules() if isinstance(m, FrozenBatchNormAct2d)}
+        assert frozen
         left = add_aux_norm(model, frozen="leave")
-        assert any(isinstance(module, FrozenBatchNormAct2d) for module in left.modules())
+        assert all(left.get_submodule(name) is module for name, module in frozen.items())
+        assert not any(isinstance(layer.main, FrozenBatchNormAct2d) for layer in aux_norms(left))
         assert branch_names(left) == ("main", "adv")
 
     def test_norms_without_a_trained_parameter_are_frozen(self) -> None:
@@ -395,6 +431,11 @@ class TestRefusals:
             parameter.requires_grad_(False)
         with pytest.raises(ValueError, match="are frozen"):
             add_aux_norm(model)
+        with pytest.raises(ValueError, match="has no norm layer that is trained at all"):
+            add_aux_norm(model, frozen="leave")
+        model.bn1.bias.requires_grad_()
+        left = add_aux_norm(model, frozen="leave")
+        assert [layer.main for layer in aux_norms(left)] == [left.bn1.main]
 
     @pytest.mark.parametrize("branches", ["adv", (), ("main",), ("shared",), ("a b",), ("keys",), ("a", "a")])
     def test_branch_names(self, branches: tuple[str, ...]) -> None:

@@ -140,6 +140,7 @@ def test_family_without_batch_norm(name: str) -> None:
     with use_branch(wrapped, {"main": 2, "adv": 1}):
         mixed = _logits(wrapped, images)
     torch.testing.assert_close(mixed, torch.cat([before[:2], other[2:]]), rtol=1e-3, atol=1e-4)
+    assert torch.equal(_train_step(wrapped, images), _train_step(plain, images))
     assert list(remove_aux_norm(wrapped).state_dict()) == list(plain.state_dict())
 
 
