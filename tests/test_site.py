@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from inspect import isfunction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,20 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
     # What shares its name with its module has the longer address.
     missing = [name for name in advprop.__all__ if not {f"advprop.{name}", f"advprop.{name}.{name}"} & ids]
     assert missing == []
+
+
+def test_the_reference_shows_the_source_of_every_function(site: Path) -> None:
+    shown = {}
+    for path in site.glob("reference/*/index.html"):
+        for block in soup_of(path).select("details.mkdocstrings-source"):
+            found = re.search(r"def (\w+)\(", block.get_text())
+            assert found, f"{path} has source without a function"
+            shown[found[1]] = block.select_one("summary code").get_text()
+    functions = {name: thing for name in advprop.__all__ if isfunction(thing := getattr(advprop, name))}
+    assert len(functions) > 20
+    for name, function in functions.items():
+        assert shown.get(name) == f"{function.__module__.replace('.', '/')}.py"
+    assert shown["__call__"] == "advprop/attack.py"  # and that of methods
 
 
 def test_all_links_and_anchors_within_the_site_lead_somewhere(site: Path) -> None:
