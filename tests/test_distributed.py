@@ -165,7 +165,9 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_two_ranks_give_the_parameters_of_one(name: str, ranks: list[dict[str, Any]]) -> None:
+def test_fault_of_no_distributed_training_two_ranks_give_the_parameters_of_one(
+    name: str, ranks: list[dict[str, Any]]
+) -> None:
     torch.manual_seed(0)
     task = MAKE[CASES[name]["make"]]()
     start = [p.detach().clone() for p in task.parameters()]

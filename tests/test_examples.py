@@ -5,7 +5,10 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import subprocess
+import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +26,15 @@ def test_public_name_is_documented(name: str) -> None:
         return
     assert thing.__doc__, f"advprop.{name} has no docstring"
     assert ">>> " in thing.__doc__, f"advprop.{name} has no example in its docstring"
+
+
+def test_fault_of_a_library_that_does_not_start(tmp_path: Path) -> None:
+    """A process of its own imports every module, far from the checkout, and nothing happens."""
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    command = [sys.executable, "-c", code, *MODULES]
+    started = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", MODULES)

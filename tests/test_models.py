@@ -76,7 +76,7 @@ def test_list_models_has_timms_and_our_own():
 
 
 @pytest.mark.parametrize("name", NINE)
-def test_the_transform_is_that_of_the_card(name):
+def test_fault_of_wrong_preprocessing_the_transform_is_that_of_the_card(name):
     config = data_config(name)
     assert config["mean"] == config["std"] == (0.5, 0.5, 0.5)
     pixels = create_transform(name)(Image.new("RGB", (800, 700), (255, 0, 255)))

@@ -274,7 +274,7 @@ def test_soft_labels_are_taken_as_they_are(make: Callable[..., StandardTask]) ->
 
 @every_task
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_mixed_precision_gives_nearly_the_gradients_of_fp32(
+def test_fault_of_no_mixed_precision_it_gives_nearly_the_gradients_of_fp32(
     make: Callable[..., StandardTask], dtype: torch.dtype
 ) -> None:
     images, labels = batch(8)

@@ -144,6 +144,31 @@ def test_a_signal_saves_and_the_resumed_run_ends_as_the_whole_one(number, at, ou
     assert steady(resumed.run) == steady(outcome.run)
 
 
+def test_fault_of_a_learning_rate_that_begins_anew_when_a_run_is_resumed(outcome, tmp_path, monkeypatch):
+    advance, rates = Loop.advance, []
+
+    def stopped(loop, images, labels):
+        if loop.step == 6:
+            raise KeyboardInterrupt
+        advance(loop, images, labels)
+
+    def noted(loop, images, labels):
+        advance(loop, images, labels)
+        rates.append(loop.optimiser.param_groups[0]["lr"])
+
+    monkeypatch.setattr(Loop, "advance", noted)
+    train(SMALL, tmp_path / "whole")
+    whole, rates[:] = rates[:], []
+    monkeypatch.setattr(Loop, "advance", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(SMALL, tmp_path / "run")
+    monkeypatch.setattr(Loop, "advance", noted)
+    train(SMALL, tmp_path / "run", resume=True)
+    assert len(set(whole)) == 12
+    assert rates == whole[-len(rates) :]
+    assert 0 < len(rates) < 12
+
+
 def test_ctrl_c_that_torchrun_passes_on_counts_once_and_a_second_one_ends_it(tmp_path, monkeypatch):
     advance = Loop.advance
 
