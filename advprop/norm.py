@@ -132,6 +132,9 @@ def remove_aux_norm(model: ModelT, keep: str = MAIN) -> ModelT:
 def branch_names(model: nn.Module) -> tuple[str, ...]:
     """The branches of a model: `("main", "adv")`; `("main",)` without auxiliary norms.
 
+    Args:
+        model: Any model.
+
     Examples:
         >>> import timm
         >>> from advprop import add_aux_norm, branch_names
@@ -150,11 +153,11 @@ def _plain(layer: AuxNorm, keep: str) -> nn.Module:
     """The layer of one branch, as the layer that the model came with."""
     if keep == MAIN:
         return layer.main
-    aux = layer.aux[keep]
-    for name, parameter in aux.named_parameters(recurse=False):
-        layer.main.register_parameter(name, parameter)
-    for name, buffer in aux.named_buffers(recurse=False):
-        layer.main.register_buffer(name, buffer)
+    for kept, aux in zip(layer.main.modules(), layer.aux[keep].modules(), strict=True):
+        for name, parameter in aux.named_parameters(recurse=False):
+            kept.register_parameter(name, parameter)
+        for name, buffer in aux.named_buffers(recurse=False):
+            kept.register_buffer(name, buffer, persistent=name not in kept._non_persistent_buffers_set)
     return layer.main
 
 

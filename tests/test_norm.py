@@ -320,6 +320,17 @@ class TestRemoval:
             assert torch.equal(kept(images), adv)
         assert branch_names(kept) == ("main",)
 
+    @pytest.mark.parametrize("separate", ["both", "affine", "statistics"])
+    def test_keeping_a_branch_whose_activation_learns(self, separate: str) -> None:
+        norm = BatchNormAct2d(4, act_layer=nn.PReLU)
+        keys = list(nn.Sequential(norm).state_dict())
+        model = stirred(add_aux_norm(nn.Sequential(norm).eval(), separate=separate))
+        x = torch.randn(6, 4, 5, 5)
+        adv = through(model, x, "adv")
+        kept = remove_aux_norm(model, keep="adv")
+        assert torch.equal(kept(x), adv)
+        assert list(kept.state_dict()) == keys
+
 
 class TestLifeOfAModel:
     def test_save_pickle_and_ema(self, images: Tensor) -> None:
