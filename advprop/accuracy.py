@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from advprop.corruptions import CORRUPTIONS, SEVERITIES
 
@@ -82,7 +83,7 @@ def mean_corruption_error(table: Mapping[str, Mapping[int, Accuracy]]) -> float:
     """
     if not table or not all(table.values()):
         raise ValueError("the table of accuracies has no entries for a kind; evaluate one severity at least")
-    return _mean([_mean([1 - cell.top1 for cell in row.values()]) for row in table.values()])
+    return fmean(_mean_error(row) for row in table.values())
 
 
 def mce_alexnet(table: Mapping[str, Mapping[int, Accuracy]]) -> float:
@@ -110,13 +111,8 @@ def mce_alexnet(table: Mapping[str, Mapping[int, Accuracy]]) -> float:
             f"mCE needs the 15 kinds at severities 1 to 5 and no others, got {len(table)} kinds; "
             f"incomplete: {missing}"
         )
-    return _mean(
-        [
-            _mean([1 - cell.top1 for cell in table[kind].values()]) / error
-            for kind, error in ALEXNET_ERRORS.items()
-        ]
-    )
+    return fmean(_mean_error(table[kind]) / error for kind, error in ALEXNET_ERRORS.items())
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _mean_error(row: Mapping[int, Accuracy]) -> float:
+    return fmean(1 - cell.top1 for cell in row.values())

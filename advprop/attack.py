@@ -16,11 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from advprop.ball import Ball, NormName, uniform
-from advprop.behaviour import Mode, PixelModel, behaviour
+from advprop.behaviour import Mode, behaviour
 from advprop.objective import Objective, Targeted, input_gradient
 from advprop.pixels import check_pixels
-
-__all__ = ["FGSM", "GD", "IFGSM", "PGD", "PixelModel"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +133,13 @@ class PGD:
         return adversarial
 
     def step(self, images: Tensor, clean: Tensor, gradient: Tensor) -> Tensor:
-        """One step up the gradient, back into the ball around the clean images, and into [0, 1]."""
+        """One step up the gradient, back into the ball around the clean images, and into [0, 1].
+
+        Args:
+            images: Where the climb is, `[B, C, H, W]`.
+            clean: Where the balls are, likewise.
+            gradient: Of what is climbed, with respect to `images`, likewise; its length does not matter.
+        """
         ball = Ball(self.eps, self.norm)
         images = images + self.step_size * ball.ascent(gradient)
         if self.project:
@@ -143,7 +147,12 @@ class PGD:
         return images.clamp(0, 1)
 
     def start(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Where the climb starts: a point of the ball around each image, or the image itself."""
+        """Where the climb starts: a point of the ball around each image, or the image itself.
+
+        Args:
+            images: Pixels `[B, C, H, W]` in [0, 1]; so is what is returned.
+            generator: Source of the randomness; the global one by default.
+        """
         if not self.random_start:
             return images
         start = Ball(self.eps, self.norm).random_point(images, generator).clamp(0, 1)
