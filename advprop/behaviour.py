@@ -22,6 +22,10 @@ class PixelModel(nn.Module):
         mean: Mean of each channel, or one for all.
         std: Standard deviation of each channel, or one for all; over 0.
 
+    Raises:
+        ValueError: If mean and std have different numbers of channels, or a std is not over 0; when it is
+            called, if the images have other channels.
+
     Examples:
         >>> import timm, torch
         >>> from advprop import PixelModel

@@ -53,7 +53,11 @@ def use_branch(model: nn.Module, branch: Branch) -> Iterator[None]:
 def branch_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The parameters by whom they belong to: `"shared"`, `"main"` and each auxiliary branch.
 
-    Every parameter of the model is in exactly one list, so the lists can be an optimiser's groups.
+    Every parameter of the model is in exactly one list, so the lists can be an optimiser's groups. What the
+    branches share is `"shared"`: with `separate="statistics"`, the affine parameters of the norms too.
+
+    Args:
+        model: Any model; without auxiliary norms all its parameters are shared.
 
     Examples:
         >>> import timm

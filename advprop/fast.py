@@ -158,7 +158,10 @@ def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         images: `[B, C, H, W]`, as many on each rank.
-        labels: `[B]` or `[B, classes]`.
+        labels: Classes `[B]`, or weights of the classes `[B, classes]`.
+
+    Returns:
+        Images and labels of the same shapes.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         order = torch.randperm(len(images), device=images.device)

@@ -56,6 +56,15 @@ class AuxNorm(nn.Module):
 
     The layer that the model came with is held, not rebuilt: its activation, its drop layer and
     its class stay as they are.
+
+    Args:
+        norm: The layer.
+        branches: Names of the auxiliary branches.
+        separate: What an auxiliary has of its own; see `add_aux_norm`.
+        route: The way of the forward passes, the same object for all wrapped norms of a model.
+
+    Raises:
+        ValueError: If the layer has nothing of what is to be separate.
     """
 
     def __init__(self, norm: nn.Module, branches: Sequence[str], separate: Separate, route: Route) -> None:
@@ -67,7 +76,12 @@ class AuxNorm(nn.Module):
         self.training = norm.training
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises `x` of `[B, ...]`, each part of the batch through the branch it is routed to."""
+        """Normalises `x` of `[B, ...]`, each part of the batch through the branch it is routed to.
+
+        Raises:
+            ValueError: If the parts do not add up to the size of the batch, or to one that divides it.
+            RuntimeError: If a backward pass repeats this one and its branches are not known; see `Route`.
+        """
         parts = self.route.now()
         if len(parts) == 1:
             return self._through(parts[0][0], x)

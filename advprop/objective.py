@@ -19,7 +19,14 @@ _HALF_SCALE = 1024.0
 
 
 class Objective:
-    """What the climb makes larger for each image: the loss of its label, or minus that of its target."""
+    """What the climb makes larger for each image: the loss of its label, or minus that of its target.
+
+    Args:
+        targeted: How targets are chosen where none are given; None climbs away from the labels.
+        labels: Classes `[B]`, or weights of the classes `[B, classes]`.
+        targets: Given classes `[B]`, in place of `targeted`. Else the first call chooses them.
+        generator: Source of random targets; the global one by default.
+    """
 
     def __init__(
         self, targeted: Targeted, labels: Tensor, targets: Tensor | None, generator: torch.Generator | None
@@ -53,6 +60,13 @@ def wrong_classes(labels: Tensor, classes: int) -> Tensor:
 
     For weights of mixup and CutMix these are the classes of zero weight; with label smoothing, those
     that have nothing but the smoothing.
+
+    Args:
+        labels: Classes `[B]`, or weights of the classes `[B, classes]`.
+        classes: How many there are, 2 or more.
+
+    Raises:
+        ValueError: If there is only one class, or another number of weights.
     """
     if classes < 2:
         raise ValueError(
@@ -71,7 +85,16 @@ def random_wrong_class(labels: Tensor, classes: int, generator: torch.Generator 
 
 
 def input_gradient(model: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """Gradient of the summed loss times `loss_scale`, with respect to the images and to nothing else."""
+    """Gradient of the summed loss times `loss_scale`, with respect to the images and to nothing else.
+
+    Args:
+        model: What is attacked.
+        images: `[B, C, H, W]`, the shape of the gradient.
+        loss: Logits `[B, classes]` to a loss for each image `[B]`.
+
+    Raises:
+        RuntimeError: Under `torch.inference_mode()`.
+    """
     if torch.is_inference_mode_enabled():
         raise RuntimeError("an attack needs gradients, which torch.inference_mode() forbids: use no_grad()")
     leaf = images.detach().requires_grad_()
