@@ -154,6 +154,7 @@ def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         "lr": recipe.scaled_lr,
         "weight_decay": recipe.weight_decay,
         "momentum": recipe.momentum,
+        **({"fused": True} if recipe.fused else {}),
     }
     try:
         return create_optimizer_v2(model, **settings | recipe.opt_args)

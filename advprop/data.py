@@ -181,8 +181,7 @@ class Batches:
 
 def to_device(numbers: Sequence[float], device: torch.device) -> Tensor:
     """Numbers as a tensor on a device, without waiting for what that has still to do."""
-    values = torch.tensor(numbers)
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+    return torch.tensor(numbers, pin_memory=device.type == "cuda").to(device, non_blocking=True)
 
 
 def digits(train_images: int = 200, seed: int = 0) -> Data:

@@ -164,6 +164,7 @@ class OptimiserSettings:
         lr_base_size: Batch size that `lr` is meant for: it is scaled to `batch_size`; none: taken as it is.
         momentum: Momentum of the optimiser.
         opt_args: More arguments of the optimiser, such as `alpha 0.9 eps 0.001`.
+        fused: Update all weights in one kernel; torch's own SGD, Adam, AdamW and Adagrad can.
         weight_decay: Weight decay; biases and norms have none.
         sched: Name of one of timm's schedules: cosine, step, constant ...
         warmup_epochs: Epochs over which the learning rate rises from `warmup_lr`.
@@ -182,6 +183,7 @@ class OptimiserSettings:
     lr_base_size: int | None = 256
     momentum: float = 0.9
     opt_args: dict[str, float] = field(default_factory=dict)
+    fused: bool = False
     weight_decay: float = 1e-4
     sched: str = "cosine"
     warmup_epochs: float = 5

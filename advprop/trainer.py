@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[Pixel
         ValueError: If the directory is not one of a run, or the run has no checkpoint.
     """
     run = Run(Path(directory))
-    recipe = run.recipe
+    recipe = replace(run.recipe, sync_batch_norm=False, compile=False)  # of no use here, and not everywhere
     state = run.checkpoints.latest()
     if state is None:
         raise ValueError(f"the run in {directory} has no checkpoint yet")

@@ -12,7 +12,9 @@ from advprop.models import create_model
 from advprop.norm import AuxNorm, branch_names
 from advprop.recipe import make_recipe
 from advprop.sources import open_data
+from advprop.trainer import train
 from advprop.world import World, seed_all, seed_cpu
+from tests.reference import NoWait
 
 CPU = World(torch.device("cpu"))
 SMALL = make_recipe(
@@ -20,10 +22,11 @@ SMALL = make_recipe(
 )
 
 
-def loop(steps=0, **changes):
+def loop(taken=0, **changes):
+    """A run of these settings after so many steps."""
     made = Loop(make_recipe(vars(SMALL), **changes), CPU)
     batches = made.train_batches.epoch(0)
-    for _ in range(steps):
+    for _ in range(taken):
         made.advance(*next(batches))
     return made
 
@@ -216,6 +219,67 @@ def test_a_compiled_model_takes_the_same_steps():
     other.load(compiled.state())
     assert other.test() == compiled.test()
     assert not [name for name in compiled.state()["model"] if "_orig_mod" in name]
+
+
+EVERYTHING = {"ema": 0.9, "clip_grad": 1.0, "flip": 0.5, "shift": 1, "erase": 0.5, "mixup": 0.2}
+
+
+@pytest.mark.parametrize("method", ["advprop", "fast", "adversarial", "standard"])
+def test_no_step_waits_for_a_gpu(method, monkeypatch):
+    attack = {"steps": 1, "target": "none"} if method == "fast" else {}
+    made = loop(1, method=method, precision="bf16", **EVERYTHING, **attack)
+    images, labels = next(made.train_batches.epoch(0))
+    with pytest.raises(AssertionError, match=r"_local_scalar_dense|is_nonzero"), NoWait():
+        made.advance(images, labels)  # on a CPU each step is looked at before it is taken
+    monkeypatch.setattr(Loop, "watched", False)
+    with NoWait():
+        made.advance(images, labels)
+    assert made.step == 2
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("changes", [{"method": "standard"}, EVERYTHING, {"opt": "adamw", "fused": True}])
+def test_on_a_gpu_no_step_waits_for_it(changes):
+    settings = {"method": "advprop", "precision": "bf16", "channels_last": True} | changes
+    made = Loop(make_recipe(vars(SMALL), **settings), World(torch.device("cuda")))
+    batches = made.train_batches.epoch(0)
+    made.advance(*next(batches))  # the first step makes room, and chooses kernels
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        made.advance(*next(batches))
+        with pytest.raises(RuntimeError, match="synchroniz"):
+            made.is_sound()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert made.is_sound()
+    assert made.step == 2
+
+
+def test_a_fused_optimiser_takes_the_same_steps():
+    for opt in ("sgd", "adamw"):
+        fused, plain = (loop(2, opt=opt, lr=0.01, fused=flag) for flag in (True, False))
+        assert fused.optimiser.defaults["fused"]
+        torch.testing.assert_close(parameters(fused), parameters(plain), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"the optimiser 'rmsproptf' cannot be made: .*'fused'"):
+        loop(opt="rmsproptf", fused=True)
+
+
+def test_tf32_is_as_the_recipe_says_and_then_as_before(tmp_path, monkeypatch):
+    def now():
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    def look(made, images, labels):
+        seen.append(now())
+        raise MemoryError
+
+    before, seen = now(), []
+    monkeypatch.setattr(Loop, "advance", look)
+    for tf32 in (False, True):
+        with pytest.raises(MemoryError):
+            train(make_recipe(vars(SMALL), tf32=tf32), tmp_path / str(tf32))
+        assert now() == before
+    assert seen == [("highest", False), ("high", True)]
 
 
 def test_sync_batch_norm_is_refused_on_a_cpu():

@@ -12,6 +12,7 @@ import torch
 from advprop.attack import PGD
 from advprop.checkpoint import CheckpointError
 from advprop.data import Batches, digits
+from advprop.evaluate import evaluate
 from advprop.loop import Loop
 from advprop.models import create_model
 from advprop.recipe import make_recipe
@@ -310,6 +311,14 @@ def test_an_impossible_recipe_is_refused(changes, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         train(small(**changes), tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_of_gpus_is_read_on_a_cpu(tmp_path):
+    done = train(small(epochs=1), tmp_path / "run")
+    of_gpus = {"device": "cuda", "sync_batch_norm": True, "compile": True, "tf32": True}
+    done.run.recipe_file.write_text(small(epochs=1, **of_gpus).to_yaml())
+    with trained(tmp_path / "run", "cpu") as (model, batches):
+        assert evaluate(model, batches) == done.clean
 
 
 def test_metrics_that_were_cut_off_are_left_out(outcome, tmp_path):
