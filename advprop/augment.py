@@ -47,7 +47,7 @@ class Augment:
 
     def _erased(self, images: Tensor) -> Tensor:
         """Erases where timm does, among normalised images."""
-        mean, std = (to_device(x, images.device).view(1, -1, 1, 1) for x in (self.mean, self.std))
+        mean, std = (_of_channels(images, values) for values in (self.mean, self.std))
         erase = RandomErasing(self.erase, mode="pixel", device=images.device)
         erased: Tensor = erase((images - mean) / std)
         return (erased * std + mean).clamp(0, 1)
@@ -104,6 +104,11 @@ class _Policy(v2.AutoAugment):  # type: ignore[misc]  # torchvision has no types
     ) -> Tensor:
         self.drawn.append((transform_id, magnitude))
         return image
+
+
+def _of_channels(images: Tensor, values: Sequence[float]) -> Tensor:
+    """A value for each channel `[1, C, 1, 1]`, filled in on the device: a copy would wait for it."""
+    return torch.cat([images.new_full((1, 1, 1, 1), value) for value in values], dim=1)
 
 
 def _shifted(images: Tensor, most: int) -> Tensor:

@@ -4,7 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.transforms import v2
 
+from advprop.augment import AutoAugmented
 from advprop.build import build_model, build_task
 from advprop.data import Data, TensorSet
 from advprop.loop import Loop
@@ -296,3 +298,16 @@ def test_reading_an_image_seeds_the_cpu_alone_and_as_a_step_would(monkeypatch: p
     seed_all(3, 1, 4)
     assert torch.equal(torch.rand(3), alone)
     assert len(woken) == 1
+
+
+@pytest.mark.parametrize("shape", [(24, 1, 28, 28), (40, 3, 16, 24)])
+def test_images_that_draw_the_same_change_get_it_together_and_each_its_own(shape):
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    as_bytes = (255 * images).round().byte()
+    one_by_one = v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET)
+    torch.manual_seed(5)
+    expected = torch.stack([one_by_one(image) for image in as_bytes])
+    torch.manual_seed(5)
+    changed = AutoAugmented()(torch.nn.Identity(), images, torch.zeros(len(images)))
+    assert torch.equal((255 * changed).round().byte(), expected)
+    assert sum(not torch.equal(a, b) for a, b in zip(expected, as_bytes, strict=True)) > len(images) / 2
