@@ -8,7 +8,7 @@ import torch
 from timm.data.mixup import Mixup
 from timm.layers.norm_act import convert_sync_batchnorm
 from timm.models import resolve_model_input_args
-from timm.optim._optim_factory import create_optimizer_v2
+from timm.optim._optim_factory import create_optimizer_v2, list_optimizers
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.scheduler_factory import create_scheduler_v2
 from timm.utils.model import freeze
@@ -21,11 +21,14 @@ from advprop.data import Data, Images, TensorSet
 from advprop.fast import FastAdvPropTask
 from advprop.models import create_model, current_name, data_config, weights_from
 from advprop.norm import add_aux_norm
+from advprop.page import nearest
 from advprop.recipe import Recipe
 from advprop.tasks import AdversarialTask, AdvPropTask, Source, StandardTask
 
 # What a configuration says of the architecture, whatever the model is trained on.
 _OF_ARCHITECTURE = ("architecture", "fixed_input_size", "min_input_size", "first_conv", "classifier")
+# timm's schedules that go by optimiser steps, which is all of them but `plateau`.
+SCHEDULES = ("cosine", "tanh", "step", "constant", "multistep", "poly", "wsd", "rsqrt", "none")
 # The auxiliary branches of each method.
 _BRANCHES = {"advprop": ("adv",), "fine-grained": ("adv", "aug"), "fast": ("adv",)}
 
@@ -159,7 +162,9 @@ def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     try:
         return create_optimizer_v2(model, **settings | recipe.opt_args)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"the optimiser {recipe.opt!r} cannot be made: {error}") from error
+        known = list(map(str, list_optimizers()))
+        hint = "" if recipe.opt.lower() in known else f"; {nearest(recipe.opt, known)}"
+        raise ValueError(f"the optimiser {recipe.opt!r} cannot be made: {error}{hint}") from error
 
 
 def build_schedule(
@@ -168,8 +173,10 @@ def build_schedule(
     """The schedule of the learning rate, by optimiser step.
 
     Raises:
-        ValueError: If there is no such schedule.
+        ValueError: If there is no such schedule, or it does not take these settings.
     """
+    if recipe.sched not in SCHEDULES:
+        raise ValueError(f"there is no schedule {recipe.sched!r}; {nearest(recipe.sched, SCHEDULES)}")
     settings: dict[str, Any] = {
         "num_epochs": recipe.epochs,
         "warmup_epochs": recipe.warmup_epochs,

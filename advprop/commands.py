@@ -42,8 +42,6 @@ Group = TypeVar(
 class Train:
     """Train a model, with AdvProp or without; by default on scikit-learn's digits.
 
-    `torchrun --nproc-per-node N -m advprop train` splits each batch over N processes.
-
     Args:
         recipe: Settings to start from: YAML files, or card:NAME for what a model's card states. A later one
             overrides an earlier one, and options override both.

@@ -230,9 +230,10 @@ def check_parts(recipe: Recipe, ranks: int) -> None:
     """Raises ValueError if a batch cannot be split over ranks and accumulated parts."""
     parts = ranks * recipe.accumulate
     even = 2 if recipe.mixup or recipe.cutmix else 1
-    if recipe.batch_size % (parts * even):
+    unit = parts * even
+    if recipe.batch_size % unit:
         pairs = ", and mixup wants pairs of images" if even == 2 else ""
         raise ValueError(
-            f"a batch of {recipe.batch_size} cannot be split over {ranks} ranks with {recipe.accumulate} "
-            f"parts each{pairs}; {max(1, round(recipe.batch_size / parts / even)) * parts * even} could"
+            f"a batch of {recipe.batch_size} cannot be split into {parts} equal parts (ranks: {ranks}, "
+            f"accumulate: {recipe.accumulate}){pairs}; {max(1, round(recipe.batch_size / unit)) * unit} could"
         )

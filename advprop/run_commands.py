@@ -78,9 +78,10 @@ class Evaluate:
             say(f"clean: {evaluate(model, batches, **options)}")
             if self.severities:
                 found = evaluate_corruptions(model, batches, severities=self.severities, **options)
-                say(f"\n{corruption_table(found)}")
+                say(f"\naccuracy in % on corrupted images\n{corruption_table(found)}")
             if self.eps:
-                say(f"\n{attack_table(evaluate_attacks(model, batches, self.eps, self.steps, **options))}")
+                attacked = evaluate_attacks(model, batches, self.eps, self.steps, **options)
+                say(f"\naccuracy in % on attacked images\n{attack_table(attacked)}")
         return 0
 
     @contextmanager

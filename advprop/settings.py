@@ -196,7 +196,7 @@ class OptimiserSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Where and how it runs.
+    """Where and how it runs; `torchrun --nproc-per-node N -m advprop train` splits batches over N processes.
 
     Args:
         seed: Seed of everything random.

@@ -55,6 +55,7 @@ def test_every_option_is_explained(command, capsys):
     assert options or command == "models"
     assert [each for each in options if len(re.findall(r"[a-z]{3,}", each)) < 4] == []
     assert max(map(len, lines(shown))) <= 100
+    assert "\n\n\n" not in shown
 
 
 def test_options_start_from_the_data_the_method_and_the_recipe():
@@ -66,6 +67,12 @@ def test_options_start_from_the_data_the_method_and_the_recipe():
     assert parse(["train", "--opt-args", "alpha", "1/2"]).optimiser.opt_args == {"alpha": 0.5}
     assert parse(["train", "--opt-args"]).optimiser.opt_args == {}
     Path("recipe.yaml").write_text("epochs: 3\nlr: 0.5\n")
+    command = parse(["train", "--recipe", "recipe.yaml", "--lr", "1/4", "--eps", "8/255"])
+    command = parse(["train", "--recipe", "card:tf_efficientnet_b0_ap", "recipe.yaml", "--lr", "0.1"])
+    assert isinstance(command, Train)
+    found = command.optimiser
+    assert (found.momentum, found.epochs, found.lr) == (0.9, 3, 0.1)  # of the card, the file, the options
+    assert found.opt == "rmsproptf"
     command = parse(["train", "--recipe", "recipe.yaml", "--lr", "1/4", "--eps", "8/255"])
     assert isinstance(command, Train)
     assert (command.optimiser.epochs, command.optimiser.lr, command.method.eps) == (3, 0.25, 8 / 255)
@@ -124,6 +131,8 @@ def test_train_compares_and_evaluate_goes_on(capsys):
     assert main([*words, "--steps", "1", "2"]) == 0
     shown = capsys.readouterr().out
     assert f"clean: {100 * clean:.1f} %" in shown
+    assert "\n\naccuracy in % on corrupted images\nseverity " in shown
+    assert "\n\naccuracy in % on attacked images\neps " in shown
     assert re.search(r"^severity +1 +mean$", shown, re.MULTILINE)
     assert re.search(r"^fog +\d+\.\d +\d+\.\d$", shown, re.MULTILINE)
     assert re.search(r"^eps +1 steps +2 steps\n4/255 .*\n0.1 ", shown, re.MULTILINE)

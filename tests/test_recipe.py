@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from timm.optim import RMSpropTF
 
-from advprop.build import build_optimiser, build_schedule
+from advprop.build import SCHEDULES, build_optimiser, build_schedule
 from advprop.models import data_config
 from advprop.recipe import Recipe, make_recipe
 from advprop.settings import parse_fraction, short_number
@@ -125,6 +125,21 @@ def test_the_learning_rate_of_a_card_falls_as_its_model_did():
     assert lr(60) == pytest.approx(0.256 * 0.97**2)  # 6 epochs hold two whole periods of 2.4
     assert lr(3499) == pytest.approx(0.256 * 0.97**145)
     assert isinstance(optimiser, RMSpropTF)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_rises_and_changes_the_learning_rate_as_its_name_says(name):
+    recipe = make_recipe(sched=name, lr=0.1, epochs=10, warmup_epochs=2, decay_epochs=3)
+    optimiser = build_optimiser(recipe, torch.nn.Linear(2, 2))
+    schedule = build_schedule(recipe, optimiser, steps_per_epoch=10)
+    rates = []
+    for step in range(100):
+        if schedule is not None:
+            schedule.step_update(step)
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert 0.08 < max(rates) < 0.1001  # some fall from the first step on, beneath the warm-up
+    assert (rates[0] < 0.01) == (name != "none")
+    assert (rates[-1] < 0.07) == (name not in ("none", "constant", "multistep"))
 
 
 def test_a_missing_card_is_told():

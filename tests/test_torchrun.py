@@ -139,7 +139,8 @@ def test_a_batch_that_ranks_cannot_split_is_told_with_the_numbers(tmp_path):
         run_ranks(recipe, tmp_path / "run", 2)
     recipe = make_recipe(vars(SMALL), batch_size=20, accumulate=3)
     with pytest.raises(
-        ValueError, match="batch of 20 cannot be split over 1 ranks with 3 parts each; 21 could"
+        ValueError,
+        match=r"batch of 20 cannot be split into 3 equal parts \(ranks: 1, accumulate: 3\); 21 could",
     ):
         train(recipe, tmp_path / "run")
 
