@@ -35,7 +35,6 @@ from advprop.data import Batches, Data, TensorSet
 from advprop.loop import Loop
 from advprop.models import data_config
 from advprop.recipe import Recipe
-from advprop.settings import short_number
 from advprop.world import World, cpu_threads, gpu_kernels, join, own_randomness
 from scripts import notebook_cache
 
@@ -52,7 +51,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
 # What a measurement is of; one with all of these as before takes its place.
 SETTINGS = ("model", "image_size", "batch_size", "precision", "channels_last", "compile")
 # Images are not changed at random, which costs the same for all; the run would be long.
-SHARED: Mapping[str, Any] = {"flip": 0.0, "epochs": 1000, "workers": 0}
+SHARED: Mapping[str, Any] = {"data": "noise", "flip": 0.0, "epochs": 1000, "workers": 0}
 BATCHES = 4
 
 Step: TypeAlias = Callable[[Tensor, Tensor], None]
@@ -117,7 +116,6 @@ def benchmark(
             seconds = take_turns(candidates, data, plain.batch_size, rounds, steps, world)
     return {
         **{name: settings[name] for name in SETTINGS},
-        "attack": {"eps": short_number(plain.eps)},
         "rounds": rounds,
         "steps": steps,
         "images_per_second": {

@@ -64,14 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
     settings = {asked.runs / name: usual | {"data_dir": str(data)} | each for name, each in runs.items()}
     results = list(train_all(settings, asked.jobs))
     rows = [each | found for each, found in zip(runs.values(), results, strict=True)]
-    keep({"choice": rows} if asked.choose else stamp(rows), asked.record)
+    keep({"choice" if asked.choose else "table": stamp(rows)}, asked.record)
     return 0
 
 
 def methods(seeds: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What to set for each run, by its name."""
-    for method in get_args(Method):
-        for seed in seeds:
+    for seed in seeds:
+        for method in get_args(Method):
             yield f"{method}-{seed}", {"method": method, "seed": seed}
 
 

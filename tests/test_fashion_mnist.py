@@ -30,7 +30,7 @@ def test_runs_are_kept_and_not_done_again(source, tmp_path, capsys):
     asked = ["--source", str(source), "--runs", str(tmp_path / "runs"), "--record", str(record)]
     asked += ["--seeds", "3", "--epochs", "1", "--device", "cpu"]
     assert fashion_mnist.main(asked) == 0
-    found = json.loads(record.read_text())
+    found = json.loads(record.read_text())["table"]
     runs = {run["method"]: run for run in found["runs"]}
     assert list(runs) == ["advprop", "fine-grained", "fast", "adversarial", "standard"]
     assert all((run["seed"], run["n"]) == (3, 40) for run in runs.values())
@@ -40,7 +40,7 @@ def test_runs_are_kept_and_not_done_again(source, tmp_path, capsys):
     first = (tmp_path / "runs" / "fast-3" / "metrics.jsonl").read_text()
     assert fashion_mnist.main(asked) == 0
     assert (tmp_path / "runs" / "fast-3" / "metrics.jsonl").read_text() == first
-    assert json.loads(record.read_text())["runs"] == found["runs"]
+    assert json.loads(record.read_text())["table"]["runs"] == found["runs"]
 
 
 def test_eps_is_chosen_on_training_images_alone(source, tmp_path, monkeypatch):
@@ -50,12 +50,12 @@ def test_eps_is_chosen_on_training_images_alone(source, tmp_path, monkeypatch):
         fashion_mnist, "train_all", lambda runs, jobs: asked.update(runs) or ({"n": 1} for _ in runs)
     )
     record = tmp_path / "record.json"
-    record.write_text('{"runs": []}')
+    record.write_text('{"table": []}')
     arguments = ["--source", str(source), "--runs", str(tmp_path / "runs"), "--record", str(record)]
     assert fashion_mnist.main([*arguments, "--choose"]) == 0
     kept = json.loads(record.read_text())
-    assert kept["runs"] == []
-    assert [each["eps"] for each in kept["choice"]] == list(fashion_mnist.CHOICE_EPS)
+    assert kept["table"] == []
+    assert [each["eps"] for each in kept["choice"]["runs"]] == list(fashion_mnist.CHOICE_EPS)
     (data_dir,) = {settings["data_dir"] for settings in asked.values()}
     raw = tmp_path / "runs" / "data-choice" / "FashionMNIST" / "raw"
     assert raw.parent.parent == type(raw)(data_dir)
