@@ -80,6 +80,20 @@ class Checkpoints:
         self._prune(path, protect)
         return path
 
+    def check_room(self) -> None:
+        """Raises CheckpointError if those to come cannot fit on the disk, going by the largest there is.
+
+        A new one is written before the oldest is deleted, so there is room for one more than are kept.
+        """
+        sizes = [path.stat().st_size for path in self.paths()]
+        wanted = max(1, self.keep + 1 - len(sizes)) * max(sizes, default=0)
+        free = shutil.disk_usage(self.directory).free
+        if free < wanted:
+            raise CheckpointError(
+                f"the checkpoints in {self.directory} will take {_mib(wanted)} more at least, and "
+                f"{_mib(free)} are free; make room, choose another directory, or keep fewer (--keep)"
+            )
+
     def latest(self) -> dict[str, Any] | None:
         """The state of the newest whole checkpoint, on the CPU; None if none was ever saved.
 
@@ -159,8 +173,12 @@ def _reason(error: BaseException | None) -> OSError | None:
     return error
 
 
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.3g} MiB"
+
+
 def _cannot_write(directory: Path, error: OSError) -> str:
     there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     reason = error.strerror or str(error)
-    return f"cannot save a checkpoint in {directory}: {reason} ({free / 2**20:.0f} MiB are free)"
+    return f"cannot save a checkpoint in {directory}: {reason} ({_mib(free)} are free)"

@@ -127,6 +127,8 @@ class Trainer:
         world.on_first(lambda: run.begin(recipe, resume))
         if not self.load():
             self.save()  # what cannot be written is known before hours are spent
+        if self.loop.step < self.loop.total_steps:
+            world.on_first(lambda: run.checkpoints.check_room())
 
     def load(self) -> bool:
         """Takes over the latest checkpoint, if there is one, and drops the metrics of later steps."""

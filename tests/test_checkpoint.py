@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -79,10 +80,27 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(checkpoint.os, "fsync", full)
-    with pytest.raises(CheckpointError, match=r"No space left on device \(\d+ MiB are free\)"):
+    with pytest.raises(CheckpointError, match=r"No space left on device \([\d.e+]+ MiB are free\)"):
         checkpoints.save(state(2), 2)
     assert checkpoints.latest()["step"] == 1
     assert len(list(tmp_path.iterdir())) == 1  # nothing half written is left over
+
+
+def test_room_for_one_more_than_are_kept_is_looked_for(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(directory=tmp_path, keep=2)
+    size = checkpoints.save(state(1), 1).stat().st_size
+
+    def room_for(count):
+        monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=count * size))
+        checkpoints.check_room()
+
+    room_for(2)
+    with pytest.raises(CheckpointError, match=r"will take .* MiB more at least, and .* MiB are free; make"):
+        room_for(1)
+    checkpoints.save(state(2), 2)
+    room_for(1)
+    with pytest.raises(CheckpointError, match="0 MiB are free"):
+        room_for(0)
 
 
 _SAVE_AT_A_LIMIT = """

@@ -4,6 +4,7 @@ import random
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -200,8 +201,9 @@ def test_a_signal_ends_at_once_what_is_no_training(place, tmp_path, monkeypatch)
         train(SMALL, tmp_path / "run", resume=True)
 
 
-def test_a_finished_run_is_not_trained_again(outcome, monkeypatch):
+def test_a_finished_run_is_not_trained_again_and_needs_no_room(outcome, monkeypatch):
     monkeypatch.setattr(Loop, "advance", None)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=0))
     assert train(SMALL, outcome.run.directory, resume=True).clean == outcome.clean
 
 
@@ -291,6 +293,13 @@ def test_a_directory_that_cannot_be_written_to_is_told_before_the_first_step(tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match=r"cannot write .*file.run: Not a directory"):
         train(SMALL, tmp_path / "file" / "run")
+
+
+def test_a_disk_that_is_too_small_is_told_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(Loop, "advance", None)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(CheckpointError, match=r"the checkpoints in .*run.checkpoints will take"):
+        train(SMALL, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
