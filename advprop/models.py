@@ -7,6 +7,7 @@ import json
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -182,16 +183,17 @@ def list_models(filter: str = "", pretrained: bool = False) -> list[str]:
     """Names of timm's models with their tags, and of this package's own, in natural order.
 
     Args:
-        filter: A pattern such as `"*efficientnet*ap*"`; all by default.
+        filter: A pattern such as `"*efficientnet*ap*"`, of current names or of old ones; all by default.
         pretrained: Only those that have pretrained weights.
 
     Examples:
         >>> from advprop import list_models
-        >>> list_models("tf_efficientnet_b0.ap*")
-        ['tf_efficientnet_b0.ap_in1k']
+        >>> list_models("tf_efficientnet_b0.ap*") == list_models("tf_efficientnet_b0_ap")
+        True
     """
-    names: list[str] = timm.list_models(filter, pretrained=pretrained, include_tags=True)
-    return names
+    found = set(timm.list_models(filter, include_tags=True))
+    found |= {new for old, new in get_deprecated_models().items() if new and fnmatch(old, filter)}
+    return [name for name in timm.list_models(pretrained=pretrained, include_tags=True) if name in found]
 
 
 def create_transform(

@@ -79,14 +79,15 @@ def keep(notebook: Path) -> Path:
 
 
 def main() -> int:
-    """Keep all passed runs, and return the exit status."""
-    try:
-        for notebook in sorted(notebook_cache.NOTEBOOKS.glob("*.ipynb")):
+    """Keep all passed runs, say which are missing, and return the exit status."""
+    status = 0
+    for notebook in sorted(notebook_cache.NOTEBOOKS.glob("*.ipynb")):
+        try:
             print(f"kept    {keep(notebook).relative_to(notebook_cache.ROOT)}")
-    except (ValueError, notebook_cache.MissingRunError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        except (ValueError, notebook_cache.MissingRunError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ def test_a_model_without_weights_says_which_have_some():
 
 def test_list_models_has_timms_and_our_own():
     assert list_models("tf_efficientnet_b?.ap*") == [current_name(name) for name in NINE]
+    assert list_models("tf_efficientnet_b?_ap", pretrained=True) == [current_name(name) for name in NINE]
     assert "advprop_convnet" in list_models()
     assert "advprop_convnet" not in list_models(pretrained=True)
 
