@@ -77,11 +77,18 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    command = ["python", "-m", "scripts.benchmark", *(sys.argv[1:] if arguments is None else arguments)]
-    measured["command"] = " ".join(command)
+    measured["command"] = command_of(sys.argv[1:] if arguments is None else arguments)
     keep(measured, asked.record)
     print(table(measured))
     return 0
+
+
+def command_of(arguments: list[str]) -> str:
+    """What measures the same again, wherever it is kept then."""
+    kept = list(arguments)
+    if "--record" in kept:
+        del kept[(place := kept.index("--record")) : place + 2]
+    return " ".join(["python", "-m", "scripts.benchmark", *kept])
 
 
 def settings_of(asked: argparse.Namespace) -> dict[str, Any]:
