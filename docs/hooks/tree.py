@@ -13,7 +13,7 @@ import yaml
 
 from advprop.listing import show
 from advprop.page import strip_model_index
-from docs.hooks import charts, commands, layers, pictures, rendering, stamps
+from docs.hooks import charts, commands, layers, measured, pictures, rendering, stamps
 from docs.hooks.facts import Facts, Model, read_facts
 from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
@@ -73,6 +73,7 @@ class Site:
             digits_recipe=(DATA_FILES / "advprop_digits.yaml").read_text(encoding="utf-8"),
             command_help=commands.command_help,
             glossary=_glossary(),
+            measured=measured,
             arxiv=_arxiv(),
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),

@@ -1,0 +1,107 @@
+"""What the programs of `scripts/` have measured, as rows of tables."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from docs.hooks.rendering import ROOT
+from scripts.benchmark import share_of_timm
+
+MEASURED = ROOT / "docs" / "measured"
+STANDARD = "standard"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a method reaches, in per cent: the mean over seeds, and how far it is from standard training.
+
+    The second number of a gain is its standard error over the seeds; None for one seed.
+    """
+
+    method: str
+    seeds: int
+    clean: float
+    corrupted: float
+    clean_gain: tuple[float, float | None]
+    corrupted_gain: tuple[float, float | None]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Images per second, and as a share of timm's: median, least and most."""
+
+    name: str
+    images_per_second: float
+    share: tuple[float, float, float]
+
+
+def record(name: str) -> Any:
+    """What a program has written to `docs/measured/`."""
+    return json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def text(name: str) -> str:
+    """A file of `docs/measured/` as it is."""
+    return (MEASURED / name).read_text(encoding="utf-8")
+
+
+def trained(runs: list[Mapping[str, Any]]) -> list[Trained]:
+    """What each method reaches, the best on corrupted images first; standard training ahead of all."""
+    found = []
+    for method in dict.fromkeys(run["method"] for run in runs):
+        clean, corrupted = (of_seeds(runs, method, what) for what in ("clean", "corrupted"))
+        found.append(
+            Trained(
+                method=method,
+                seeds=len(clean),
+                clean=statistics.fmean(clean.values()),
+                corrupted=statistics.fmean(corrupted.values()),
+                clean_gain=gain(clean, of_seeds(runs, STANDARD, "clean")),
+                corrupted_gain=gain(corrupted, of_seeds(runs, STANDARD, "corrupted")),
+            )
+        )
+    return sorted(found, key=lambda row: (row.method != STANDARD, -row.corrupted))
+
+
+def of_seeds(runs: list[Mapping[str, Any]], method: str, what: str) -> dict[int, float]:
+    """A number of a method's runs in per cent, by seed."""
+    return {run["seed"]: 100 * run[what] for run in runs if run["method"] == method}
+
+
+def gain(values: Mapping[int, float], others: Mapping[int, float]) -> tuple[float, float | None]:
+    """How far values are over others of the same seeds: mean and standard error."""
+    differences = [values[seed] - others[seed] for seed in values]
+    if len(differences) == 1:
+        return differences[0], None
+    return statistics.fmean(differences), statistics.stdev(differences) / math.sqrt(len(differences))
+
+
+def speeds(measured: Mapping[str, Any]) -> list[Speed]:
+    """What a benchmark has measured, in its order."""
+    return [
+        Speed(name, statistics.median(each), share_of_timm(measured, name))
+        for name, each in measured["images_per_second"].items()
+    ]
+
+
+def signed(found: tuple[float, float | None]) -> str:
+    """A gain in points, with its standard error where there is one.
+
+    Examples:
+        >>> from docs.hooks.measured import signed
+        >>> signed((0.349, None)), signed((-1.5, 0.25))
+        ('+0.3', '-1.5 ± 0.2')
+    """
+    mean, error = found
+    return f"{mean:+.1f}" + (f" ± {error:.1f}" if error is not None else "")
+
+
+def stamp(found: Mapping[str, Any]) -> str:
+    """When, on what and with what something was measured."""
+    with_what = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    return f"Measured on {found['date']} on {found['device']}, commit `{found['commit']}`, with {with_what}."

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from docs.hooks import measured
+from docs.hooks.rendering import environment, render
+from scripts.benchmark import METHODS
+from scripts.fashion_mnist import CHOICE_EPS
+
+RUNS = [
+    {"method": "advprop", "seed": 0, "clean": 0.92, "corrupted": 0.60, "n": 10},
+    {"method": "standard", "seed": 0, "clean": 0.90, "corrupted": 0.50, "n": 10},
+    {"method": "fast", "seed": 0, "clean": 0.89, "corrupted": 0.70, "n": 10},
+]
+
+
+def again(clean, corrupted):
+    """The same runs from another seed, so much better."""
+    return [
+        run | {"seed": 1, "clean": run["clean"] + clean, "corrupted": run["corrupted"] + corrupted[i]}
+        for i, run in enumerate(RUNS)
+    ]
+
+
+def test_one_seed_has_differences_and_no_error():
+    standard, fast, advprop = measured.trained(RUNS)
+    assert [row.method for row in (standard, fast, advprop)] == ["standard", "fast", "advprop"]
+    assert (advprop.seeds, advprop.clean, advprop.corrupted) == (1, 92, 60)
+    assert advprop.clean_gain == (pytest.approx(2), None)
+    assert measured.signed(fast.clean_gain) == "-1.0"
+
+
+def test_several_seeds_are_compared_seed_by_seed():
+    rows = measured.trained(RUNS + again(0.02, (0.04, 0.02, 0.02)))
+    advprop = next(row for row in rows if row.method == "advprop")
+    assert (advprop.seeds, advprop.clean) == (2, pytest.approx(93))
+    assert advprop.clean_gain == (pytest.approx(2), pytest.approx(0))  # both moved alike
+    assert advprop.corrupted_gain == (pytest.approx(11), pytest.approx(1))  # by 10 and by 12
+    assert measured.signed(advprop.corrupted_gain) == "+11.0 ± 1.0"
+
+
+def test_what_is_published_is_whole():
+    fashion = measured.record("fashion_mnist")
+    runs = fashion["table"]["runs"]
+    seeds = {run["seed"] for run in runs}
+    methods = {"advprop", "fine-grained", "fast", "adversarial", "standard"}
+    assert {(run["method"], run["seed"]) for run in runs} == {(m, s) for m in methods for s in seeds}
+    assert {run["n"] for run in runs} == {10_000}
+    chosen = max(fashion["choice"]["runs"], key=lambda run: run["corrupted"])
+    assert [run["eps"] for run in fashion["choice"]["runs"]] == list(CHOICE_EPS)
+    assert f"eps: {chosen['eps']}\n" in measured.text("fashion_mnist.yaml")
+    for each in measured.record("benchmark"):
+        assert list(each["images_per_second"])[:2] == ["timm", "standard"]
+        assert set(each["images_per_second"]) <= {"timm", *METHODS}
+
+
+def test_the_page_has_the_numbers_of_the_records(root):
+    page = render(environment(measured=measured), (root / "docs" / "results.md").read_text(), where="page")
+    runs = measured.record("fashion_mnist")["table"]["runs"]
+    for row in measured.trained(runs):
+        assert f"| {row.method} | {row.clean:.1f} | {row.corrupted:.1f} |" in page
+    for each in measured.record("benchmark"):
+        for speed in measured.speeds(each):
+            assert f"| {speed.name} | {speed.images_per_second:,.0f} | {speed.share[0]:.3f} (" in page
+        assert each["command"] in page
+    assert json.dumps(runs[0]["n"]) not in page  # 10,000 is written for readers
