@@ -268,9 +268,10 @@ def test_a_fused_optimiser_takes_the_same_steps():
         loop(opt="rmsproptf", fused=True)
 
 
-def test_tf32_is_as_the_recipe_says_and_then_as_before(tmp_path, monkeypatch):
+def test_kernels_are_as_the_recipe_says_and_then_as_before(tmp_path, monkeypatch):
     def now():
-        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        cudnn = torch.backends.cudnn
+        return torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark
 
     def look(made, images, labels):
         seen.append(now())
@@ -282,7 +283,7 @@ def test_tf32_is_as_the_recipe_says_and_then_as_before(tmp_path, monkeypatch):
         with pytest.raises(MemoryError):
             train(make_recipe(vars(SMALL), tf32=tf32), tmp_path / str(tf32))
         assert now() == before
-    assert seen == [("highest", False), ("high", True)]
+    assert seen == [("highest", False, True), ("high", True, True)]
 
 
 def test_sync_batch_norm_is_refused_on_a_cpu():
