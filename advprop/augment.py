@@ -61,13 +61,17 @@ class AutoAugmented:
     """
 
     def __init__(self) -> None:
-        self.policy = _Policy()
+        policies = v2.AutoAugmentPolicy.IMAGENET
+        self.policy = v2.AutoAugment(policies)
+        self.drawn: list[tuple[str, float]] = []
+        self.draws = v2.AutoAugment(policies)  # notes its changes in `drawn` in the place of making them
+        self.draws._apply_image_or_video_transform = self._note
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Pixels `[B, C, H, W]` in [0, 1] to such pixels."""
         changed = (images * 255).round().byte()
-        drawn = [self.policy.draw(*images.shape[2:]) for _ in images]
+        drawn = [self._draw(*images.shape[2:]) for _ in images]
         for place in range(max(map(len, drawn), default=0)):
             alike = defaultdict(list)
             for number, changes in enumerate(drawn):
@@ -75,35 +79,24 @@ class AutoAugmented:
                     alike[changes[place]].append(number)
             for change, numbers in alike.items():
                 index = to_device(numbers, images.device)
-                changed[index] = self.policy.change(changed[index], *change)
+                changed[index] = self._change(changed[index], *change)
         return changed.to(images.dtype) / 255
 
-
-class _Policy(v2.AutoAugment):  # type: ignore[misc]  # torchvision has no types
-    """Draws changes without images, and makes them to many at once."""
-
-    def __init__(self) -> None:
-        super().__init__(v2.AutoAugmentPolicy.IMAGENET)
-        self.drawn: list[tuple[str, float]] = []
-
-    def draw(self, height: int, width: int) -> list[tuple[str, float]]:
+    def _draw(self, height: int, width: int) -> list[tuple[str, float]]:
         """The names and magnitudes of the changes to an image of this size, in their order."""
         self.drawn = []
-        self(torch.empty(1, height, width, dtype=torch.uint8, device="meta"))
+        self.draws(torch.empty(1, height, width, dtype=torch.uint8, device="meta"))
         return self.drawn
 
-    def change(self, images: Tensor, name: str, magnitude: float) -> Tensor:
-        """Images `[B, C, H, W]` of bytes, changed."""
-        changed: Tensor = super()._apply_image_or_video_transform(
-            images, name, magnitude, self.interpolation, self._fill
-        )
-        return changed
-
-    def _apply_image_or_video_transform(
-        self, image: Tensor, transform_id: str, magnitude: float, interpolation: Any, fill: Any
-    ) -> Tensor:
-        self.drawn.append((transform_id, magnitude))
+    def _note(self, image: Tensor, name: str, magnitude: float, **how: Any) -> Tensor:
+        self.drawn.append((name, magnitude))
         return image
+
+    def _change(self, images: Tensor, name: str, magnitude: float) -> Tensor:
+        policy = self.policy
+        how = {"interpolation": policy.interpolation, "fill": policy._fill}
+        changed: Tensor = policy._apply_image_or_video_transform(images, name, magnitude, **how)
+        return changed
 
 
 def _of_channels(images: Tensor, values: Sequence[float]) -> Tensor:

@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -130,10 +129,7 @@ def benchmark(
             for name, taken in seconds.items()
         },
         "clock": "processor, one thread" if on_cpu else "wall",
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": notebook_cache.commit(),
-        "device": notebook_cache.device_name(world.device.type),
-        "versions": notebook_cache.versions(),
+        **notebook_cache.circumstances(world.device.type),
     }
 
 

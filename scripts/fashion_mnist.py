@@ -20,7 +20,6 @@ import multiprocessing
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -54,18 +53,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--choose", action="store_true", help="compare several eps instead")
     parser.add_argument("--record", type=Path, default=RECORD, help="where to keep it")
     asked = parser.parse_args(arguments)
-    if not asked.source.is_dir():
-        print(f"error: Fashion-MNIST is not in {asked.source}; --source says where it is", file=sys.stderr)
+    try:
+        rows = measure(asked)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
+    kind = None if asked.device == "auto" else asked.device.partition(":")[0]
+    found = {**notebook_cache.circumstances(kind), "runs": rows}
+    keep({"choice" if asked.choose else "table": found}, asked.record)
+    return 0
+
+
+def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """Train what is asked for; what was set for each run, and what it reaches.
+
+    Raises:
+        ValueError: If Fashion-MNIST is not where it should be, or there is no such device.
+    """
+    if not asked.source.is_dir():
+        raise ValueError(f"Fashion-MNIST is not in {asked.source}; --source says where it is")
     usual = {"device": asked.device} | ({"epochs": asked.epochs} if asked.epochs else {})
     data = asked.runs / ("data-choice" if asked.choose else "data")
     put_images(asked.source, data / "FashionMNIST" / "raw", HELD_OUT if asked.choose else 0)
     runs = dict(choices() if asked.choose else methods(asked.seeds))
     settings = {asked.runs / name: usual | {"data_dir": str(data)} | each for name, each in runs.items()}
     results = list(train_all(settings, asked.jobs))
-    rows = [each | found for each, found in zip(runs.values(), results, strict=True)]
-    keep({"choice" if asked.choose else "table": stamp(rows)}, asked.record)
-    return 0
+    return [each | found for each, found in zip(runs.values(), results, strict=True)]
 
 
 def methods(seeds: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -124,17 +137,6 @@ def train_one(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         "corrupted": outcome.mean_corrupted(),
         "n": outcome.clean.n,
         "seconds": round(outcome.seconds, 1),
-    }
-
-
-def stamp(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """What was measured, and when, where and with what."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": notebook_cache.commit(),
-        "device": notebook_cache.device_name(),
-        "versions": notebook_cache.versions(),
-        "runs": rows,
     }
 
 

@@ -84,9 +84,12 @@ def main() -> int:
     for notebook in sorted(notebook_cache.NOTEBOOKS.glob("*.ipynb")):
         try:
             print(f"kept    {keep(notebook).relative_to(notebook_cache.ROOT)}")
-        except (ValueError, notebook_cache.MissingRunError) as error:
+        except notebook_cache.MissingRunError as error:
             print(f"error: {error}", file=sys.stderr)
             status = 1
+        except ValueError as error:  # there is no GPU, whatever the notebook
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     return status
 
 

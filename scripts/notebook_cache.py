@@ -139,6 +139,16 @@ def device_name(kind: str | None = None) -> str:
     return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
 
 
+def circumstances(kind: str | None = None) -> dict[str, Any]:
+    """Return when, where and with what something is measured now, on a device of this kind."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit(),
+        "device": device_name(kind),
+        "versions": versions(),
+    }
+
+
 def commit() -> str:
     """Return the commit that is checked out, with "-dirty" after it where files differ from it."""
     describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
