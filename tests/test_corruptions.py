@@ -38,9 +38,9 @@ def oracle(pictures, kind, severity):
 
 
 def the_oracles_chance(monkeypatch, seed=0):
-    """Seeds what the oracle draws from: numpy's global state, and a generator of its own for impulse noise and glass."""
-    seeded, chance = np.random.default_rng, np.random.default_rng(seed)
-    monkeypatch.setattr(np.random, "default_rng", lambda given=None: chance if given is None else seeded(given))
+    """Seeds all it draws from: numpy's global state, and the fresh generators of impulse noise and glass."""
+    chance = np.random.default_rng(seed)
+    monkeypatch.setattr(np.random, "default_rng", lambda given=None: given or chance)
     np.random.seed(seed)
 
 
