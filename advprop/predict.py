@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from timm.data.dataset_info import CustomDatasetInfo, DatasetInfo
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
-from timm.data.readers.img_extensions import get_img_extensions
 from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from advprop.behaviour import behaviour
 from advprop.listing import format_table
 from advprop.models import create_transform, data_config
+from advprop.pictures import ENDINGS, in_channels
 
 Picture: TypeAlias = Path | str | Image.Image
 
@@ -106,7 +106,7 @@ def predict(
         progress: Whether to show a bar.
 
     Raises:
-        ValueError: If a number is under 1, a class has no name, or the model is none of timm's.
+        ValueError: If a number is too small, a class has no name, or the model is none of timm's.
         OSError: If a picture cannot be read.
 
     Examples:
@@ -117,9 +117,9 @@ def predict(
         >>> sorted(guess.name for guess in prediction.guesses)
         ['cat', 'dog']
     """
-    for name, number in (("top", top), ("batch_size", batch_size)):
-        if number < 1:
-            raise ValueError(f"{name} must be 1 or more, got {number}")
+    for name, number, least in (("top", top, 1), ("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if number < least:
+            raise ValueError(f"{name} must be {least} or more, got {number}")
     model = unwrap_model(model)
     several = [images] if isinstance(images, Path | str | Image.Image) else list(images)
     pictures = _Pictures(several, model)
@@ -143,16 +143,15 @@ def find_images(paths: Iterable[Path | str]) -> list[Path]:
     Raises:
         ValueError: If a path is not there, or a folder holds no images.
     """
-    endings = get_img_extensions(as_set=True)
     found: list[Path] = []
     for path in map(Path, paths):
         if not path.exists():
             raise ValueError(f"there is no image and no folder {path}")
         inside = [path]
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings)
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
             if not inside:
-                raise ValueError(f"the folder {path} holds no images ({', '.join(sorted(endings))})")
+                raise ValueError(f"the folder {path} holds no images ({', '.join(ENDINGS)})")
         found += inside
     return found
 
@@ -233,7 +232,7 @@ class _Pictures(Dataset[_Sample]):
         if channels not in (1, 3):
             raise ValueError(f"the model must take images of 1 or 3 channels, and takes {channels}")
         self.images = images
-        self.mode = "L" if channels == 1 else "RGB"
+        self.channels = channels
         self.transform = create_transform(model)
 
     def __len__(self) -> int:
@@ -244,9 +243,9 @@ class _Pictures(Dataset[_Sample]):
         name = f"image {number}" if isinstance(image, Image.Image) else str(image)
         try:
             if isinstance(image, Image.Image):
-                return _Sample(name, self.transform(image.convert(self.mode)))
+                return _Sample(name, self.transform(in_channels(image, self.channels)))
             with Image.open(image) as opened:
-                return _Sample(name, self.transform(opened.convert(self.mode)))
+                return _Sample(name, self.transform(in_channels(opened, self.channels)))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             return _Sample(name, None, " ".join(str(error).split()))
 

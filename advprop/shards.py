@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from timm.data.readers.img_extensions import get_img_extensions
 
 from advprop.extras import need_extra
+from advprop.pictures import ENDINGS
 
 
 class Shards:
@@ -95,7 +95,6 @@ def _expanded(pattern: str) -> list[str]:
 
 def _samples(path: Path) -> Iterator[tuple[int, int, int]]:
     """Where each image of a shard begins, its length in bytes, and its label."""
-    endings = get_img_extensions(as_set=True)
     image: tarfile.TarInfo | None = None
     key, label = "", None
     try:
@@ -109,7 +108,7 @@ def _samples(path: Path) -> Iterator[tuple[int, int, int]]:
                 if ending == "cls":
                     file = archive.extractfile(member)
                     label = int(file.read()) if file else None
-                elif f".{ending.lower()}" in endings:
+                elif f".{ending.lower()}" in ENDINGS:
                     image = member
                 if image and label is not None:
                     yield image.offset_data, image.size, label
