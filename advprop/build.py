@@ -139,7 +139,7 @@ def build_augment(recipe: Recipe, data: Data, model: nn.Module) -> Augment:
     on_device = isinstance(data.train, TensorSet)
     return Augment(
         flip=recipe.flip if on_device else 0.0,
-        shift=recipe.shift if on_device else 0,
+        shift=recipe.shift,
         erase=recipe.erase,
         mean=config["mean"],
         std=config["std"],

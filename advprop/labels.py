@@ -50,7 +50,8 @@ def labels_of(source: Any) -> np.ndarray | None:
     for number, label in enumerate(labels):
         if label is None:
             raise ValueError(f"{name_of(source, number)} has no label")
-    return np.asarray(labels, dtype=np.int64)
+    found = np.asarray(labels, dtype=np.int64)
+    return found if found.ndim == 1 else found[:, 0]  # QMNIST tells more of each image than its class
 
 
 def check_labels(source: Any, names: tuple[str, ...], every_class: bool) -> None:

@@ -50,7 +50,7 @@ class Recipe(RunSettings, OptimiserSettings, MethodSettings, ModelSettings, Augm
 
 
 # What data wants that is far from the other defaults, unless the user says otherwise.
-_PRESETS: Mapping[str, Mapping[str, Any]] = {
+_PRESETS: dict[str, Mapping[str, Any]] = {
     "digits": {
         "model": "advprop_convnet",
         "scale": None,
@@ -68,6 +68,11 @@ _PRESETS: Mapping[str, Mapping[str, Any]] = {
         "test_every": 10,
         "severities": (3,),
     },
+}
+# Small images of one size, which stay on the device as they are.
+_PRESETS |= {
+    f"torch/{name}": {"scale": None, "color_jitter": 0.0}
+    for name in ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
 }
 _METHOD_PRESETS: Mapping[str, Mapping[str, Any]] = {"fast": {"steps": 1, "target": "none"}}
 

@@ -55,7 +55,7 @@ class DataSettings:
         channels: Channels of an image, 1 or 3; none: as the data have it.
         image_size: Height and width of an image; none: as the data have it, or else the model.
         bad_images: What to do about an image that cannot be read.
-        workers: Processes that read images.
+        workers: Processes that read images, at most one for each processor.
     """
 
     data: str = "digits"
@@ -76,8 +76,9 @@ class AugmentSettings:
     """How images are changed before they are trained on.
 
     Args:
-        scale: Smallest and largest share of an image that a random crop takes; none: no random crop.
-        shift: Pixels by which images move at random; for data that fit on the device.
+        scale: Smallest and largest share of an image that a random crop takes; none: no random crop, which
+            is the default of the digits and of torchvision's sets of small images.
+        shift: Pixels by which images move at random.
         flip: Probability of a horizontal flip.
         color_jitter: Strength of random changes of brightness, contrast and saturation.
         auto_augment: One of timm's policies: `original`, `rand-m9-mstd0.5`, `augmix-m3-w3`.

@@ -6,52 +6,56 @@ without images, labels that are none of the classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
 from timm.data.dataset import ImageDataset
 from timm.data.dataset_factory import create_dataset
-from timm.data.readers.img_extensions import get_img_extensions
 from timm.data.readers.reader_image_in_tar import ReaderImageInTar
 from timm.data.transforms_factory import create_transform
-from torch import Tensor
 
-from advprop.data import Data, Images, ImageSet, TensorSet, digits
+from advprop.data import Data, Images, ImageSet
 from advprop.extras import need_extra
 from advprop.labels import check_labels, check_same_classes, class_names
 from advprop.loaders import LoadedSet, Reading
+from advprop.pictures import ENDINGS, all_endings
+from advprop.policies import mend_policy
 from advprop.recipe import Recipe
+from advprop.resident import can_stay, changed_alone, resident, resident_digits, to_tensors
 from advprop.shards import Shards, find_shards
 
-_LARGEST_RESIDENT = 2 * 2**30  # bytes
 _SYNONYMS = {"train": ("training",), "validation": ("val", "valid", "eval", "test")}
+_STREAMS = ("tfds", "hfids")
+# Of these, timm takes every split that it does not know for the test images.
+_OF_TWO_SPLITS = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
+_SPLITS = ("train", "training", "test", "validation", "val", "valid", "eval", "evaluation")
 
 
 def open_data(recipe: Recipe, config: Mapping[str, Any]) -> Data:
     """The data of a recipe.
 
-    Small sets of images of one size are kept on the device, as bytes; other images are read as needed.
+    Small sets of images of one size are kept on the device, as bytes, unless each image is to be changed on
+    its own; other images are read as needed.
 
     Args:
         recipe: Says which data, and how they are read.
         config: What the model wants of its images (`models.data_config`).
 
     Raises:
-        ValueError: If there are no such data, or their labels are not right.
+        ValueError: If there are no such data, their labels are not right, or a setting cannot act on them.
     """
     if recipe.data == "digits":
-        return digits(recipe.train_images, recipe.seed)
+        return resident_digits(recipe)
+    if recipe.train_split == recipe.test_split:
+        raise ValueError(f"train_split and test_split must differ, got {recipe.train_split!r} for both")
     train, test = (_open_split(recipe, training) for training in (True, False))
     names = class_names(train, recipe.classes)
     check_same_classes(train, test)
     check_labels(train, names, every_class=recipe.classes is None)
     check_labels(test, names, every_class=False)
-    if _is_resident(train) and _is_resident(test):
-        return _resident(recipe, train, test, names)
+    if not changed_alone(recipe) and can_stay((train, test), recipe.channels, recipe.image_size):
+        return resident(recipe, train, test, names)
     size = recipe.image_size or config["input_size"][1]
     images = Images(
         class_names=names,
@@ -85,8 +89,9 @@ def open_test(recipe: Recipe, config: Mapping[str, Any]) -> tuple[ImageSet, tupl
     names = class_names(source, recipe.classes)
     check_labels(source, names, every_class=False)
     channels, height, _ = config["input_size"]
-    if _is_resident(source):
-        return _tensors(source, channels, height, len(names)), names
+    as_trained = (config["crop_pct"], config["interpolation"]) == (1.0, "bilinear")
+    if as_trained and can_stay((source,), channels, height):
+        return to_tensors(source, channels, height, len(names)), names
     like = {key: config[key] for key in ("crop_pct", "crop_mode", "interpolation")}
     images = Images(class_names=names, shape=config["input_size"], **like)
     return LoadedSet(source, _reading(recipe, config, images, training=False)), names
@@ -104,11 +109,18 @@ def _open_split(recipe: Recipe, training: bool) -> Any:
         return ImageDataset(str(folder), reader=shards)
     if kind == "hfds":
         need_extra("hfds", "datasets")
+    elif kind in _STREAMS:
+        raise ValueError(
+            f"{recipe.data} is a stream, in which no run could go on where it stopped; "
+            "save it as a folder, as shards (wds/...) or with Hugging Face (hfds/...)"
+        )
     elif kind != "torch":
         raise ValueError(
             f"there are no data {recipe.data!r}: no such folder, and no name such as digits, "
             "torch/fashion_mnist, hfds/..., wds/..."
         )
+    elif recipe.data.partition("/")[2].lower() in _OF_TWO_SPLITS and split not in _SPLITS:
+        raise ValueError(f"{recipe.data} has the splits train and test, got {split!r}")
     return _open_by_name(recipe, split, kind)
 
 
@@ -139,6 +151,8 @@ def _folder_of_name(recipe: Recipe) -> Path:
 def _folder(root: Path, split: str) -> Path:
     """The folder or the archive of a split."""
     names = (split, *_SYNONYMS.get(split, ()))
+    if not root.is_dir():
+        raise ValueError(f"{root} must be a folder with the folders or archives of the splits, and is a file")
     for name in names:
         for path in (root / name, root / f"{name}.tar"):
             if path.exists():
@@ -149,12 +163,13 @@ def _folder(root: Path, split: str) -> Path:
 
 def _open_folder(path: Path, recipe: Recipe) -> Any:
     folders = path.is_dir() and any(each.is_dir() for each in path.iterdir())
-    if folders:
-        _check_no_empty_class(path)
+    if path.is_dir():
+        _check_classes(path)
     try:
-        if path.is_dir() and not folders and any(path.glob("*.tar")):
-            return _in_order(ImageDataset(str(path), reader=ReaderImageInTar(str(path))))
-        return _in_order(create_dataset("", root=str(path), search_split=False))
+        with all_endings():
+            if path.is_dir() and not folders and any(path.glob("*.tar")):
+                return _in_order(ImageDataset(str(path), reader=ReaderImageInTar(str(path))))
+            return _in_order(create_dataset("", root=str(path), search_split=False))
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"there are no images in the folders of {path}: {error}") from error
 
@@ -170,11 +185,13 @@ def _in_order(source: Any) -> Any:
     return source
 
 
-def _check_no_empty_class(path: Path) -> None:
-    endings = get_img_extensions(as_set=True)
-    for folder in sorted(each for each in path.iterdir() if each.is_dir()):
-        if not any(file.suffix.lower() in endings for file in folder.rglob("*")):
-            raise ValueError(f"the class {folder} has no images; remove the folder, or fill it")
+def _check_classes(path: Path) -> None:
+    """Raises ValueError if an image is in no class, or a class has no images."""
+    for each in sorted(path.iterdir()):
+        if each.is_file() and each.suffix.lower() in ENDINGS:
+            raise ValueError(f"the image {each} must be in a folder with the name of its class")
+        if each.is_dir() and not any(file.suffix.lower() in ENDINGS for file in each.rglob("*")):
+            raise ValueError(f"the class {each} has no images; remove the folder, or fill it")
 
 
 def _reading(recipe: Recipe, config: Mapping[str, Any], images: Images, training: bool) -> Reading:
@@ -192,7 +209,7 @@ def _reading(recipe: Recipe, config: Mapping[str, Any], images: Images, training
         "use_prefetcher": True,  # bytes, and no normalisation
     }
     try:
-        transform = create_transform(images.shape, is_training=training, **settings)
+        transform = mend_policy(create_transform(images.shape, is_training=training, **settings))
     except (AssertionError, KeyError, ValueError) as error:
         raise ValueError(f"there is no auto_augment {recipe.auto_augment!r}: {error}") from error
     return Reading(
@@ -203,38 +220,3 @@ def _reading(recipe: Recipe, config: Mapping[str, Any], images: Images, training
         bad_images=recipe.bad_images,
         workers=recipe.workers,
     )
-
-
-def _is_resident(source: Any) -> bool:
-    """Whether all images of a set are there as one array that a device can hold."""
-    data = getattr(source, "data", None)
-    return isinstance(data, Tensor | np.ndarray) and data.nbytes <= _LARGEST_RESIDENT
-
-
-def _resident(recipe: Recipe, train: Any, test: Any, names: Sequence[str]) -> Data:
-    sets = [_tensors(source, recipe.channels, recipe.image_size, len(names)) for source in (train, test)]
-    _, channels, height, width = sets[0].images.shape
-    return Data(train=sets[0], test=sets[1], class_names=tuple(names), shape=(channels, height, width))
-
-
-def _tensors(source: Any, channels: int | None, size: int | None, classes: int) -> TensorSet:
-    """The images of a torchvision set as bytes `[N, C, H, W]`."""
-    images = torch.as_tensor(source.data)
-    labels = torch.as_tensor(source.targets).long()
-    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
-    if channels == 3 and images.shape[1] == 1:
-        images = images.expand(-1, 3, -1, -1)
-    elif channels == 1 and images.shape[1] == 3:
-        grey = images.new_tensor([299, 587, 114], dtype=torch.long).view(1, 3, 1, 1)
-        images = ((images * grey).sum(1, keepdim=True) // 1000).byte()
-    if size is not None and size != images.shape[2]:
-        parts = (
-            F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
-            for part in images.split(1000)
-        )
-        images = torch.cat([part.round().clamp(0, 255).byte() for part in parts])
-    if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise ValueError(
-            f"labels must be from 0 to {classes - 1}, got {int(labels.min())} to {int(labels.max())}"
-        )
-    return TensorSet(images.contiguous(), labels)

@@ -1,6 +1,6 @@
 import logging
+import random
 import shutil
-import struct
 import tarfile
 from types import SimpleNamespace
 
@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data.auto_augment import AugmentOp
+from timm.data.readers.img_extensions import get_img_extensions
 
-from advprop.data import Batches, TensorSet
+from advprop.data import Batches
 from advprop.loaders import BadImageError, LoadedSet
 from advprop.models import data_config
+from advprop.policies import mend_policy
 from advprop.recipe import make_recipe
-from advprop.sources import _tensors, open_data
+from advprop.sources import open_data
 
 NAMES = ("ant", "bee", "cat")
 
@@ -137,9 +140,69 @@ def test_an_unreadable_image_is_named(folder, tmp_path, workers, caplog):
     assert len(data.train.skipped) == 1
 
 
+def test_an_image_that_cannot_be_read_is_not_tested_on(folder, tmp_path, caplog):
+    root = tmp_path / "data"
+    shutil.copytree(folder, root)
+    (root / "val" / "bee" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(BadImageError, match=r"cannot read .*bee.0\.png"):
+        epoch(opened(root).test)
+    data = opened(root, bad_images="skip")
+    with caplog.at_level(logging.WARNING):
+        assert [labels.tolist() for _, labels in epoch(data.test)] == [[0, 0, 1, 2, 2]]
+        assert [labels.tolist() for _, labels in Batches(data.test, 1)] == [[0], [0], [1], [2], [2]]
+    assert caplog.text.count("skipped") == 1
+
+
+def test_an_image_that_cannot_be_changed_is_named(folder, monkeypatch):
+    data = opened(folder)
+
+    def fail(image):
+        raise ValueError("no such change")
+
+    object.__setattr__(data.train.reading, "transform", fail)
+    with pytest.raises(BadImageError, match=r"cannot read .*png: no such change"):
+        epoch(data.train, seed=0)
+
+
+def test_pictures_of_every_ending_are_read(folder, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(folder, root)
+    for number, ending in enumerate((".webp", ".bmp", ".tiff", ".gif", ".JPG")):
+        file = root / "train" / "ant" / f"{number}.png"
+        Image.open(file).convert("RGB").save(file.with_suffix(ending))
+        file.unlink()
+    before = get_img_extensions()
+    data = opened(root)
+    assert len(data.train) == 18
+    assert len(torch.cat([labels for _, labels in epoch(data.train, seed=0)])) == 18
+    assert get_img_extensions() == before
+
+
+@pytest.mark.parametrize("policy", ["v0", "original", "rand-m2-n2", "rand-m9-mstd0.5-inc1", "augmix-m3-w3"])
+def test_no_policy_fails_at_any_of_its_draws(folder, policy):
+    data = opened(folder, auto_augment=policy)
+    reading, image = data.train.reading, Image.new("RGB", (40, 40), (200, 100, 30))
+    torch.manual_seed(0)
+    random.seed(0)
+    changed = [torch.as_tensor(np.asarray(reading.transform(image))) for _ in range(500)]
+    assert len({tuple(each.flatten().tolist()) for each in changed}) > 5
+
+
+def test_no_bit_leaves_a_black_picture():
+    posterise = AugmentOp("Posterize", prob=1, magnitude=0)
+    mend_policy(SimpleNamespace(transforms=[SimpleNamespace(ops=[posterise])]))
+    assert posterise(Image.new("RGB", (4, 4), (200, 100, 30))).getextrema() == ((0, 0),) * 3
+    posterise.magnitude = 5  # 2 bits
+    assert posterise(Image.new("L", (4, 4), 200)).getextrema() == (192, 192)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            lambda root: (root / "train" / "ant" / "1.png").rename(root / "train" / "1.png"),
+            r"the image .*train.1\.png must be in a folder with the name of its class",
+        ),
         (lambda root: (root / "train" / "empty").mkdir(), r"class .*train.empty has no images"),
         (
             lambda root: (root / "val" / "cat").rename(root / "val" / "dog"),
@@ -183,51 +246,23 @@ def test_wrong_data_are_told(tmp_path):
         opened("torch/nothing", data_dir=str(tmp_path))
 
 
+def test_a_file_is_no_folder(folder):
+    with pytest.raises(ValueError, match="must be a folder with the folders or archives of the splits"):
+        opened(folder / "train" / "ant" / "1.png")
+
+
+def test_splits_that_no_run_can_want_are_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match="train_split and test_split must differ, got 'val' for both"):
+        opened(folder, train_split="val", test_split="val")
+    with pytest.raises(ValueError, match="torch/cifar10 has the splits train and test, got 'trian'"):
+        opened("torch/cifar10", data_dir=str(tmp_path), train_split="trian")
+    with pytest.raises(ValueError, match=r"tfds/mnist is a stream, .*; save it as a folder"):
+        opened("tfds/mnist")
+
+
 def test_an_unknown_policy_is_told(folder):
     with pytest.raises(ValueError, match="there is no auto_augment 'nonsense'"):
         opened(folder, auto_augment="nonsense")
-
-
-def _idx(path, array):
-    """Writes an array as MNIST's files have it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes())
-
-
-@pytest.fixture
-def fashion(tmp_path):
-    raw = tmp_path / "FashionMNIST" / "raw"
-    chance = np.random.default_rng(0)
-    for name, count in (("train", 30), ("t10k", 20)):
-        _idx(raw / f"{name}-images-idx3-ubyte", chance.integers(0, 256, (count, 28, 28), dtype=np.uint8))
-        _idx(raw / f"{name}-labels-idx1-ubyte", (np.arange(count) % 10).astype(np.uint8))
-    return tmp_path
-
-
-@pytest.mark.parametrize(("channels", "size"), [(None, None), (3, None), (1, 32)])
-def test_fashion_mnist_is_kept_on_the_device(fashion, channels, size):
-    data = opened("torch/fashion_mnist", data_dir=str(fashion), channels=channels, image_size=size)
-    assert isinstance(data.train, TensorSet)
-    assert data.train.images.dtype == torch.uint8
-    assert (len(data.train), len(data.test)) == (30, 20)
-    assert data.shape == (channels or 1, size or 28, size or 28)
-    assert data.class_names[9] == "Ankle boot"
-    images, labels = next(data.test.batches(iter([[0, 3]])))
-    assert images.shape == (2, *data.shape)
-    assert labels.tolist() == [0, 3]
-    if size is None:
-        raw = (fashion / "FashionMNIST" / "raw" / "t10k-images-idx3-ubyte").read_bytes()[16:]
-        expected = np.frombuffer(raw, np.uint8)[: 28 * 28].reshape(28, 28) / 255
-        np.testing.assert_allclose(images[0, 0], expected, rtol=1e-6)
-
-
-def test_colour_becomes_grey():
-    pixels = np.zeros((2, 4, 4, 3), np.uint8) + np.array([200, 100, 50], np.uint8)
-    source = SimpleNamespace(data=pixels, targets=[0, 1])
-    grey = _tensors(source, 1, None, 2)
-    assert set(grey.images.flatten().tolist()) == {(200 * 299 + 100 * 587 + 50 * 114) // 1000}
-    with pytest.raises(ValueError, match="labels must be from 0 to 0, got 0 to 1"):
-        _tensors(source, None, None, 1)
 
 
 def test_the_number_of_classes_is_checked(folder):
