@@ -7,6 +7,10 @@ the number of these processes nor an interruption changes what an epoch consists
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from advprop.data import Batch
+from advprop.pictures import in_channels
 from advprop.world import seed_cpu
 
 logger = logging.getLogger(__name__)
@@ -44,9 +49,10 @@ class Reading:
         transform: PIL image to bytes `[C, H, W]`.
         channels: 1 for grey images, 3 for colour.
         classes: Number of classes, for a check of the labels.
-        seed: Seed of the transform; None where it has nothing random.
-        bad_images: Whether to `"stop"` at an image that cannot be read, or to `"skip"` to the next one.
-        workers: Number of processes that read; 0 reads in this one.
+        seed: Seed of the transform; None for testing, where it has nothing random.
+        bad_images: Whether to `"stop"` at an image that cannot be read, or to `"skip"` it: in training for
+            the next one, in testing for none, so that no image counts twice.
+        workers: Number of processes that read, at most one for each processor; 0 reads in this one.
     """
 
     transform: Callable[[Image.Image], Any]
@@ -93,7 +99,7 @@ class LoadedSet:
         channels = self.reading.channels
         # Pixels stay pixels: the task normalises them.
         prefetched = PrefetchLoader(
-            cast(Any, _Checked(self._loader, self._note)),
+            cast(Any, _Checked(self._loader, self.reading, self._note)),
             mean=(0.0,) * channels,
             std=(1.0,) * channels,
             channels=channels,
@@ -102,12 +108,13 @@ class LoadedSet:
         yield from prefetched
 
     def _make_loader(self) -> DataLoader[Any]:
-        workers = self.reading.workers
+        workers = min(self.reading.workers, _processors())
         return DataLoader(
             _Samples(self.source, self.reading),
             batch_sampler=self.keys,
             collate_fn=_collate,
             num_workers=workers,
+            worker_init_fn=_obey_the_trainer_alone,
             persistent_workers=workers > 0,
             pin_memory=self.device.type == "cuda",
         )
@@ -143,53 +150,81 @@ class _Samples(Dataset[Sample]):
         for at in range(number, number + len(self.source)):
             at %= len(self.source)
             try:
-                image, label = self._read(at)
+                return self._sample(epoch, at, problems)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 problems += (f"{name_of(self.source, at)}: {error}",)
-                if self.reading.bad_images == "stop":
+                if self.reading.bad_images == "stop" or self.reading.seed is None:
                     break
-                continue
-            if self.reading.seed is not None:
-                seed_cpu(self.reading.seed, epoch, at, 0)
-            return Sample(self.reading.transform(image), label, problems)
         return Sample(None, -1, problems)
+
+    def _sample(self, epoch: int, number: int, problems: tuple[str, ...]) -> Sample:
+        image, label = self._read(number)
+        if self.reading.seed is not None:
+            seed_cpu(self.reading.seed, epoch, number, 0)
+        return Sample(self.reading.transform(image), label, problems)
 
     def _read(self, number: int) -> tuple[Image.Image, int]:
         """The image, decoded, and its label."""
-        mode = "L" if self.reading.channels == 1 else "RGB"
+        channels = self.reading.channels
         if (reader := getattr(self.source, "reader", None)) is None:
             image, label = self.source[number]
-            return image.convert(mode), int(label)
+            return in_channels(image, channels), int(label)
         file, label, *_ = reader[number]
         with file, Image.open(file) as image:
             if not 0 <= label < self.reading.classes:
                 raise ValueError(f"its label is {label}, and there are {self.reading.classes} classes")
-            return image.convert(mode), int(label)
+            return in_channels(image, channels), int(label)
 
 
 class _Checked:
     """The batches of a loader, where no image has stopped it."""
 
-    def __init__(self, loader: DataLoader[Any], note: Callable[[tuple[str, ...]], None]) -> None:
+    def __init__(
+        self, loader: DataLoader[Any], reading: Reading, note: Callable[[tuple[str, ...]], None]
+    ) -> None:
         self.loader = loader
         self.note = note
+        self.may_lack = reading.bad_images == "skip" and reading.seed is None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels, problems in self.loader:
-            if images is None:
+        for images, labels, unread, problems in self.loader:
+            if unread and not self.may_lack:
                 raise BadImageError(
-                    f"cannot read {problems[-1]}; mend it, or go on without (--bad-images skip)"
+                    f"cannot read {unread[-1]}; mend it, or go on without (--bad-images skip)"
                 )
             self.note(problems)
-            yield images, labels
+            if images is not None:
+                yield images, labels
 
 
-def _collate(samples: list[Sample]) -> tuple[Tensor | None, Tensor | None, tuple[str, ...]]:
-    unread = [sample for sample in samples if sample.image is None]
-    if unread:
-        return None, None, unread[0].problems
-    images, labels = fast_collate([(sample.image, sample.label) for sample in samples])
-    return images, labels, tuple(problem for sample in samples for problem in sample.problems)
+def _collate(samples: list[Sample]) -> tuple[Tensor | None, Tensor | None, tuple[str, ...], tuple[str, ...]]:
+    """Images, labels, what is wrong with one that is missing, and all that is wrong."""
+    unread = next((sample.problems for sample in samples if sample.image is None), ())
+    problems = tuple(problem for sample in samples for problem in sample.problems)
+    read = [(sample.image, sample.label) for sample in samples if sample.image is not None]
+    images, labels = fast_collate(read) if read else (None, None)
+    return images, labels, unread, problems
+
+
+def _obey_the_trainer_alone(worker: int) -> None:
+    """What stops a run is often sent to all its processes; those that read live until it has been saved."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    trainer = multiprocessing.parent_process()
+    if trainer is not None and hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_wait_for_the_end, args=(trainer.pid,), daemon=True).start()
+
+
+def _wait_for_the_end(trainer: int) -> None:
+    """Ends this process when that one wants it."""
+    while (told := signal.sigwaitinfo({signal.SIGTERM})) is None or told.si_pid != trainer:
+        pass
+    os._exit(0)
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def name_of(source: Any, number: int) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tyro.conf import Positional
 
@@ -49,6 +49,7 @@ class Evaluate:
         data: Other test images: a folder with a folder for each class, or what timm reads.
         data_dir: Folder that holds the data of that name.
         test_split: Name of the split, or of the folder, with the test images of these data.
+        bad_images: What to do about one of these images that cannot be read.
         workers: Processes that read these images.
         severities: Severities of the 15 corruptions, from 1 to 5.
         eps: Radii of attacks, in pixels of [0, 1], such as 2/255; none: no attack.
@@ -61,6 +62,7 @@ class Evaluate:
     data: str | None = None
     data_dir: str | None = None
     test_split: str = "validation"
+    bad_images: Literal["stop", "skip"] = "stop"
     workers: int = 4
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
     eps: tuple[float, ...] = ()
@@ -101,7 +103,7 @@ class Evaluate:
                 yield model, batches, self.branch
             return
         where = {"data": self.data, "data_dir": self.data_dir, "test_split": self.test_split}
-        recipe = make_recipe(where, workers=self.workers)
+        recipe = make_recipe(where, bad_images=self.bad_images, workers=self.workers)
         with model_and_images(self.model, recipe, self.branch, self.device) as (model, images):
             yield model, images, "main"
 

@@ -162,10 +162,21 @@ def torchrun(folder, *words):
     return job
 
 
+def from_folder(folder):
+    """A long recipe whose images are read by a process of each rank."""
+    small = {"data": str(folder), "channels": 1, "image_size": 10, "model": "advprop_convnet", "workers": 1}
+    return make_recipe(small, batch_size=20, epochs=3000, log_every=1, warmup_epochs=0, steps=1, device="cpu")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("to_all", [False, True])
-def test_a_signal_to_torchrun_or_to_all_saves_the_step_where_it_came(to_all, tmp_path):
+@pytest.mark.parametrize("of_files", [False, True])
+def test_a_signal_to_torchrun_or_to_all_saves_the_step_where_it_came(
+    to_all, of_files, digit_folders, tmp_path
+):
     recipe = make_recipe(vars(SMALL), epochs=3000, train_images=200, log_every=1, save_every=None)
+    if of_files:
+        recipe = from_folder(digit_folders)
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     job = torchrun(tmp_path, "-m", "advprop", "train", "--recipe", "recipe.yaml", "--out", "run")
     if to_all:
@@ -176,7 +187,43 @@ def test_a_signal_to_torchrun_or_to_all_saves_the_step_where_it_came(to_all, tmp
     run = Run(tmp_path / "run")
     name = "SIGINT" if to_all else "SIGTERM"
     assert f"advprop: stopped by {name}; --resume --out run goes on" in told
+    assert "DataLoader" not in told
     assert run.checkpoints.latest()["step"] == run.metrics()[-1]["step"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_to_the_processes_that_read_is_survived_or_told(number, digit_folders, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(from_folder(digit_folders).to_yaml())
+    words = [sys.executable, "-m", "advprop", "train", "--recipe", "recipe.yaml", "--out", "run"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    job = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment)
+    run = Run(tmp_path / "run")
+    while not run.metrics():
+        assert job.poll() is None, job.communicate()[1]
+        time.sleep(0.2)
+    for reader in children(job.pid):
+        os.kill(reader, number)
+    if number == signal.SIGTERM:
+        seen = len(run.metrics())
+        while len(run.metrics()) < seen + 20:
+            assert job.poll() is None, job.communicate()[1]
+            time.sleep(0.1)
+        job.send_signal(signal.SIGTERM)
+    told = job.communicate(timeout=100)[1]
+    assert "Traceback" not in told
+    if number == signal.SIGTERM:
+        assert job.returncode == 128 + signal.SIGTERM
+        assert run.checkpoints.latest()["step"] == run.metrics()[-1]["step"]
+    else:
+        assert job.returncode == 1
+        assert "a process that reads images has ended" in told
+        assert "fewer processes (--workers) need less" in told.splitlines()[-1]
+
+
+def children(parent):
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True)
+    return [int(pid) for pid in listed.stdout.split()]
 
 
 @pytest.mark.slow
@@ -185,10 +232,7 @@ def test_torchrun_starts_a_killed_rank_again_and_goes_on(whole, tmp_path):
     words = ["--max-restarts", "1", "-m", "advprop", "train", "--recipe", "recipe.yaml", "--out", "run"]
     job = torchrun(tmp_path, *words)
     run = Run(tmp_path / "run")
-    ranks = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(job.pid)], capture_output=True, text=True
-    ).stdout.split()
-    os.kill(int(ranks[-1]), signal.SIGKILL)
+    os.kill(children(job.pid)[-1], signal.SIGKILL)
     killed_at = run.metrics()[-1]["step"]
     shown, told = job.communicate(timeout=200)
     assert job.returncode == 0, told
