@@ -12,6 +12,7 @@ from advprop.cli import main
 from advprop.elsewhere import labels_for, model_and_images
 from advprop.evaluate import evaluate
 from advprop.export import export_timm
+from advprop.loaders import LoadedSet
 from advprop.models import create_model, data_config
 from advprop.recipe import make_recipe
 from advprop.saved import load_run
@@ -85,16 +86,26 @@ def test_images_that_fit_on_the_device_have_the_size_of_the_model(monkeypatch):
     )
     monkeypatch.setattr(sources, "_open_split", lambda recipe, training: source)
     config = data_config(create_model("test_resnet", num_classes=10))
-    images, names = sources.open_test(make_recipe(data="torch/fashion_mnist"), config)
+    recipe = make_recipe(data="torch/fashion_mnist")
+    assert isinstance(sources.open_test(recipe, config)[0], LoadedSet)  # the model wants a crop
+    config |= {"crop_pct": 1.0, "interpolation": "bilinear"}
+    images, names = sources.open_test(recipe, config)
     assert images.images.shape == (6, *config["input_size"])
     assert images.labels.tolist() == [0, 1, 2, 3, 4, 9]
     assert names == tuple(FashionMNIST.classes)
 
 
-def test_evaluate_takes_other_models_with_data(exported, folder_run, digit_folders, capsys):
+def test_evaluate_takes_other_models_with_data(exported, folder_run, digit_folders, tmp_path, capsys):
     words = ["evaluate", str(exported), "--severities", "--workers", "0"]
     assert main([*words, "--data", str(digit_folders)]) == 0
     assert capsys.readouterr().out == f"clean: {folder_run.clean}\n"  # in percent, without the loss
+    shutil.copytree(digit_folders, tmp_path / "data")
+    (tmp_path / "data" / "validation" / "one" / "41.png").write_bytes(b"no picture")
+    words_of_a_bad_image = [*words, "--data", str(tmp_path / "data")]
+    assert main(words_of_a_bad_image) == 1
+    assert "41.png" in capsys.readouterr().err
+    assert main([*words_of_a_bad_image, "--bad-images", "skip"]) == 0
+    assert f"n = {folder_run.clean.n - 1})" in capsys.readouterr().out
     for more, message in (
         ([], "is not the directory of a run; with --data it may be another model"),
         (["--data", "digits"], "which of the digits are for testing is up to the run"),
