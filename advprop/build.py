@@ -150,8 +150,13 @@ def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of the model's parameters.
 
     Raises:
-        ValueError: If there is no such optimiser, or it does not take these arguments.
+        ValueError: If there is no such optimiser, it does not take these arguments, or all is frozen.
     """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        parts = " ".join(recipe.freeze)
+        raise ValueError(
+            f"some part of the model must be trained, got freeze: {parts}; leave out a part of it"
+        )
     settings: dict[str, Any] = {
         "opt": recipe.opt,
         "lr": recipe.scaled_lr,

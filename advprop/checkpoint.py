@@ -107,9 +107,13 @@ class Checkpoints:
             try:
                 return load(path)
             except CheckpointError as error:
-                logger.warning("%s; the one before it is used", error)
+                before = "; the one before it is tried" if path != paths[0] else ""
+                logger.warning("%s%s", error, before)
         if paths:
-            raise CheckpointError(f"all {len(paths)} checkpoints in {self.directory} are damaged")
+            raise CheckpointError(
+                f"all {len(paths)} checkpoints in {self.directory} are damaged; "
+                "start anew in another directory (--out)"
+            )
         return None
 
     def paths(self) -> list[Path]:

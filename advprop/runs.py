@@ -95,10 +95,15 @@ class Run:
             file.write(json.dumps(values) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All lines of the metrics; a last line that was cut off is left out."""
+        """All lines of the metrics; a last line that was cut off is left out.
+
+        Raises:
+            ValueError: If another line is damaged.
+        """
         path = self.directory / METRICS
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        lines = text.split("\n")[:-1]
+        return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
     def forget_after(self, step: int) -> list[dict[str, Any]]:
         """Drops the metrics of steps that a resumed run takes again; what is left."""
@@ -128,6 +133,19 @@ class Run:
         """What came out of the run; None if it is not finished."""
         path = self.directory / RESULTS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _record(line: str, where: str) -> dict[str, Any]:
+    """What a line of the metrics says."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not {"step", "epoch"} <= found.keys():
+        raise ValueError(
+            f"{where}: a record must be JSON with a step and an epoch, got {line[:40]!r}; delete the line"
+        )
+    return found
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -60,9 +60,16 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, dama
 
 def test_only_damaged_checkpoints_are_an_error(tmp_path, caplog):
     checkpoints = Checkpoints(directory=tmp_path)
-    checkpoints.save(state(1), 1).write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"all 1 checkpoints in .* are damaged"):
+    for step in (1, 2):
+        checkpoints.save(state(step), step).write_bytes(b"")
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(CheckpointError, match=r"all 2 checkpoints in .* are damaged; start anew"),
+    ):
         checkpoints.latest()
+    newer, oldest = caplog.messages
+    assert newer.endswith("; the one before it is tried")
+    assert "before it" not in oldest
 
 
 def test_what_is_no_checkpoint_is_told(tmp_path):
