@@ -210,7 +210,27 @@ class Loop:
             "model": self.task.get_checkpoint_state()["state_dict"],
             "ema": averaged.get("state_dict_ema"),
             "images": asdict(self.data.images),
+            "train_images": len(self.data.train),
         }
+
+    def check_data(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError if the data are not those of a state: other classes, more images or fewer.
+
+        States of before their number was kept are taken as they are.
+        """
+        names, known = self.data.class_names, tuple(state["images"]["class_names"])
+        count, wanted = len(self.data.train), state.get("train_images")
+        if names != known:
+            other = sorted(set(names) ^ set(known)) or list(names)
+            found = f"{len(names)} classes for {len(known)}, of which differ {', '.join(other[:5])}"
+        elif wanted is not None and count != wanted:
+            found = f"{count} training images for {wanted}"
+        else:
+            return
+        raise ValueError(
+            f"a run goes on with the data that it began with, got {found} in {self.recipe.data}; "
+            "say where those are (--data), or begin a new run (--out)"
+        )
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes over the state of another loop of the same recipe."""

@@ -18,6 +18,8 @@ METRICS = "metrics.jsonl"
 SUMMARY = "epochs.csv"
 RESULTS = "results.json"
 STOPPED = "stopped"
+# The data that are the same wherever they are, by name; all others are a folder or an archive somewhere.
+_NAMED = ("digits", "torch", "hfds", "wds")
 _FREE = ("data_dir", "download", "workers", "keep")  # settings that a run may be resumed with others of
 TESTED = ("test_top1_percent", "test_top5_percent", "test_loss")
 
@@ -34,7 +36,7 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that was written when the run began.
+        """Its recipe: that which it began with, but for settings that it was resumed with others of.
 
         Raises:
             ValueError: If the directory is not one of a run.
@@ -86,7 +88,12 @@ class Run:
             return
         with _writing(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-        replace_text(self.recipe_file, recipe.to_yaml())
+        self.keep_recipe(recipe)
+
+    def keep_recipe(self, recipe: Recipe) -> None:
+        """Writes the recipe, if it is not what is written."""
+        if not self.recipe_file.exists() or self.recipe != recipe:
+            replace_text(self.recipe_file, recipe.to_yaml())
 
     def record(self, **values: float | str) -> None:
         """Appends a line to the metrics."""
@@ -170,8 +177,15 @@ def _writing(path: Path) -> Iterator[None]:
 
 def differences(before: Recipe, now: Recipe) -> str:
     """In which settings that results depend on two recipes differ: `lr: 0.1, now 0.2`; empty if in none."""
-    pairs = {name: (getattr(before, name), getattr(now, name)) for name in vars(now) if name not in _FREE}
+    free = {*_FREE, "data"} if _is_somewhere(before.data) and _is_somewhere(now.data) else _FREE
+    pairs = {name: (getattr(before, name), getattr(now, name)) for name in vars(now) if name not in free}
     return ", ".join(f"{name}: {a!r}, now {b!r}" for name, (a, b) in pairs.items() if a != b)
+
+
+def _is_somewhere(data: str) -> bool:
+    """Whether data are named by where they are, and so can have moved."""
+    is_name = data.partition("/")[0].lower() in _NAMED
+    return not is_name or (data != "digits" and Path(data).expanduser().exists())
 
 
 def choose_directory(recipe: Recipe, resume: bool, root: Path | str = "runs") -> Path:

@@ -134,9 +134,11 @@ class Trainer:
         """Takes over the latest checkpoint, if there is one, and drops the metrics of later steps."""
         state = self.world.on_first(lambda: self.run.checkpoints.latest())
         if state is not None:
+            self.loop.check_data(state)
             self.best = state.pop("best")
             self.loop.load(state)
             self.saved = self.loop.step
+        self.world.on_first(lambda: self.run.keep_recipe(self.recipe))
         self.world.on_first(lambda: self.journal.begin(self.loop.step))
         self.clock = time.monotonic() - self.loop.seconds
         self.recorded = (self.loop.step, self.loop.seconds)
