@@ -166,7 +166,7 @@ def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     }
     try:
         return create_optimizer_v2(model, **settings | recipe.opt_args)
-    except (TypeError, ValueError) as error:
+    except (AssertionError, TypeError, ValueError) as error:
         known = list(map(str, list_optimizers()))
         hint = "" if recipe.opt.lower() in known else f"; {nearest(recipe.opt, known)}"
         raise ValueError(f"the optimiser {recipe.opt!r} cannot be made: {error}{hint}") from error

@@ -21,6 +21,7 @@ from advprop.loop import Loop
 from advprop.outcome import Outcome
 from advprop.progress import Progress
 from advprop.recipe import Recipe
+from advprop.room import optimiser_bytes
 from advprop.runs import Run, choose_directory
 from advprop.signals import Interrupted, Signals, listening
 from advprop.world import World, cpu_threads, gpu_kernels, join, own_randomness
@@ -124,11 +125,11 @@ class Trainer:
         self.run = run = journal.run
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
         self.saved = -1  # the step of the last checkpoint
+        self.growth = optimiser_bytes(recipe, self.loop.task.trainable_module)
         world.on_first(lambda: run.begin(recipe, resume))
         if not self.load():
             self.save()  # what cannot be written is known before hours are spent
-        if self.loop.step < self.loop.total_steps:
-            world.on_first(lambda: run.checkpoints.check_room())
+        self.check_room()
 
     def load(self) -> bool:
         """Takes over the latest checkpoint, if there is one, and drops the metrics of later steps."""
@@ -256,6 +257,20 @@ class Trainer:
                 lambda: self.run.checkpoints.save(self.state(), self.loop.step, protect=protect)
             )
             self.saved = self.loop.step
+            if self.growth and self.loop.step:
+                self.check_room()
+
+    def check_room(self) -> None:
+        """Raises CheckpointError if the checkpoints to come do not fit on the disk.
+
+        At first the optimiser has no state yet, and its size must be reckoned; later there is one to see.
+        """
+        loop, recipe = self.loop, self.recipe
+        self.growth = 0 if loop.step else self.growth
+        left = loop.total_steps - loop.step
+        to_come = -(-left // len(loop.train_batches)) + left // (recipe.save_every or loop.total_steps + 1)
+        if to_come:
+            self.world.on_first(lambda: self.run.checkpoints.check_room(to_come, self.growth))
 
     def stop_if_told(self, number: int, at_record: bool) -> None:
         """Saves the state and raises Interrupted if a signal came to any rank.
