@@ -23,6 +23,7 @@ from advprop.losses import Losses
 from advprop.models import data_config
 from advprop.recipe import Recipe
 from advprop.sources import open_data
+from advprop.trials import check_size
 from advprop.world import World, seed_all
 
 _TEST_BATCH = 500
@@ -62,6 +63,7 @@ class Loop:
         model = build_model(recipe, self.data)
         self.augment = build_augment(recipe, self.data, model)
         self.task = build_task(recipe, model, len(self.data.class_names), world.device)
+        check_size(self.task.trainable_module, recipe.model, self.data.shape)
         self.optimiser = build_optimiser(recipe, self.task.trainable_module)
         self.schedule = build_schedule(recipe, self.optimiser, len(self.train_batches))
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")

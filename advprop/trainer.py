@@ -21,9 +21,9 @@ from advprop.loop import Loop
 from advprop.outcome import Outcome
 from advprop.progress import Progress
 from advprop.recipe import Recipe
-from advprop.room import optimiser_bytes
 from advprop.runs import Run, choose_directory
 from advprop.signals import Interrupted, Signals, listening
+from advprop.trials import optimiser_bytes
 from advprop.world import World, cpu_threads, gpu_kernels, join, own_randomness
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""How much room checkpoints take is known before the first step."""
+"""What is known before the first step: whether images fit the model, how much room checkpoints take."""
 
 from types import SimpleNamespace
 
@@ -11,10 +11,12 @@ from advprop.accuracy import Accuracy
 from advprop.build import build_optimiser
 from advprop.checkpoint import CheckpointError
 from advprop.loop import Loop
+from advprop.models import create_model
 from advprop.recipe import make_recipe
-from advprop.room import optimiser_bytes
 from advprop.runs import Run
 from advprop.trainer import train
+from advprop.trials import check_size, optimiser_bytes
+from advprop.world import seed_all
 
 SMALL = make_recipe(
     train_images=40, batch_size=20, epochs=6, severities=(), test_every=1, opt="adamw", lr=0.001
@@ -106,3 +108,30 @@ def test_an_optimiser_that_cannot_work_here_is_told_before_anything_is_written(o
     with pytest.raises(ValueError, match=told):
         train(make_recipe(vars(SMALL), opt=opt), tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_images_that_are_too_small_for_a_model_are_told_before_anything_is_written(tmp_path):
+    recipe = make_recipe(vars(SMALL), model="vit_tiny_patch16_224", norms="all")
+    told = (
+        r"take images of 1 x 8 x 8, got vit_tiny_patch16_224, which cannot \(.*\); take another \(--model\)"
+    )
+    with pytest.raises(ValueError, match=told):
+        train(recipe, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "levit_128s"])
+def test_a_trial_leaves_the_model_and_the_randomness_as_they_are(name):
+    settings = {"img_size": 64} if name == "test_vit" else {}
+    model = create_model(name, num_classes=3, **settings)
+    size = model.pretrained_cfg["input_size"][1] if not settings else 64
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    seed_all(0)
+    expected = torch.rand(3)
+    seed_all(0)
+    check_size(model, name, (3, size, size))
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+    caches = [each.attention_bias_cache for each in model.modules() if hasattr(each, "attention_bias_cache")]
+    assert not any(caches)

@@ -1,7 +1,8 @@
-"""How much room the checkpoints of a run will take, before it has made the largest of them."""
+"""What is tried on copies before a run begins: an image through the model, a step of the optimiser."""
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
@@ -10,6 +11,28 @@ from torch import nn
 
 from advprop.build import build_optimiser
 from advprop.recipe import Recipe
+
+
+def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None:
+    """Raises ValueError if a model cannot take images of this shape; an empty one goes through a copy of it.
+
+    Args:
+        model: The model, which stays as it is.
+        name: What it is called.
+        shape: Channels, height and width of an image.
+    """
+    image = torch.zeros(1, *shape, device=next(model.parameters()).device)
+    try:
+        with torch.no_grad():
+            copy.deepcopy(model).eval()(image)
+    except torch.OutOfMemoryError:
+        raise
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"the model must take images of {' x '.join(map(str, shape))}, got {name}, which cannot "
+            f"({told}); take another (--model) or, but for the digits, other images (--image-size)"
+        ) from error
 
 
 def optimiser_bytes(recipe: Recipe, model: nn.Module) -> int:
