@@ -14,6 +14,7 @@ from torch import Tensor
 
 from advprop.accuracy import Accuracy
 from advprop.behaviour import PixelModel
+from advprop.compiling import compiling
 from advprop.data import Batches
 from advprop.evaluate import evaluate_corruptions
 from advprop.journal import Journal, Log
@@ -51,8 +52,8 @@ def train(
 
     Raises:
         MissingExtraError: If a package of these is not installed.
-        ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split),
-            or the directory belongs to another run.
+        ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split;
+            nothing that compiles), or the directory belongs to another run.
         CheckpointError: If the directory cannot be written to.
         FloatingPointError: If the loss or the gradient is no number. The state of just before that step is
             kept in `stopped/`, beside the checkpoints. On a GPU the losses are looked at when they are
@@ -74,6 +75,7 @@ def train(
         cpu_threads(recipe.threads),
         gpu_kernels(recipe.tf32),
         own_randomness(),
+        compiling(recipe.model),
         listening() as signals,
     ):
         directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume)))
