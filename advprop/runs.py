@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from advprop.checkpoint import CheckpointError, Checkpoints
+from advprop.job import NO_JOB, Job
 from advprop.recipe import RECIPE_FILE, Recipe, make_recipe
 
 RECIPE = RECIPE_FILE
@@ -18,6 +19,7 @@ METRICS = "metrics.jsonl"
 SUMMARY = "epochs.csv"
 RESULTS = "results.json"
 STOPPED = "stopped"
+JOB = "job"
 # The data that are the same wherever they are, by name; all others are a folder or an archive somewhere.
 _NAMED = ("digits", "torch", "hfds", "wds")
 _FREE = ("data_dir", "download", "workers", "keep")  # settings that a run may be resumed with others of
@@ -67,15 +69,25 @@ class Run:
         """
         return Checkpoints(directory=self.directory / STOPPED, keep=1).save(state, step)
 
-    def begin(self, recipe: Recipe, resume: bool) -> None:
+    def is_of(self, job: Job) -> bool:
+        """Whether this job, which was started again, began the run or went on with it."""
+        path = self.directory / JOB
+        return job.restarted and path.is_file() and path.read_text(encoding="utf-8").strip() == job.name
+
+    def begin(self, recipe: Recipe, resume: bool, job: Job = NO_JOB) -> None:
         """Makes the directory and writes the recipe, or checks that the run there is the same.
+
+        Args:
+            recipe: The recipe.
+            resume: Whether to go on with a run that is there.
+            job: torchrun's job; when it is started again, it goes on with the run.
 
         Raises:
             ValueError: If there is a run already that is not to be resumed, or has another recipe.
             CheckpointError: If the directory cannot be written to.
         """
         if self.recipe_file.exists():
-            if not resume:
+            if not resume and not self.is_of(job):
                 raise ValueError(
                     f"there is a run in {self.directory} already; "
                     "go on with it (--resume), or choose another directory (--out)"
@@ -85,14 +97,16 @@ class Run:
                     f"the run in {self.directory} has another recipe ({changed}); resume it with its own "
                     f"(--recipe {self.recipe_file}), or choose another directory (--out)"
                 )
-            return
         with _writing(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-        self.keep_recipe(recipe)
+        if job.name:
+            replace_text(self.directory / JOB, f"{job.name}\n")
+        if not self.recipe_file.exists():
+            replace_text(self.recipe_file, recipe.to_yaml())
 
     def keep_recipe(self, recipe: Recipe) -> None:
-        """Writes the recipe, if it is not what is written."""
-        if not self.recipe_file.exists() or self.recipe != recipe:
+        """Writes the settings that the run was resumed with."""
+        if self.recipe != recipe:
             replace_text(self.recipe_file, recipe.to_yaml())
 
     def record(self, **values: float | str) -> None:
@@ -188,20 +202,20 @@ def _is_somewhere(data: str) -> bool:
     return not is_name or (data != "digits" and Path(data).expanduser().exists())
 
 
-def choose_directory(recipe: Recipe, resume: bool, root: Path | str = "runs") -> Path:
+def choose_directory(recipe: Recipe, resume: bool, job: Job = NO_JOB, root: Path | str = "runs") -> Path:
     """Where a run goes that was not told: `runs/digits-advprop`, then `runs/digits-advprop-2` and so on.
 
     Args:
         recipe: The recipe of the run.
         resume: Whether to take the latest run of this recipe, if there is one.
+        job: torchrun's job; when it is started again, the latest run of this recipe that is its own is taken.
         root: Where runs are.
     """
     word = "".join(c if c.isalnum() else "-" for c in f"{recipe.data}-{recipe.method}").strip("-")
     names = [word, *(f"{word}-{number}" for number in range(2, 10_000))]
     paths = [Path(root) / name for name in names]
     taken = [path for path in paths if path.exists()]
-    if resume:
-        same = [p for p in taken if (p / RECIPE).exists() and not differences(Run(p).recipe, recipe)]
-        if same:
-            return same[-1]
+    own = [path for path in taken if (path / RECIPE).exists() and (resume or Run(path).is_of(job))]
+    if same := [path for path in own if not differences(Run(path).recipe, recipe)]:
+        return same[-1]
     return next(path for path in paths if path not in taken)

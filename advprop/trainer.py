@@ -17,6 +17,7 @@ from advprop.behaviour import PixelModel
 from advprop.compiling import compiling
 from advprop.data import Batches
 from advprop.evaluate import evaluate_corruptions
+from advprop.job import Job, torchrun_job
 from advprop.journal import Journal, Log
 from advprop.loop import Loop
 from advprop.outcome import Outcome
@@ -40,7 +41,8 @@ def train(
 ) -> Outcome:
     """Trains a model by a recipe; the run's directory has all that it takes to repeat it or go on with it.
 
-    SIGTERM and Ctrl-C save the state before they end the run.
+    SIGTERM and Ctrl-C save the state before they end the run. Where torchrun starts the processes again, they
+    go on with the run that its job began or went on with.
 
     Args:
         recipe: What to do.
@@ -78,10 +80,11 @@ def train(
         compiling(recipe.model),
         listening() as signals,
     ):
-        directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume)))
+        job = world.on_first(torchrun_job)
+        directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume, job)))
         run = Run(directory)
         with Journal(run, recipe, logs) as journal:
-            trainer = Trainer(recipe, world, journal, resume)
+            trainer = Trainer(recipe, world, journal, resume, job)
             with signals.deferred():
                 trainer.fit(signals, progress)
             return trainer.finish()
@@ -117,9 +120,10 @@ class Trainer:
         world: This process among the ranks.
         journal: Where its files are, and its records go.
         resume: Whether to go on from the latest checkpoint, if there is one.
+        job: torchrun's job.
     """
 
-    def __init__(self, recipe: Recipe, world: World, journal: Journal, resume: bool) -> None:
+    def __init__(self, recipe: Recipe, world: World, journal: Journal, resume: bool, job: Job) -> None:
         self.loop = Loop(recipe, world)
         self.recipe = recipe
         self.world = world
@@ -128,7 +132,7 @@ class Trainer:
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
         self.saved = -1  # the step of the last checkpoint
         self.growth = optimiser_bytes(recipe, self.loop.task.trainable_module)
-        world.on_first(lambda: run.begin(recipe, resume))
+        world.on_first(lambda: run.begin(recipe, resume, job))
         if not self.load():
             self.save()  # what cannot be written is known before hours are spent
         self.check_room()
