@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from advprop.accuracy import Accuracy
-from advprop.behaviour import PixelModel
 from advprop.compiling import compiling
-from advprop.data import Batches
 from advprop.evaluate import evaluate_corruptions
 from advprop.job import Job, torchrun_job
 from advprop.journal import Journal, Log
@@ -88,28 +84,6 @@ def train(
             with signals.deferred():
                 trainer.fit(signals, progress)
             return trainer.finish()
-
-
-@contextmanager
-def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[PixelModel, Batches]]:
-    """The model of a run, as it was saved last, and the test images.
-
-    Args:
-        directory: Directory of the run.
-        device: Where they should be.
-
-    Raises:
-        ValueError: If the directory is not one of a run, or the run has no checkpoint.
-    """
-    run = Run(Path(directory))
-    recipe = replace(run.recipe, sync_batch_norm=False, compile=False)  # of no use here, and not everywhere
-    state = run.checkpoints.latest()
-    if state is None:
-        raise ValueError(f"the run in {directory} has no checkpoint yet")
-    with join(device) as world, cpu_threads(recipe.threads), own_randomness():
-        loop = Loop(recipe, world)
-        loop.load(state)
-        yield loop.model().eval(), loop.test_batches
 
 
 class Trainer:
