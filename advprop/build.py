@@ -37,7 +37,7 @@ def build_model(recipe: Recipe, data: Images) -> nn.Module:
     """The plain model, for the channels, the size and the classes of the data; its configuration says so.
 
     Raises:
-        ValueError: If there is no such model, or it has no such part to freeze.
+        ValueError: If there is no such model, it has no such part to freeze, or all is frozen.
     """
     name = current_name(recipe.model)
     wanted = resolve_model_input_args(name, {"input_size": data.shape})
@@ -150,13 +150,8 @@ def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """The optimiser of the model's parameters.
 
     Raises:
-        ValueError: If there is no such optimiser, it does not take these arguments, or all is frozen.
+        ValueError: If there is no such optimiser, or it does not take these arguments.
     """
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        parts = " ".join(recipe.freeze)
-        raise ValueError(
-            f"some part of the model must be trained, got freeze: {parts}; leave out a part of it"
-        )
     settings: dict[str, Any] = {
         "opt": recipe.opt,
         "lr": recipe.scaled_lr,
@@ -219,6 +214,10 @@ def _freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
             top = [name for name, _ in model.named_children()]
             raise ValueError(f"the model has no part {part!r} to freeze; its parts are {', '.join(top)}")
     freeze(model, list(parts))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            f"some part of the model must be trained, got freeze: {' '.join(parts)}; leave out a part of it"
+        )
 
 
 def _configure(model: nn.Module, recipe: Recipe, data: Images) -> None:

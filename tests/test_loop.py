@@ -131,7 +131,7 @@ def test_what_is_frozen_stays_and_the_rest_moves():
     with pytest.raises(
         ValueError, match=r"must be trained, got freeze: stages head; leave out a part of it$"
     ):
-        loop(freeze=("stages", "head"))
+        loop(freeze=("stages", "head"), method="advprop")
 
 
 def test_images_are_flipped_shifted_and_erased_at_random():
