@@ -37,7 +37,7 @@ def build_model(recipe: Recipe, data: Images) -> nn.Module:
     """The plain model, for the channels, the size and the classes of the data; its configuration says so.
 
     Raises:
-        ValueError: If there is no such model, or it has no such part to freeze.
+        ValueError: If there is no such model, it has no such part to freeze, or all is frozen.
     """
     name = current_name(recipe.model)
     wanted = resolve_model_input_args(name, {"input_size": data.shape})
@@ -161,7 +161,7 @@ def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     }
     try:
         return create_optimizer_v2(model, **settings | recipe.opt_args)
-    except (TypeError, ValueError) as error:
+    except (AssertionError, TypeError, ValueError) as error:
         known = list(map(str, list_optimizers()))
         hint = "" if recipe.opt.lower() in known else f"; {nearest(recipe.opt, known)}"
         raise ValueError(f"the optimiser {recipe.opt!r} cannot be made: {error}{hint}") from error
@@ -214,6 +214,10 @@ def _freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
             top = [name for name, _ in model.named_children()]
             raise ValueError(f"the model has no part {part!r} to freeze; its parts are {', '.join(top)}")
     freeze(model, list(parts))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            f"some part of the model must be trained, got freeze: {' '.join(parts)}; leave out a part of it"
+        )
 
 
 def _configure(model: nn.Module, recipe: Recipe, data: Images) -> None:

@@ -80,13 +80,18 @@ class Checkpoints:
         self._prune(path, protect)
         return path
 
-    def check_room(self) -> None:
+    def check_room(self, to_come: int, growth: int = 0) -> None:
         """Raises CheckpointError if those to come cannot fit on the disk, going by the largest there is.
 
-        A new one is written before the oldest is deleted, so there is room for one more than are kept.
+        There are the latest, the best, and the new one, which is written before the oldest is deleted.
+
+        Args:
+            to_come: How many will still be saved.
+            growth: Bytes by which they will be larger.
         """
         sizes = [path.stat().st_size for path in self.paths()]
-        wanted = max(1, self.keep + 1 - len(sizes)) * max(sizes, default=0)
+        largest = max(sizes, default=0) + growth
+        wanted = max(largest, min(to_come * largest, (self.keep + 2) * largest - sum(sizes)))
         free = shutil.disk_usage(self.directory).free
         if free < wanted:
             raise CheckpointError(
@@ -107,9 +112,13 @@ class Checkpoints:
             try:
                 return load(path)
             except CheckpointError as error:
-                logger.warning("%s; the one before it is used", error)
+                before = "; the one before it is tried" if path != paths[0] else ""
+                logger.warning("%s%s", error, before)
         if paths:
-            raise CheckpointError(f"all {len(paths)} checkpoints in {self.directory} are damaged")
+            raise CheckpointError(
+                f"all {len(paths)} checkpoints in {self.directory} are damaged; "
+                "start anew in another directory (--out)"
+            )
         return None
 
     def paths(self) -> list[Path]:

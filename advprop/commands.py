@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -90,9 +89,8 @@ class Train:
         if self.compare:
             beside = self.out.with_name(f"{self.out.name}-standard") if self.out else None
             recipes.insert(0, (dataclasses.replace(recipe, method="standard"), beside))
-        # torchrun starts all ranks again when one has failed; they go on from the last checkpoint.
-        resume = self.resume or int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-        outcomes = [train(each, out, resume=resume, progress=True, logs=self.log) for each, out in recipes]
+        more: dict[str, Any] = {"resume": self.resume, "progress": True, "logs": self.log}
+        outcomes = [train(each, out, **more) for each, out in recipes]
         if rank() == 0:
             say(outcome_table(outcomes))
             say(f"\n{_explained(outcomes[-1])}")

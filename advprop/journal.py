@@ -81,7 +81,9 @@ def summary(lines: Iterable[Line], done: int = 0) -> list[dict[str, Any]]:
     sums: dict[str, float] = {}
     first = before = done
     for line in lines:
-        if "loss" not in line:  # a test, after the last step of the epoch
+        if "loss" not in line:  # a test, after the last step of the epoch, whose own line may have been lost
+            if not rows or rows[-1]["step"] != line["step"]:
+                continue
             rows[-1] |= {name: value for name, value in line.items() if name in TESTED}
             continue
         for name in (name for name in line if name.startswith("loss")):

@@ -23,6 +23,7 @@ from advprop.losses import Losses
 from advprop.models import data_config
 from advprop.recipe import Recipe
 from advprop.sources import open_data
+from advprop.trials import check_size
 from advprop.world import World, seed_all
 
 _TEST_BATCH = 500
@@ -62,6 +63,7 @@ class Loop:
         model = build_model(recipe, self.data)
         self.augment = build_augment(recipe, self.data, model)
         self.task = build_task(recipe, model, len(self.data.class_names), world.device)
+        check_size(self.task.trainable_module, recipe.model, self.data.shape)
         self.optimiser = build_optimiser(recipe, self.task.trainable_module)
         self.schedule = build_schedule(recipe, self.optimiser, len(self.train_batches))
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
@@ -210,7 +212,27 @@ class Loop:
             "model": self.task.get_checkpoint_state()["state_dict"],
             "ema": averaged.get("state_dict_ema"),
             "images": asdict(self.data.images),
+            "train_images": len(self.data.train),
         }
+
+    def check_data(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError if the data are not those of a state: other classes, more images or fewer.
+
+        States of before their number was kept are taken as they are.
+        """
+        names, known = self.data.class_names, tuple(state["images"]["class_names"])
+        count, wanted = len(self.data.train), state.get("train_images")
+        if names != known:
+            other = sorted(set(names) ^ set(known)) or list(names)
+            found = f"{len(names)} classes for {len(known)}, of which differ {', '.join(other[:5])}"
+        elif wanted is not None and count != wanted:
+            found = f"{count} training images for {wanted}"
+        else:
+            return
+        raise ValueError(
+            f"a run goes on with the data that it began with, got {found} in {self.recipe.data}; "
+            "say where those are (--data), or begin a new run (--out)"
+        )
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes over the state of another loop of the same recipe."""

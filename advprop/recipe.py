@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,7 +29,7 @@ class Recipe(RunSettings, OptimiserSettings, MethodSettings, ModelSettings, Augm
     """All settings of a training run; `make_recipe` makes one from a file, a card or a few settings.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of its range, or not finite.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=False)
@@ -36,6 +37,8 @@ class Recipe(RunSettings, OptimiserSettings, MethodSettings, ModelSettings, Augm
     def __post_init__(self) -> None:
         for name, (wanted, fits) in RANGES.items():
             value = getattr(self, name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} must be a finite number, got {value}; give one {wanted}")
             if value is not None and not fits(value):
                 raise ValueError(f"{name} must be {wanted}, got {value}")
 
@@ -139,7 +142,7 @@ def _problems(error: ValidationError) -> Iterator[str]:
         if name not in known and name:
             near = difflib.get_close_matches(name, known, n=1)
             yield f"unknown setting {name!r}; " + (
-                f"did you mean {near[0]!r}?" if near else f"known: {known}"
+                f"did you mean {near[0]!r}?" if near else "leave it out; `advprop train --help` shows all"
             )
         elif problem["type"] == "value_error":
             yield f"{name}: " * bool(name) + problem["msg"].removeprefix("Value error, ")

@@ -92,7 +92,7 @@ class Evaluate:
         from advprop.elsewhere import model_and_images
         from advprop.recipe import make_recipe
         from advprop.runs import RECIPE
-        from advprop.trainer import trained
+        from advprop.saved import trained
 
         if self.data is None:
             if not (Path(self.model) / RECIPE).is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from advprop.checkpoint import CheckpointError, Checkpoints
+from advprop.job import NO_JOB, Job
 from advprop.recipe import RECIPE_FILE, Recipe, make_recipe
 
 RECIPE = RECIPE_FILE
@@ -18,6 +19,9 @@ METRICS = "metrics.jsonl"
 SUMMARY = "epochs.csv"
 RESULTS = "results.json"
 STOPPED = "stopped"
+JOB = "job"
+# The data that are the same wherever they are, by name; all others are a folder or an archive somewhere.
+_NAMED = ("digits", "torch", "hfds", "wds")
 _FREE = ("data_dir", "download", "workers", "keep")  # settings that a run may be resumed with others of
 TESTED = ("test_top1_percent", "test_top5_percent", "test_loss")
 
@@ -34,7 +38,7 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that was written when the run began.
+        """Its recipe: that which it began with, but for settings that it was resumed with others of.
 
         Raises:
             ValueError: If the directory is not one of a run.
@@ -65,15 +69,25 @@ class Run:
         """
         return Checkpoints(directory=self.directory / STOPPED, keep=1).save(state, step)
 
-    def begin(self, recipe: Recipe, resume: bool) -> None:
+    def is_of(self, job: Job) -> bool:
+        """Whether this job, which was started again, began the run or went on with it."""
+        path = self.directory / JOB
+        return job.restarted and path.is_file() and path.read_text(encoding="utf-8").strip() == job.name
+
+    def begin(self, recipe: Recipe, resume: bool, job: Job = NO_JOB) -> None:
         """Makes the directory and writes the recipe, or checks that the run there is the same.
+
+        Args:
+            recipe: The recipe.
+            resume: Whether to go on with a run that is there.
+            job: torchrun's job; when it is started again, it goes on with the run.
 
         Raises:
             ValueError: If there is a run already that is not to be resumed, or has another recipe.
             CheckpointError: If the directory cannot be written to.
         """
         if self.recipe_file.exists():
-            if not resume:
+            if not resume and not self.is_of(job):
                 raise ValueError(
                     f"there is a run in {self.directory} already; "
                     "go on with it (--resume), or choose another directory (--out)"
@@ -83,10 +97,17 @@ class Run:
                     f"the run in {self.directory} has another recipe ({changed}); resume it with its own "
                     f"(--recipe {self.recipe_file}), or choose another directory (--out)"
                 )
-            return
         with _writing(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-        replace_text(self.recipe_file, recipe.to_yaml())
+        if job.name:
+            replace_text(self.directory / JOB, f"{job.name}\n")
+        if not self.recipe_file.exists():
+            replace_text(self.recipe_file, recipe.to_yaml())
+
+    def keep_recipe(self, recipe: Recipe) -> None:
+        """Writes the settings that the run was resumed with."""
+        if self.recipe != recipe:
+            replace_text(self.recipe_file, recipe.to_yaml())
 
     def record(self, **values: float | str) -> None:
         """Appends a line to the metrics."""
@@ -95,10 +116,15 @@ class Run:
             file.write(json.dumps(values) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All lines of the metrics; a last line that was cut off is left out."""
+        """All lines of the metrics; a last line that was cut off is left out.
+
+        Raises:
+            ValueError: If another line is damaged.
+        """
         path = self.directory / METRICS
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        lines = text.split("\n")[:-1]
+        return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
     def forget_after(self, step: int) -> list[dict[str, Any]]:
         """Drops the metrics of steps that a resumed run takes again; what is left."""
@@ -130,6 +156,19 @@ class Run:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def _record(line: str, where: str) -> dict[str, Any]:
+    """What a line of the metrics says."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not {"step", "epoch"} <= found.keys():
+        raise ValueError(
+            f"{where}: a record must be JSON with a step and an epoch, got {line[:40]!r}; delete the line"
+        )
+    return found
+
+
 def replace_text(path: Path, text: str) -> None:
     """Writes a file of which there is never a part: the old one stays until the new one is whole.
 
@@ -152,24 +191,31 @@ def _writing(path: Path) -> Iterator[None]:
 
 def differences(before: Recipe, now: Recipe) -> str:
     """In which settings that results depend on two recipes differ: `lr: 0.1, now 0.2`; empty if in none."""
-    pairs = {name: (getattr(before, name), getattr(now, name)) for name in vars(now) if name not in _FREE}
+    free = {*_FREE, "data"} if _is_somewhere(before.data) and _is_somewhere(now.data) else _FREE
+    pairs = {name: (getattr(before, name), getattr(now, name)) for name in vars(now) if name not in free}
     return ", ".join(f"{name}: {a!r}, now {b!r}" for name, (a, b) in pairs.items() if a != b)
 
 
-def choose_directory(recipe: Recipe, resume: bool, root: Path | str = "runs") -> Path:
+def _is_somewhere(data: str) -> bool:
+    """Whether data are named by where they are, and so can have moved."""
+    is_name = data.partition("/")[0].lower() in _NAMED
+    return not is_name or (data != "digits" and Path(data).expanduser().exists())
+
+
+def choose_directory(recipe: Recipe, resume: bool, job: Job = NO_JOB, root: Path | str = "runs") -> Path:
     """Where a run goes that was not told: `runs/digits-advprop`, then `runs/digits-advprop-2` and so on.
 
     Args:
         recipe: The recipe of the run.
         resume: Whether to take the latest run of this recipe, if there is one.
+        job: torchrun's job; when it is started again, the latest run of this recipe that is its own is taken.
         root: Where runs are.
     """
     word = "".join(c if c.isalnum() else "-" for c in f"{recipe.data}-{recipe.method}").strip("-")
     names = [word, *(f"{word}-{number}" for number in range(2, 10_000))]
     paths = [Path(root) / name for name in names]
     taken = [path for path in paths if path.exists()]
-    if resume:
-        same = [p for p in taken if (p / RECIPE).exists() and not differences(Run(p).recipe, recipe)]
-        if same:
-            return same[-1]
+    own = [path for path in taken if (path / RECIPE).exists() and (resume or Run(path).is_of(job))]
+    if same := [path for path in own if not differences(Run(path).recipe, recipe)]:
+        return same[-1]
     return next(path for path in paths if path not in taken)

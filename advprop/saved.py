@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +12,14 @@ from safetensors import SafetensorError
 from timm.utils.model import unfreeze
 from torch import nn
 
+from advprop.behaviour import PixelModel
 from advprop.build import build_branches, build_model
-from advprop.data import Images
+from advprop.data import Batches, Images
+from advprop.loop import Loop
 from advprop.models import create_model
 from advprop.norm import MAIN, branch_names, remove_aux_norm
 from advprop.runs import RECIPE, Run
-from advprop.world import own_randomness
+from advprop.world import cpu_threads, join, own_randomness
 
 CONFIG = "config.json"
 
@@ -62,6 +66,28 @@ def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
     if recipe.freeze:
         unfreeze(model, list(recipe.freeze))
     return model.eval()
+
+
+@contextmanager
+def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[PixelModel, Batches]]:
+    """The model of a run, as it was saved last, and the test images.
+
+    Args:
+        directory: Directory of the run.
+        device: Where they should be.
+
+    Raises:
+        ValueError: If the directory is not one of a run, or the run has no checkpoint.
+    """
+    run = Run(Path(directory))
+    recipe = replace(run.recipe, sync_batch_norm=False, compile=False)  # of no use here, and not everywhere
+    state = run.checkpoints.latest()
+    if state is None:
+        raise ValueError(f"the run in {directory} has no checkpoint yet")
+    with join(device) as world, cpu_threads(recipe.threads), own_randomness():
+        loop = Loop(recipe, world)
+        loop.load(state)
+        yield loop.model().eval(), loop.test_batches
 
 
 def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from advprop.accuracy import Accuracy
-from advprop.behaviour import PixelModel
-from advprop.data import Batches
+from advprop.compiling import compiling
 from advprop.evaluate import evaluate_corruptions
+from advprop.job import Job, torchrun_job
 from advprop.journal import Journal, Log
 from advprop.loop import Loop
 from advprop.outcome import Outcome
@@ -23,6 +21,7 @@ from advprop.progress import Progress
 from advprop.recipe import Recipe
 from advprop.runs import Run, choose_directory
 from advprop.signals import Interrupted, Signals, listening
+from advprop.trials import optimiser_bytes
 from advprop.world import World, cpu_threads, gpu_kernels, join, own_randomness
 
 logger = logging.getLogger(__name__)
@@ -38,7 +37,8 @@ def train(
 ) -> Outcome:
     """Trains a model by a recipe; the run's directory has all that it takes to repeat it or go on with it.
 
-    SIGTERM and Ctrl-C save the state before they end the run.
+    SIGTERM and Ctrl-C save the state before they end the run. Where torchrun starts the processes again, they
+    go on with the run that its job began or went on with.
 
     Args:
         recipe: What to do.
@@ -50,8 +50,8 @@ def train(
 
     Raises:
         MissingExtraError: If a package of these is not installed.
-        ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split),
-            or the directory belongs to another run.
+        ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split;
+            nothing that compiles), or the directory belongs to another run.
         CheckpointError: If the directory cannot be written to.
         FloatingPointError: If the loss or the gradient is no number. The state of just before that step is
             kept in `stopped/`, beside the checkpoints. On a GPU the losses are looked at when they are
@@ -73,37 +73,17 @@ def train(
         cpu_threads(recipe.threads),
         gpu_kernels(recipe.tf32),
         own_randomness(),
+        compiling(recipe.model),
         listening() as signals,
     ):
-        directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume)))
+        job = world.on_first(torchrun_job)
+        directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume, job)))
         run = Run(directory)
         with Journal(run, recipe, logs) as journal:
-            trainer = Trainer(recipe, world, journal, resume)
+            trainer = Trainer(recipe, world, journal, resume, job)
             with signals.deferred():
                 trainer.fit(signals, progress)
             return trainer.finish()
-
-
-@contextmanager
-def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[PixelModel, Batches]]:
-    """The model of a run, as it was saved last, and the test images.
-
-    Args:
-        directory: Directory of the run.
-        device: Where they should be.
-
-    Raises:
-        ValueError: If the directory is not one of a run, or the run has no checkpoint.
-    """
-    run = Run(Path(directory))
-    recipe = replace(run.recipe, sync_batch_norm=False, compile=False)  # of no use here, and not everywhere
-    state = run.checkpoints.latest()
-    if state is None:
-        raise ValueError(f"the run in {directory} has no checkpoint yet")
-    with join(device) as world, cpu_threads(recipe.threads), own_randomness():
-        loop = Loop(recipe, world)
-        loop.load(state)
-        yield loop.model().eval(), loop.test_batches
 
 
 class Trainer:
@@ -114,9 +94,10 @@ class Trainer:
         world: This process among the ranks.
         journal: Where its files are, and its records go.
         resume: Whether to go on from the latest checkpoint, if there is one.
+        job: torchrun's job.
     """
 
-    def __init__(self, recipe: Recipe, world: World, journal: Journal, resume: bool) -> None:
+    def __init__(self, recipe: Recipe, world: World, journal: Journal, resume: bool, job: Job) -> None:
         self.loop = Loop(recipe, world)
         self.recipe = recipe
         self.world = world
@@ -124,19 +105,21 @@ class Trainer:
         self.run = run = journal.run
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
         self.saved = -1  # the step of the last checkpoint
-        world.on_first(lambda: run.begin(recipe, resume))
+        self.growth = optimiser_bytes(recipe, self.loop.task.trainable_module)
+        world.on_first(lambda: run.begin(recipe, resume, job))
         if not self.load():
             self.save()  # what cannot be written is known before hours are spent
-        if self.loop.step < self.loop.total_steps:
-            world.on_first(lambda: run.checkpoints.check_room())
+        self.check_room()
 
     def load(self) -> bool:
         """Takes over the latest checkpoint, if there is one, and drops the metrics of later steps."""
         state = self.world.on_first(lambda: self.run.checkpoints.latest())
         if state is not None:
+            self.loop.check_data(state)
             self.best = state.pop("best")
             self.loop.load(state)
             self.saved = self.loop.step
+        self.world.on_first(lambda: self.run.keep_recipe(self.recipe))
         self.world.on_first(lambda: self.journal.begin(self.loop.step))
         self.clock = time.monotonic() - self.loop.seconds
         self.recorded = (self.loop.step, self.loop.seconds)
@@ -254,6 +237,20 @@ class Trainer:
                 lambda: self.run.checkpoints.save(self.state(), self.loop.step, protect=protect)
             )
             self.saved = self.loop.step
+            if self.growth and self.loop.step:
+                self.check_room()
+
+    def check_room(self) -> None:
+        """Raises CheckpointError if the checkpoints to come do not fit on the disk.
+
+        At first the optimiser has no state yet, and its size must be reckoned; later there is one to see.
+        """
+        loop, recipe = self.loop, self.recipe
+        self.growth = 0 if loop.step else self.growth
+        left = loop.total_steps - loop.step
+        to_come = -(-left // len(loop.train_batches)) + left // (recipe.save_every or loop.total_steps + 1)
+        if to_come:
+            self.world.on_first(lambda: self.run.checkpoints.check_room(to_come, self.growth))
 
     def stop_if_told(self, number: int, at_record: bool) -> None:
         """Saves the state and raises Interrupted if a signal came to any rank.

@@ -60,9 +60,16 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path, dama
 
 def test_only_damaged_checkpoints_are_an_error(tmp_path, caplog):
     checkpoints = Checkpoints(directory=tmp_path)
-    checkpoints.save(state(1), 1).write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"all 1 checkpoints in .* are damaged"):
+    for step in (1, 2):
+        checkpoints.save(state(step), step).write_bytes(b"")
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(CheckpointError, match=r"all 2 checkpoints in .* are damaged; start anew"),
+    ):
         checkpoints.latest()
+    newer, oldest = caplog.messages
+    assert newer.endswith("; the one before it is tried")
+    assert "before it" not in oldest
 
 
 def test_what_is_no_checkpoint_is_told(tmp_path):
@@ -86,21 +93,30 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(tmp_path, monkeypatc
     assert len(list(tmp_path.iterdir())) == 1  # nothing half written is left over
 
 
-def test_room_for_one_more_than_are_kept_is_looked_for(tmp_path, monkeypatch):
+def test_room_for_the_latest_the_best_and_the_one_being_written_is_looked_for(tmp_path, monkeypatch):
     checkpoints = Checkpoints(directory=tmp_path, keep=2)
     size = checkpoints.save(state(1), 1).stat().st_size
 
-    def room_for(count):
-        monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=count * size))
-        checkpoints.check_room()
+    def needs(count, to_come=9, growth=0):
+        def check(free):
+            monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+            checkpoints.check_room(to_come, growth)
 
-    room_for(2)
-    with pytest.raises(CheckpointError, match=r"will take .* MiB more at least, and .* MiB are free; make"):
-        room_for(1)
+        check(count)
+        with pytest.raises(
+            CheckpointError, match=r"will take .* MiB more at least, and .* MiB are free; make"
+        ):
+            check(count - 1)
+
+    needs(3 * size)
+    needs(1 * size, to_come=1)
+    needs(2 * size, to_come=2)
+    needs(3 * size + 4 * 50, growth=50)
     checkpoints.save(state(2), 2)
-    room_for(1)
-    with pytest.raises(CheckpointError, match="0 MiB are free"):
-        room_for(0)
+    checkpoints.save(state(3), 3, protect={1})
+    needs(size)
+    Checkpoints(directory=tmp_path, keep=9).save(state(4), 4, protect={1})  # more than are kept from now on
+    needs(size)
 
 
 _SAVE_AT_A_LIMIT = """

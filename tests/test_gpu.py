@@ -17,8 +17,8 @@ from advprop.export import export_timm
 from advprop.loop import Loop
 from advprop.recipe import make_recipe
 from advprop.runs import Run
-from advprop.saved import load_model, load_run
-from advprop.trainer import train, trained
+from advprop.saved import load_model, load_run, trained
+from advprop.trainer import train
 from advprop.world import World
 from tests.test_nonfinite import poison
 

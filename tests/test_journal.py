@@ -59,6 +59,8 @@ def test_the_summary_has_a_row_for_each_epoch():
     assert (first["test_top1_percent"], second["test_top1_percent"]) == (10.0, "")
     assert (second["epoch"], second["loss"], second["seconds"]) == (2, 1.0, 3.0)
     assert summary(run_lines[3:], done=4) == [second]
+    assert summary(run_lines[2:3]) == []  # the line of the losses is gone, and that of the test is left
+    assert summary([run_lines[1], {**run_lines[2], "step": 8}])[0]["test_top1_percent"] == ""
 
 
 def test_a_resumed_run_leaves_each_point_once(tmp_path, monkeypatch):

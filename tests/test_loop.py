@@ -128,6 +128,10 @@ def test_what_is_frozen_stays_and_the_rest_moves():
         assert torch.equal(value, after.state()["model"][name]) == (name in frozen), name
     with pytest.raises(ValueError, match=r"no part .stages\.7. to freeze; its parts are stages, head"):
         loop(freeze=("stages.7",))
+    with pytest.raises(
+        ValueError, match=r"must be trained, got freeze: stages head; leave out a part of it$"
+    ):
+        loop(freeze=("stages", "head"), method="advprop")
 
 
 def test_images_are_flipped_shifted_and_erased_at_random():

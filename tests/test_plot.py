@@ -68,6 +68,24 @@ def test_a_run_under_way_is_drawn_and_one_without_records_told(runs, tmp_path):
     assert list(accuracy.lines[0].get_ydata()) == []
 
 
+@pytest.mark.parametrize("damaged", [b'xx{"step": 2}', b"3", b'{"loss": 3.0}', b"\x00\xff"])
+def test_a_damaged_record_is_told_with_its_file_and_line_and_can_be_deleted(damaged, runs, tmp_path):
+    run = shutil.copytree(runs[1], tmp_path / "run")
+    metrics = run / "metrics.jsonl"
+    first, _, *rest = metrics.read_bytes().splitlines(keepends=True)
+    metrics.write_bytes(b"".join([first, damaged, b"\n", *rest]))
+    told = (
+        r"run.metrics.jsonl, line 2: a record must be JSON with a step and an epoch, got .*; delete the line"
+    )
+    with pytest.raises(ValueError, match=told):
+        plot_runs([run])
+    with pytest.raises(ValueError, match=told):
+        train(make_recipe(SMALL, method="standard"), run, resume=True)
+    metrics.write_bytes(b"".join([first, *rest]))
+    train(make_recipe(SMALL, method="standard"), run, resume=True)
+    assert len(Run(run).metrics()) == 5
+
+
 def test_mistakes_are_told(runs, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="there is no run to draw"):
         plot_runs([])

@@ -46,7 +46,7 @@ def test_a_written_recipe_is_read_as_it_was(**settings):
     ("settings", "message"),
     [
         ({"epohs": 3}, "unknown setting 'epohs'; did you mean 'epochs'?"),
-        ({"zzzzzz": 3}, "unknown setting 'zzzzzz'; known: "),
+        ({"zzzzzz": 3}, "unknown setting 'zzzzzz'; leave it out; `advprop train --help` shows all$"),
         ({"epochs": "ten"}, "epochs: input should be a valid integer.* got 'ten'"),
         ({"epochs": 1.5}, "epochs: .* got 1.5"),
         ({"method": "advprp"}, "method: input should be 'advprop', .* got 'advprp'"),
@@ -54,6 +54,9 @@ def test_a_written_recipe_is_read_as_it_was(**settings):
         ({"eps": 4}, "eps must be from 0 to 1, got 4"),
         ({"epochs": 0}, "epochs must be 1 or more, got 0"),
         ({"lr": -1}, "lr must be over 0, got -1"),
+        ({"lr": float("inf")}, "lr must be a finite number, got inf; give one over 0"),
+        ({"weight_decay": float("nan")}, "weight_decay must be a finite number, got nan; give one 0 or more"),
+        ({"ema": 1}, "ema must be at least 0 and under 1, or the average stays .* got 1"),
         ({"share": 1}, "share must be over 0 and under 1, got 1"),
         ({"severities": [3, 6]}, r"severities must be from 1 to 5 each, got \(3, 6\)"),
         ({"epochs": "x", "lr": "y"}, "epochs: .* got 'x'; lr: .* got 'y'"),

@@ -10,8 +10,8 @@ from advprop.evaluate import evaluate
 from advprop.models import create_model, data_config
 from advprop.norm import branch_names
 from advprop.recipe import make_recipe
-from advprop.saved import load_model, load_run
-from advprop.trainer import train, trained
+from advprop.saved import load_model, load_run, trained
+from advprop.trainer import train
 
 DIGITS = make_recipe(train_images=40, batch_size=10, epochs=1, severities=())
 

@@ -18,8 +18,9 @@ from advprop.loop import Loop
 from advprop.models import create_model
 from advprop.recipe import make_recipe
 from advprop.runs import Run
+from advprop.saved import trained
 from advprop.tasks import AdvPropTask
-from advprop.trainer import Interrupted, train, trained
+from advprop.trainer import Interrupted, train
 from advprop.world import seed_all
 
 SMALL = make_recipe(train_images=40, batch_size=10, epochs=3, severities=(), test_every=1)
