@@ -15,7 +15,7 @@ from advprop.ball import uniform
 Targeted: TypeAlias = Literal["random", "least_likely"] | None
 
 # Keeps fp16 gradients of confident predictions above the smallest number that fp16 can hold.
-_HALF_SCALE = 1024.0
+HALF_SCALE = 1024.0
 
 
 class Objective:
@@ -106,9 +106,14 @@ def input_gradient(model: nn.Module, images: Tensor, loss: Callable[[Tensor], Te
 
 def loss_scale(images: Tensor) -> float:
     """What to multiply a loss by so that its gradient survives fp16; 1 in other precisions."""
+    return HALF_SCALE if is_half(images) else 1.0
+
+
+def is_half(images: Tensor) -> bool:
+    """Whether what a model makes of the images is in fp16, by their dtype or by autocast."""
     device = images.device.type
     autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
-    return _HALF_SCALE if autocast or images.dtype == torch.float16 else 1.0
+    return autocast or images.dtype == torch.float16
 
 
 def _check_weights(labels: Tensor, classes: int) -> None:

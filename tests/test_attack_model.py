@@ -90,7 +90,7 @@ def test_fp16_gradients_vanish_without_the_scale_and_not_with_it(
     for attack in (IFGSM(eps=0.1, step_size=0.1, targeted=None), FGSM(eps=0.1, norm="l2")):
         with monkeypatch.context() as patch, torch.autocast("cpu", torch.float16, enabled=autocast):
             assert not torch.equal(attack(model, images, labels), images)
-            patch.setattr(objective_module, "_HALF_SCALE", 1.0)
+            patch.setattr(objective_module, "HALF_SCALE", 1.0)
             assert torch.equal(attack(model, images, labels), images)
 
 
