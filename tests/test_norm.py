@@ -422,7 +422,7 @@ class TestLifeOfAModel:
 
 class TestRefusals:
     def test_no_batch_norm(self) -> None:
-        with pytest.raises(ValueError, match=r"it has \d+ LayerNorm.*: pass norms='all'"):
+        with pytest.raises(ValueError, match=r"it has \d+ LayerNorm.*: call .*norms='all'\), before a task"):
             add_aux_norm(timm.create_model("test_convnext"))
         with pytest.raises(ValueError, match="it has no norm layer that is trained at all"):
             add_aux_norm(nn.Sequential(nn.Linear(2, 2)))
