@@ -90,11 +90,12 @@ def behaviour(model: nn.Module, mode: Mode, generator: torch.Generator | None = 
         try:
             yield
         finally:
+            model.train()  # what layers keep for evaluation goes, such as timm's attention biases
+            model.train(flags[0][1])
             for module, training in flags:
                 module.training = training
-            with torch.no_grad():
-                for buffer, before in buffers:
-                    buffer.copy_(before)
+            for buffer, before in buffers:
+                buffer.data.copy_(before)  # a graph that is open elsewhere takes no notice
 
 
 @contextmanager

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advprop import FGSM, IFGSM, PGD, PixelModel, add_aux_norm, use_branch
+from advprop import FGSM, IFGSM, PGD, AdvPropTask, PixelModel, add_aux_norm, evaluate, use_branch
 from advprop import objective as objective_module
 from advprop.behaviour import behaviour
 from tests.reference import TinyNet, batch
@@ -201,6 +203,27 @@ def test_behaviour_restores_after_an_exception() -> None:
     with pytest.raises(KeyError):
         fail()
     assert_same_state(model, before)
+
+
+def test_a_graph_that_is_open_goes_backward_after_an_attack_in_training_behaviour() -> None:
+    model, (images, labels) = TinyNet(dropout=0.0).train(), batch()
+    loss = F.cross_entropy(model(images), labels)
+    adversarial = PGD(steps=1, mode="train", targeted=None)(model, images, labels)
+    (loss + F.cross_entropy(model(adversarial), labels)).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_fault_of_attention_biases_that_are_kept_with_their_graph(training: bool) -> None:
+    """LeViT keeps them in evaluation, until it is told to train; a graph can be neither copied nor saved."""
+    model = timm.create_model("levit_128s", num_classes=5).train(training)
+    images, labels = torch.rand(2, 3, 224, 224), torch.arange(2)
+    flags = [module.training for module in model.modules()]
+    evaluate(model, [(images, labels)], attack=FGSM())
+    assert [module.training for module in model.modules()] == flags
+    copy.deepcopy(model)
+    AdvPropTask(model, PGD(steps=1)).train()(images, labels)
+    copy.deepcopy(model)
 
 
 def test_frozen_models_can_be_attacked() -> None:
