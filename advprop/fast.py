@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from advprop.attack import PGD, check_finite
-from advprop.branch import branch_parameters, use_branch
+from advprop.branch import branch_parameters, forget_passes, use_branch
 from advprop.norm import MAIN, add_aux_norm, branch_names
 from advprop.objective import HALF_SCALE, is_half
 from advprop.pixels import check_pixels
@@ -87,6 +87,7 @@ class FastAdvPropTask(StandardTask):
         Parts: `"loss_clean"`, `"loss_noise"` (of the images at the start of the attack) and
         `"loss_adv"`. The gradient of `"loss"` holds that of the noise pass as well.
         """
+        forget_passes(self.trainable_module)
         n_adv = self._attacked(len(input))
         n_clean = len(input) - n_adv
         adversarial, loss_noise, kept = self._attack(input[n_clean:], self.unmixed(target[n_clean:]))

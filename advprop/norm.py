@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 from torch import nn
 
 from advprop._find_norms import Norms, trained_norms
-from advprop.layer import MAIN, AuxNorm, Route, Separate
+from advprop.layer import MAIN, AuxNorm, BatchCheck, Route, Separate
 
 __all__ = ["MAIN", "AuxNorm", "add_aux_norm", "aux_norms", "branch_names", "remove_aux_norm"]
 
@@ -64,6 +64,7 @@ def add_aux_norm(
     chosen = trained_norms(model, norms, frozen)
     wrapped = {id(norm): AuxNorm(norm, branches, separate, route) for norm in chosen}
     _replace_children(model, wrapped)
+    model.register_forward_pre_hook(BatchCheck(route))
     return model
 
 
@@ -94,6 +95,10 @@ def remove_aux_norm(model: ModelT, keep: str = MAIN) -> ModelT:
         )
     plain = {id(layer): _plain(layer, keep) for layer in aux_norms(model)}
     _replace_children(model, plain)
+    for module in model.modules():
+        for key, hook in list(module._forward_pre_hooks.items()):
+            if isinstance(hook, BatchCheck):
+                del module._forward_pre_hooks[key]
     return model
 
 

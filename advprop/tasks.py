@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from advprop.attack import PGD
 from advprop.ball import PerChannel
 from advprop.behaviour import PixelModel
-from advprop.branch import use_branch
+from advprop.branch import forget_passes, use_branch
 from advprop.norm import MAIN, add_aux_norm, branch_names
 
 # Makes the images of an auxiliary branch out of the clean ones: an attack, or an augmentation.
@@ -199,6 +199,7 @@ class AdvPropTask(StandardTask):
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_<branch>"`."""
+        forget_passes(self.trainable_module)
         views = {branch: self.view(branch, input, target) for branch in self.sources}
         images, labels = self.clean(input, target)
         with use_branch(self.trainable_module, dict.fromkeys((MAIN, *views), len(input))):

@@ -477,7 +477,7 @@ class TestRefusals:
         for parts in ({"main": -1, "adv": 7}, {"main": 0}, {}, {"main": 2.0, "adv": 4}):
             with pytest.raises(ValueError, match="parts of a batch must be whole numbers"):
                 through(model, images, parts)
-        with pytest.raises(ValueError, match="make 4, and a norm layer received 6"):
+        with pytest.raises(ValueError, match="make 4, and the batch is 6"):
             through(model, images, {"main": 2, "adv": 2})
         assert torch.equal(through(model, images, "main"), through(model, images, "adv"))
 
