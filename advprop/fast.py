@@ -14,7 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from advprop.attack import PGD, check_finite
 from advprop.branch import branch_parameters, forget_passes, use_branch
 from advprop.norm import MAIN, add_aux_norm, branch_names
-from advprop.objective import HALF_SCALE, is_half
+from advprop.objective import HALF_SCALE, check_classes, is_half
 from advprop.pixels import check_pixels
 from advprop.tasks import StandardTask
 
@@ -124,7 +124,10 @@ class FastAdvPropTask(StandardTask):
         half = is_half(images)
         scale = self.scale.clone() if half else 1.0
         with use_branch(model, ADV), torch.enable_grad():
-            loss = self.criterion(model(start), labels)
+            logits = model(start)
+            if self.attack.check:
+                check_classes(labels, logits.shape[1])
+            loss = self.criterion(logits, labels)
             gradients = torch.autograd.grad(loss * scale, [start, *parameters], allow_unused=True)
         ascent, *rest = gradients
         if half:
