@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from advprop.ball import PerChannel
 
@@ -66,6 +67,16 @@ class PixelModel(nn.Module):
             )
         logits: Tensor = self.model((images - self.mean.to(images.dtype)) / self.std.to(images.dtype))
         return logits
+
+
+def without_ddp(model: nn.Module) -> nn.Module:
+    """The model that DistributedDataParallel holds, also inside a `PixelModel`; others as they are."""
+    if isinstance(model, DistributedDataParallel):
+        inside: nn.Module = model.module
+        return inside
+    if isinstance(model, PixelModel) and isinstance(model.model, DistributedDataParallel):
+        return PixelModel(model.model.module, model.mean, model.std)
+    return model
 
 
 @contextmanager

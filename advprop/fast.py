@@ -35,6 +35,8 @@ class FastAdvPropTask(StandardTask):
     averaged over the images that went through it, so that shared, main and auxiliary parameters move
     at the same speed. The adversarial images are shuffled, across all ranks, before they are trained on.
 
+    The auxiliary norms bring parameters: make the optimiser after the task, of `task.parameters()`.
+
     In fp16 a gradient of the attack may be too large. It is left to the `torch.amp.GradScaler` of the
     training loop, which skips the step; the next attack scales its loss by half as much.
 
@@ -235,6 +237,8 @@ def _gather(tensor: Tensor) -> Tensor:
 
 
 def _check_attack(attack: PGD) -> None:
+    if not isinstance(attack, PGD):
+        raise ValueError(f"Fast AdvProp takes an attack such as PGD(steps=1, ...), got {attack!r}")
     if attack.targeted is not None:
         raise ValueError(
             "Fast AdvProp keeps the gradients of the attack for training, so the attack must be untargeted; "
