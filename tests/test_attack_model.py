@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from advprop import FGSM, IFGSM, PGD, AdvPropTask, PixelModel, add_aux_norm, evaluate, use_branch
 from advprop import objective as objective_module
 from advprop.behaviour import behaviour
+from advprop.objective import Objective
 from tests.reference import TinyNet, batch
 from tests.test_attack import assert_same_state, caller_state, mixed_net, seeded
 
@@ -94,6 +95,17 @@ def test_fp16_gradients_vanish_without_the_scale_and_not_with_it(
             assert not torch.equal(attack(model, images, labels), images)
             patch.setattr(objective_module, "HALF_SCALE", 1.0)
             assert torch.equal(attack(model, images, labels), images)
+
+
+@pytest.mark.parametrize("targets", [None, torch.tensor([1, 2, 0])])
+def test_the_objective_of_half_precision_is_worked_out_in_fp32(targets: Tensor | None) -> None:
+    labels = torch.arange(3)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        logits = (20 * torch.rand(3, 5)).to(dtype)
+        wide = torch.promote_types(dtype, torch.float32)
+        found, expected = (Objective(None, labels, targets, None)(x) for x in (logits, logits.to(wide)))
+        assert found.dtype == wide
+        assert torch.equal(found, expected)
 
 
 def test_the_scale_is_for_fp16_alone() -> None:
