@@ -143,10 +143,12 @@ class FastAdvPropTask(StandardTask):
         return adversarial, loss.detach(), kept
 
     def _adapt_scale(self, gradients: Sequence[Tensor]) -> None:
-        """Halves the scale where a gradient is not finite, else lets it grow; nothing waits for it."""
-        finite = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).isfinite()
+        """Halves the scale where a gradient of any rank is not finite, else lets it grow; nothing waits."""
+        finite = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).isfinite().float()
+        if _has_other_ranks():
+            dist.all_reduce(finite, dist.ReduceOp.MIN)
         grown = (self.scale * 2 ** (1 / _STEPS_TO_DOUBLE)).clamp(max=HALF_SCALE)
-        self.scale.copy_(torch.where(finite, grown, self.scale / 2))
+        self.scale.copy_(torch.where(finite > 0, grown, self.scale / 2))
 
     def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
         """What timm's checkpoints keep beside the model: the scale of the attack's loss in fp16."""
@@ -219,7 +221,7 @@ def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Images and labels of the same shapes.
     """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not _has_other_ranks():
         order = torch.randperm(len(images), device=images.device)
         return images[order], labels[order]
     all_images, all_labels = _gather(images), _gather(labels)
@@ -227,6 +229,10 @@ def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     dist.broadcast(order, src=0)
     mine = order[dist.get_rank() :: dist.get_world_size()]
     return all_images[mine], all_labels[mine]
+
+
+def _has_other_ranks() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _gather(tensor: Tensor) -> Tensor:

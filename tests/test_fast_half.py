@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import timm
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from advprop import FastAdvPropTask
 from advprop.objective import HALF_SCALE
-from tests.reference import batch
+from tests.reference import NoWait, batch
 
 
 def steep(logits: Tensor, labels: Tensor) -> Tensor:
@@ -67,6 +69,17 @@ def test_the_scale_is_halved_then_grows_back_and_is_left_alone_in_other_precisio
     made.scale.fill_(HALF_SCALE)
     step(made)
     assert made.scale == HALF_SCALE
+
+
+def test_nothing_waits_for_the_scale() -> None:
+    made = task()
+    made.attack = replace(made.attack, check=False)
+    images, labels = batch(8, side=32)
+    with NoWait():
+        with torch.autocast("cpu", torch.float16):
+            loss = made(images, labels)["loss"]
+        loss.backward()
+    assert made.scale == HALF_SCALE / 2
 
 
 def test_checkpoints_of_timm_keep_the_scale() -> None:
