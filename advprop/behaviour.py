@@ -102,7 +102,8 @@ def behaviour(model: nn.Module, mode: Mode, generator: torch.Generator | None = 
             yield
         finally:
             model.train()  # what layers keep for evaluation goes, such as timm's attention biases
-            model.train(flags[0][1])
+            if not flags[0][1]:
+                model.eval()
             for module, training in flags:
                 module.training = training
             for buffer, before in buffers:

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from torch import nn
 
-from advprop.layer import MAIN, Parts, Route
-from advprop.norm import aux_norms, branch_names
+from advprop.layer import MAIN, AuxNorm, Parts, Route
+from advprop.norm import aux_norms, branch_names, names_of
 
 Branch: TypeAlias = str | Mapping[str, int]
 
@@ -93,24 +93,24 @@ def forget_passes(model: nn.Module) -> None:
     Args:
         model: Any model.
     """
-    for route in _routes(model):
+    for route in _routes(aux_norms(model)):
         route.forget()
 
 
-def _routes(model: nn.Module) -> list[Route]:
-    return list({id(layer.route): layer.route for layer in aux_norms(model)}.values())
+def _routes(layers: Iterable[AuxNorm]) -> list[Route]:
+    return list({id(layer.route): layer.route for layer in layers}.values())
 
 
 def _check_known(model: nn.Module, names: Iterable[str]) -> list[Route]:
     """The routes of the model, each once, if it has all these branches."""
-    routes = _routes(model)
-    if not routes:
+    layers = list(aux_norms(model))
+    if not layers:
         raise ValueError(f"{type(model).__name__} has no auxiliary norms; call add_aux_norm(model) first")
-    known = branch_names(model)
+    known = names_of(layers)
     for name in names:
         if name not in known:
             raise ValueError(f"the model has the branches {known}, got {name!r}")
-    return routes
+    return _routes(layers)
 
 
 def _parts(branch: Branch) -> Parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from torch import nn
@@ -117,7 +117,12 @@ def branch_names(model: nn.Module) -> tuple[str, ...]:
         >>> branch_names(add_aux_norm(timm.create_model("test_resnet"), branches=("weak", "strong")))
         ('main', 'weak', 'strong')
     """
-    found = list(dict.fromkeys((MAIN, *layer.aux) for layer in aux_norms(model)))
+    return names_of(aux_norms(model))
+
+
+def names_of(layers: Iterable[AuxNorm]) -> tuple[str, ...]:
+    """The branches of some layers; raises ValueError if they have different ones."""
+    found = list(dict.fromkeys((MAIN, *layer.aux) for layer in layers))
     if len(found) > 1:
         raise ValueError(
             f"the model holds models with different branches, {' and '.join(map(str, found))}; "
