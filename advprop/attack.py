@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from advprop.ball import Ball, NormName, uniform
+from advprop.ball import Ball, NormName, is_number, is_whole, radii, uniform
 from advprop.behaviour import Mode, behaviour
 from advprop.objective import Objective, Targeted, input_gradient
 from advprop.pixels import check_pixels
@@ -31,7 +31,7 @@ class PGD:
     Args:
         eps: Radius of the ball around each image, in pixels of [0, 1]: 4/255; one number, or one for
             each channel (`norm="linf"` only).
-        step_size: Length of a step, in the same unit.
+        step_size: Length of a step, in the same unit; None for a step of `eps`.
         steps: Number of steps.
         norm: `"linf"` or `"l2"` (the Euclidean length over the whole image).
         targeted: `"random"` drives each image towards a random wrong class, as the paper does,
@@ -42,9 +42,9 @@ class PGD:
         project: Whether each step ends in the ball. GD of the paper has no ball.
         mode: Behaviour of norms and dropout while the attack runs: `"eval"` (running statistics, the
             paper's choice), or `"train"` (batch statistics, as Fast AdvProp wants them).
-        check: Whether to look for pixels outside [0, 1] and for gradients that are not finite. It makes
-            a GPU wait twice an attack; without it nothing does, and such gradients turn their images into
-            NaN, so that the loss shows it.
+        check: Whether to look for pixels outside [0, 1], for classes that the model does not have and for
+            gradients that are not finite. It makes a GPU wait three times an attack; without it nothing
+            does, and such gradients turn their images into NaN, so that the loss shows it.
 
     Raises:
         ValueError: If a setting is outside of its range.
@@ -60,7 +60,7 @@ class PGD:
     """
 
     eps: float | Sequence[float] = 4 / 255
-    step_size: float = 1 / 255
+    step_size: float | None = 1 / 255
     steps: int = 5
     norm: NormName = "linf"
     targeted: Targeted = "random"
@@ -73,12 +73,15 @@ class PGD:
 
     def __post_init__(self) -> None:
         Ball(self.eps, self.norm)  # checks both
-        if not isinstance(self.steps, int) or self.steps < 0:
+        if not is_whole(self.steps) or self.steps < 0:
             raise ValueError(f"steps must be a whole number, 0 or more, got {self.steps!r}")
-        if not math.isfinite(self.step_size) or self.step_size < 0:
-            raise ValueError(f"step_size must be 0 or more, got {self.step_size}")
-        if not 0 <= self.clean_start <= 1:
-            raise ValueError(f"clean_start must be a share in [0, 1], got {self.clean_start}")
+        if self.step_size is None:
+            if not is_number(self.eps):
+                raise ValueError(f"a step of eps needs one number for eps, got {self.eps}; pass step_size")
+        elif not is_number(self.step_size) or not math.isfinite(self.step_size) or self.step_size < 0:
+            raise ValueError(f"step_size must be 0 or more, got {self.step_size!r}")
+        if not is_number(self.clean_start) or not 0 <= self.clean_start <= 1:
+            raise ValueError(f"clean_start must be a share in [0, 1], got {self.clean_start!r}")
         choices = {
             "targeted": (self.targeted, ("random", "least_likely", None)),
             "start_per": (self.start_per, ("image", "batch")),
@@ -110,7 +113,8 @@ class PGD:
             Images `[B, C, H, W]` in [0, 1], without a gradient.
 
         Raises:
-            ValueError: If images and labels do not fit together, or pixels are outside [0, 1].
+            ValueError: If images and labels do not fit together, pixels are outside [0, 1], or classes are
+                outside those of the model.
             FloatingPointError: If an input gradient is not finite; names the images of the batch.
             RuntimeError: Under `torch.inference_mode()`; `torch.no_grad()` is fine.
         """
@@ -121,7 +125,7 @@ class PGD:
         finite = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
         with behaviour(model, self.mode, generator):
             adversarial = self.start(clean, generator)
-            loss = Objective(self.targeted, labels, targets, generator)
+            loss = Objective(self.targeted, labels, targets, generator, self.check)
             if self.steps and self.targeted == "least_likely" and targets is None:
                 loss.aim(model, clean)
             for _ in range(self.steps):
@@ -132,6 +136,11 @@ class PGD:
             check_finite(finite)
         return adversarial
 
+    @property
+    def step_length(self) -> float:
+        """Length of a step: `step_size`, or `eps` where that is None."""
+        return radii(self.eps)[0] if self.step_size is None else float(self.step_size)
+
     def step(self, images: Tensor, clean: Tensor, gradient: Tensor) -> Tensor:
         """One step up the gradient, back into the ball around the clean images, and into [0, 1].
 
@@ -141,7 +150,7 @@ class PGD:
             gradient: Of what is climbed, with respect to `images`, likewise; its length does not matter.
         """
         ball = Ball(self.eps, self.norm)
-        images = images + self.step_size * ball.ascent(gradient)
+        images = images + self.step_length * ball.ascent(gradient)
         if self.project:
             images = ball.project(images, clean)
         return images.clamp(0, 1)
@@ -195,21 +204,14 @@ class FGSM(PGD):
 
     Examples:
         >>> from advprop import FGSM
-        >>> FGSM(eps=8 / 255).step_size == 8 / 255
+        >>> FGSM(eps=8 / 255).step_length == 8 / 255
         True
     """
 
-    step_size: float = 0.0
+    step_size: float | None = None
     steps: int = 1
     random_start: bool = False
     targeted: Targeted = None
-
-    def __post_init__(self) -> None:
-        if not self.step_size:
-            if not isinstance(self.eps, float | int):
-                raise ValueError(f"FGSM steps by eps, which must be one number then, got {self.eps}")
-            object.__setattr__(self, "step_size", float(self.eps))
-        super().__post_init__()
 
 
 def _check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:

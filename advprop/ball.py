@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from numbers import Real
+from typing import Literal, SupportsIndex, TypeAlias
 
 import torch
 from torch import Tensor
@@ -32,9 +33,10 @@ class Ball:
     def __post_init__(self) -> None:
         if self.norm not in ("linf", "l2"):
             raise ValueError(f"norm must be 'linf' or 'l2', got {self.norm!r}")
-        if self.norm == "l2" and not isinstance(self.eps, float | int):
+        values = radii(self.eps)
+        if self.norm == "l2" and not is_number(self.eps):
             raise ValueError(f"eps for each channel needs norm='linf', got {self.eps!r} with norm='l2'")
-        for eps in _values(self.eps):
+        for eps in values:
             if not math.isfinite(eps) or eps < 0:
                 raise ValueError(f"eps must be 0 or more, got {self.eps!r}")
             if self.norm == "linf" and eps > 1:
@@ -76,7 +78,7 @@ def channels(values: PerChannel, images: Tensor) -> Tensor:
     Raises:
         ValueError: If there are neither one value nor as many as channels.
     """
-    listed = _values(values)
+    listed = radii(values)
     if len(listed) not in (1, images.shape[1]):
         raise ValueError(f"images with {images.shape[1]} channels need as many values or one, got {values!r}")
     filled = [images.new_full((1,), value) for value in listed]  # a copy from the CPU would make a GPU wait
@@ -89,8 +91,31 @@ def uniform(shape: Sequence[int], like: Tensor, generator: torch.Generator | Non
     return torch.rand(tuple(shape), generator=generator, device=device).to(like.device)
 
 
-def _values(values: PerChannel) -> tuple[float, ...]:
-    return (float(values),) if isinstance(values, float | int) else tuple(map(float, values))
+def radii(values: object) -> tuple[float, ...]:
+    """One number, or one for each channel, as a tuple.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(values, Real):
+        return (float(values),)
+    try:
+        found = tuple(map(float, values)) if isinstance(values, Iterable) else ()
+    except (TypeError, ValueError):  # a tensor without dimensions, or something of which not all are numbers
+        found = ()
+    if not found:
+        raise ValueError(f"eps must be a number, or one for each channel, got {values!r}")
+    return found
+
+
+def is_number(value: object) -> bool:
+    """Whether it is one real number, of Python or of NumPy."""
+    return isinstance(value, Real)
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is one whole number, of Python or of NumPy."""
+    return isinstance(value, SupportsIndex)
 
 
 def _spread(per_image: Tensor, images: Tensor) -> Tensor:

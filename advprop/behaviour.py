@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from advprop.ball import PerChannel
 
@@ -68,6 +69,16 @@ class PixelModel(nn.Module):
         return logits
 
 
+def without_ddp(model: nn.Module) -> nn.Module:
+    """The model that DistributedDataParallel holds, also inside a `PixelModel`; others as they are."""
+    if isinstance(model, DistributedDataParallel):
+        inside: nn.Module = model.module
+        return inside
+    if isinstance(model, PixelModel) and isinstance(model.model, DistributedDataParallel):
+        return PixelModel(model.model.module, model.mean, model.std)
+    return model
+
+
 @contextmanager
 def behaviour(model: nn.Module, mode: Mode, generator: torch.Generator | None = None) -> Iterator[None]:
     """Puts a model in evaluation or training behaviour for a while; leaves no trace on it.
@@ -90,11 +101,13 @@ def behaviour(model: nn.Module, mode: Mode, generator: torch.Generator | None = 
         try:
             yield
         finally:
+            model.train()  # what layers keep for evaluation goes, such as timm's attention biases
+            if not flags[0][1]:
+                model.eval()
             for module, training in flags:
                 module.training = training
-            with torch.no_grad():
-                for buffer, before in buffers:
-                    buffer.copy_(before)
+            for buffer, before in buffers:
+                buffer.data.copy_(before)  # a graph that is open elsewhere takes no notice
 
 
 @contextmanager

@@ -17,6 +17,7 @@ random numbers, photographs of frost, and a further JPEG compression.
 from __future__ import annotations
 
 import difflib
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from advprop import _corruption_kinds as kinds
 from advprop._draws import Draws
+from advprop.ball import is_whole
 from advprop.pixels import check_pixels
 
 _PUBLISHED_SIDE = 224
@@ -123,7 +125,7 @@ def corrupt(
     if not len(images):
         return images.clone()
     indices = first_index + index_step * torch.arange(len(images), device=images.device)
-    draws = Draws(seed, CORRUPTIONS.index(kind), indices)
+    draws = Draws(operator.index(seed), CORRUPTIONS.index(kind), indices)
     scale = max(min(images.shape[2:]) / _PUBLISHED_SIDE, _SMALLEST_SCALE)
     with torch.autocast(images.device.type, enabled=False):
         return apply(images.float().contiguous(), draws, scale, *numbers).clamp(0, 1).to(images.dtype)
@@ -133,7 +135,7 @@ def _find(kind: str, severity: int) -> tuple[Callable[..., Tensor], tuple[Any, .
     if kind not in _KINDS:
         near = difflib.get_close_matches(kind, CORRUPTIONS, 1, 0)[0]
         raise ValueError(f"kind must be one of {CORRUPTIONS}, got {kind!r}; the nearest is {near!r}")
-    if not isinstance(severity, int) or severity not in SEVERITIES:
+    if not is_whole(severity) or severity not in SEVERITIES:
         raise ValueError(f"severity must be a whole number from 1 to 5, got {severity!r}")
     apply, severities = _KINDS[kind]
     return apply, severities[severity - 1]

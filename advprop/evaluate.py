@@ -16,20 +16,21 @@ import torch
 import torch.distributed as dist
 from timm.task import ClassificationEvaluator
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from advprop.accuracy import Accuracy
 from advprop.attack import PGD
-from advprop.behaviour import behaviour
+from advprop.behaviour import behaviour, without_ddp
 from advprop.branch import use_branch
 from advprop.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from advprop.norm import MAIN, branch_names
+from advprop.objective import check_classes
 from advprop.pixels import check_pixels
 from advprop.ranks import images_without_padding, rank_and_ranks
 
 Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
 Key = TypeVar("Key", bound=Hashable)
+Number = TypeVar("Number", int, float)
 
 
 class Options(TypedDict, total=False):
@@ -72,8 +73,8 @@ def evaluate(
             `progress` (False), whether to show a bar.
 
     Raises:
-        ValueError: If there are no images, pixels of the first batch are outside [0, 1], the model has no
-            such branch, or a corruption has no severity.
+        ValueError: If there are no images, pixels of the first batch are outside [0, 1], the model does not
+            have its classes or such a branch, or a corruption has no severity.
         FloatingPointError: If a logit is not a number.
 
     Examples:
@@ -92,8 +93,8 @@ def evaluate(
 def evaluate_corruptions(
     model: nn.Module,
     batches: Batches,
-    kinds: Sequence[str] = CORRUPTIONS,
-    severities: Sequence[int] = SEVERITIES,
+    kinds: str | Sequence[str] = CORRUPTIONS,
+    severities: int | Sequence[int] = SEVERITIES,
     **options: Unpack[Options],
 ) -> dict[str, dict[int, Accuracy]]:
     """Accuracy by kind and severity of corruption, `table["fog"][3]`, in one pass over the batches.
@@ -101,8 +102,8 @@ def evaluate_corruptions(
     Args:
         model: As for `evaluate`.
         batches: As for `evaluate`.
-        kinds: Some of `CORRUPTIONS`.
-        severities: Some of 1 to 5.
+        kinds: One or some of `CORRUPTIONS`.
+        severities: One or some of 1 to 5.
         **options: As for `evaluate`.
 
     Examples:
@@ -114,6 +115,8 @@ def evaluate_corruptions(
         >>> table["fog"][3].n, 0 <= mean_corruption_error(table) <= 1
         (4, True)
     """
+    kinds = (kinds,) if isinstance(kinds, str) else kinds
+    severities = _several(severities)
     views = {(kind, severity): _View(kind, severity) for kind in kinds for severity in severities}
     found = _accuracies(model, batches, views, **options)
     return {kind: {severity: found[kind, severity] for severity in severities} for kind in kinds}
@@ -122,8 +125,8 @@ def evaluate_corruptions(
 def evaluate_attacks(
     model: nn.Module,
     batches: Batches,
-    eps: Sequence[float] = (1 / 255, 2 / 255, 4 / 255, 8 / 255),
-    steps: Sequence[int] = (1, 5, 10),
+    eps: float | Sequence[float] = (1 / 255, 2 / 255, 4 / 255, 8 / 255),
+    steps: int | Sequence[int] = (1, 5, 10),
     attack: PGD | None = None,
     **options: Unpack[Options],
 ) -> dict[float, dict[int, Accuracy]]:
@@ -135,8 +138,8 @@ def evaluate_attacks(
     Args:
         model: As for `evaluate`.
         batches: As for `evaluate`.
-        eps: Radii, in pixels of [0, 1].
-        steps: Numbers of steps.
+        eps: Radius or radii, in pixels of [0, 1].
+        steps: Number or numbers of steps.
         attack: The attack whose eps, steps and step size are set; `PGD(targeted=None)` by default.
         **options: As for `evaluate`.
 
@@ -150,6 +153,7 @@ def evaluate_attacks(
         True
     """
     base = attack or PGD(targeted=None)
+    eps, steps = _several(eps), _several(steps)
     views = {
         (radius, count): _View(
             attack=replace(base, eps=radius, steps=count, step_size=2.5 * radius / max(count, 1))
@@ -159,6 +163,10 @@ def evaluate_attacks(
     }
     found = _accuracies(model, batches, views, **options)
     return {radius: {count: found[radius, count] for count in steps} for radius in eps}
+
+
+def _several(values: Number | Sequence[Number]) -> Sequence[Number]:
+    return values if isinstance(values, Iterable) else (values,)
 
 
 @dataclass(frozen=True)
@@ -204,8 +212,7 @@ def _accuracies(
     progress: bool = False,
 ) -> dict[Key, Accuracy]:
     """Accuracy in each view, in one pass; the device waits for nothing but the first batch's check."""
-    if isinstance(model, DistributedDataParallel):
-        model = model.module
+    model = without_ddp(model)
     if not views:
         raise ValueError(
             "there is nothing to evaluate; name one kind and severity, or eps and steps, at least"
@@ -224,9 +231,19 @@ def _accuracies(
             numbers = range(rank + ranks * seen, rank + ranks * (seen + len(images)), ranks)
             for key, view in views.items():
                 logits = model(view(model, images, labels, numbers, seed, chances[key]))
-                counters[key].update(logits, labels)
+                if not seen:
+                    check_classes(labels, logits.shape[1])
+                _count(counters[key], logits, labels)
             seen += len(images)
     return _totals(counters, reduce=ranks > 1)
+
+
+def _count(counter: ClassificationEvaluator, logits: Tensor, labels: Tensor) -> None:
+    try:
+        counter.update(logits, labels)
+    except IndexError:  # on a CPU, of a class that the model does not have
+        check_classes(labels, logits.shape[1])
+        raise
 
 
 def _totals(counters: Mapping[Key, ClassificationEvaluator], reduce: bool) -> dict[Key, Accuracy]:

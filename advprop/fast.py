@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,13 +12,15 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from advprop.attack import PGD, check_finite
-from advprop.branch import branch_parameters, use_branch
+from advprop.branch import branch_parameters, forget_passes, use_branch
 from advprop.norm import MAIN, add_aux_norm, branch_names
-from advprop.objective import loss_scale
+from advprop.objective import HALF_SCALE, check_classes, is_half
 from advprop.pixels import check_pixels
 from advprop.tasks import StandardTask
 
 ADV = "adv"
+# The scale of fp16 comes back from a halving after so many steps, as that of torch's GradScaler does.
+_STEPS_TO_DOUBLE = 2000
 
 
 class FastAdvPropTask(StandardTask):
@@ -31,6 +34,11 @@ class FastAdvPropTask(StandardTask):
 
     averaged over the images that went through it, so that shared, main and auxiliary parameters move
     at the same speed. The adversarial images are shuffled, across all ranks, before they are trained on.
+
+    The auxiliary norms bring parameters: make the optimiser after the task, of `task.parameters()`.
+
+    In fp16 a gradient of the attack may be too large. It is left to the `torch.amp.GradScaler` of the
+    training loop, which skips the step; the next attack scales its loss by half as much.
 
     Args:
         model: Any model with batch norms; the branch `"adv"` is added in place where it has none.
@@ -53,6 +61,7 @@ class FastAdvPropTask(StandardTask):
         ['loss', 'loss_adv', 'loss_clean', 'loss_noise', 'output']
     """
 
+    scale: Tensor
     trains_auxiliaries = True
 
     def __init__(
@@ -71,6 +80,7 @@ class FastAdvPropTask(StandardTask):
         super().__init__(model, **kwargs)
         self.attack = attack
         self.share = share
+        self.register_buffer("scale", torch.tensor(HALF_SCALE, device=self.device), persistent=False)
         self._hooks: list[RemovableHandle] = []
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -79,6 +89,7 @@ class FastAdvPropTask(StandardTask):
         Parts: `"loss_clean"`, `"loss_noise"` (of the images at the start of the attack) and
         `"loss_adv"`. The gradient of `"loss"` holds that of the noise pass as well.
         """
+        forget_passes(self.trainable_module)
         n_adv = self._attacked(len(input))
         n_clean = len(input) - n_adv
         adversarial, loss_noise, kept = self._attack(input[n_clean:], self.unmixed(target[n_clean:]))
@@ -112,16 +123,47 @@ class FastAdvPropTask(StandardTask):
         groups = branch_parameters(model)
         parameters = [p for p in (*groups["shared"], *groups[ADV]) if p.requires_grad]
         start = self.attack.start(images.detach()).requires_grad_()
-        scale = loss_scale(images)
+        half = is_half(images)
+        scale = self.scale.clone() if half else 1.0
         with use_branch(model, ADV), torch.enable_grad():
-            loss = self.criterion(model(start), labels)
+            logits = model(start)
+            if self.attack.check:
+                check_classes(labels, logits.shape[1])
+            loss = self.criterion(logits, labels)
             gradients = torch.autograd.grad(loss * scale, [start, *parameters], allow_unused=True)
-        if self.attack.check:
-            check_finite(gradients[0].flatten(1).isfinite().all(1))
-        adversarial = self.attack.step(start.detach(), images, gradients[0])
-        pairs = [(p, g / scale) for p, g in zip(parameters, gradients[1:], strict=True) if g is not None]
-        kept = torch.stack([(p * g).sum() for p, g in pairs]).sum()
-        return adversarial, loss.detach(), kept - kept.detach()
+        ascent, *rest = gradients
+        if half:
+            self._adapt_scale([g for g in gradients if g is not None])
+            ascent = ascent.nan_to_num(0, 0, 0)
+        elif self.attack.check:
+            check_finite(ascent.flatten(1).isfinite().all(1))
+        adversarial = self.attack.step(start.detach(), images, ascent)
+        pairs = [(p, g / scale) for p, g in zip(parameters, rest, strict=True) if g is not None]
+        kept: Tensor = _Kept.apply([g for _, g in pairs], *(p for p, _ in pairs))
+        return adversarial, loss.detach(), kept
+
+    def _adapt_scale(self, gradients: Sequence[Tensor]) -> None:
+        """Halves the scale where a gradient of any rank is not finite, else lets it grow; nothing waits."""
+        finite = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).isfinite().float()
+        if _has_other_ranks():
+            dist.all_reduce(finite, dist.ReduceOp.MIN)
+        grown = (self.scale * 2 ** (1 / _STEPS_TO_DOUBLE)).clamp(max=HALF_SCALE)
+        self.scale.copy_(torch.where(finite > 0, grown, self.scale / 2))
+
+    def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
+        """What timm's checkpoints keep beside the model: the scale of the attack's loss in fp16."""
+        return {} if ema else {"scale": self.scale.clone()}
+
+    def load_task_state(
+        self,
+        state: dict[str, Any] | None,
+        strict: bool = True,
+        module: nn.Module | None = None,
+        ema: bool = False,
+    ) -> None:
+        """Takes over what `get_task_state` gave; without it the scale stays as it is."""
+        if state and not ema:
+            self.scale.copy_(state["scale"])
 
     def _attacked(self, batch_size: int) -> int:
         count = round(self.share * batch_size)
@@ -139,6 +181,22 @@ class FastAdvPropTask(StandardTask):
         groups = branch_parameters(self.trainable_module)
         owners = {p: factor for branch, factor in factors.items() for p in groups[branch]}
         self._hooks = [_scale_once(p, factor) for p, factor in owners.items() if p.requires_grad]
+
+
+class _Kept(torch.autograd.Function):
+    """A term of value 0 whose gradient with respect to some parameters is given.
+
+    The sum of each parameter times its gradient would do, but it has no value where one is infinite.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gradients: Sequence[Tensor], *parameters: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return parameters[0].new_zeros((), dtype=torch.promote_types(parameters[0].dtype, torch.float32))
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *(gradient * grad_outputs[0] for gradient in ctx.gradients)
 
 
 def _scale_once(parameter: nn.Parameter, factor: float) -> RemovableHandle:
@@ -163,7 +221,7 @@ def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Images and labels of the same shapes.
     """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if not _has_other_ranks():
         order = torch.randperm(len(images), device=images.device)
         return images[order], labels[order]
     all_images, all_labels = _gather(images), _gather(labels)
@@ -171,6 +229,10 @@ def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     dist.broadcast(order, src=0)
     mine = order[dist.get_rank() :: dist.get_world_size()]
     return all_images[mine], all_labels[mine]
+
+
+def _has_other_ranks() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def _gather(tensor: Tensor) -> Tensor:
@@ -181,6 +243,8 @@ def _gather(tensor: Tensor) -> Tensor:
 
 
 def _check_attack(attack: PGD) -> None:
+    if not isinstance(attack, PGD):
+        raise ValueError(f"Fast AdvProp takes an attack such as PGD(steps=1, ...), got {attack!r}")
     if attack.targeted is not None:
         raise ValueError(
             "Fast AdvProp keeps the gradients of the attack for training, so the attack must be untargeted; "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.checkpoint import CheckpointFunction
 
 MAIN = "main"
 
@@ -24,11 +26,21 @@ class Route:
 
     With gradient checkpointing a backward pass repeats parts of the forward pass, when the branch of that
     time may have been left; so the route remembers which branches a backward pass may come to ask for.
+
+    A copy of a model has a route of its own, which begins at the main branch.
     """
 
     def __init__(self) -> None:
         self.parts: Parts = ((MAIN, 1),)
         self._taken: set[Parts] = set()
+        self._repeated = False
+
+    def __reduce__(self) -> tuple[type[Route], tuple[()]]:
+        return Route, ()
+
+    def forget(self) -> None:
+        """Takes no backward pass to follow on the passes so far."""
+        self._taken.clear()
         self._repeated = False
 
     def now(self) -> Parts:
@@ -37,11 +49,15 @@ class Route:
             return self.parts
         if torch._C._current_graph_task_id() < 0:  # not within a backward pass
             if self._repeated:
-                self._taken.clear()
-                self._repeated = False
+                self.forget()
             self._taken.add(self.parts)
             return self.parts
         self._repeated = True
+        if _in_reentrant_checkpoint():
+            raise RuntimeError(
+                "a checkpoint with use_reentrant=True hides that a backward pass follows a forward pass, and "
+                "which branches that took is not known; pass use_reentrant=False"
+            )
         if len(self._taken) != 1:
             raise RuntimeError(
                 "gradient checkpointing repeats a forward pass, and which branches that took is one of "
@@ -49,6 +65,25 @@ class Route:
                 "images in one batch of parts, and take passes without gradients under torch.no_grad()"
             )
         return next(iter(self._taken))
+
+
+class BatchCheck:
+    """A hook on the call of a whole model: the parts of a batch must add up to its images.
+
+    A layer cannot tell, since it may see several rows an image.
+
+    Args:
+        route: That of the model.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+
+    def __call__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Raises ValueError if there are parts, and they do not add up to the size of the first input."""
+        parts = self.route.now()
+        if len(parts) > 1 and inputs and isinstance(inputs[0], Tensor):
+            _check_total(parts, inputs[0].shape[0], rows=1)
 
 
 class AuxNorm(nn.Module):
@@ -86,13 +121,9 @@ class AuxNorm(nn.Module):
         if len(parts) == 1:
             return self._through(parts[0][0], x)
         total = sum(size for _, size in parts)
-        if x.shape[0] % total:
-            raise ValueError(
-                f"the parts of the batch must add up to its size: {dict(parts)} make {total}, "
-                f"and a norm layer received {x.shape[0]}; pass one concatenated batch of {total} images"
-            )
         # A layer may see several rows an image (windows, tokens); they lie image after image.
         rows = x.shape[0] // total
+        _check_total(parts, x.shape[0], rows)
         pieces = torch.split(x, [size * rows for _, size in parts])
         return torch.cat([self._through(name, piece) for (name, _), piece in zip(parts, pieces, strict=True)])
 
@@ -125,6 +156,23 @@ class AuxNorm(nn.Module):
     def extra_repr(self) -> str:
         """The branches, for `print(model)`."""
         return f"branches={(MAIN, *self.aux)}, separate={self.separate!r}"
+
+
+def _check_total(parts: Parts, received: int, rows: int) -> None:
+    total = sum(size for _, size in parts)
+    if received != total * rows:
+        raise ValueError(
+            f"the parts of the batch must add up to its size: {dict(parts)} make {total}, and the batch is "
+            f"{received}; pass one concatenated batch of {total} images"
+        )
+
+
+def _in_reentrant_checkpoint() -> bool:
+    """Whether a checkpoint of torch's older kind repeats the pass under way."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not CheckpointFunction.backward.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _auxiliary(norm: nn.Module, separate: Separate) -> nn.Module:

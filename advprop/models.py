@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from fnmatch import fnmatch
 from pathlib import Path
@@ -30,6 +30,7 @@ from timm.models import (
 from torch import Tensor, nn
 
 from advprop import convnet as convnet  # registers advprop_convnet with timm
+from advprop.pixels import for_channels
 
 # Whatever HTTP library the hub's client uses, its errors are among these.
 _DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
@@ -68,7 +69,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     """
     name = current_name(name)
     configured = parse_model_name(name)[0] is not None  # hf-hub: and local-dir: bring a file of settings
-    own_weights = configured or "pretrained_cfg_overlay" in kwargs
+    own_weights = configured or "pretrained_cfg_overlay" in kwargs or kwargs.get("pretrained_cfg")
     if pretrained and not own_weights and not timm.is_model_pretrained(name):
         known = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")) or "none"
         raise ValueError(f"{name} has no pretrained weights; of this architecture these have: {known}")
@@ -179,21 +180,34 @@ def current_name(name: str) -> str:
     raise ValueError(f"there is no model {name!r}; {hint}")
 
 
-def list_models(filter: str = "", pretrained: bool = False) -> list[str]:
+def list_models(
+    filter: str | Iterable[str] | None = "",
+    pretrained: bool = False,
+    exclude_filters: str | Iterable[str] = "",
+) -> list[str]:
     """Names of timm's models with their tags, and of this package's own, in natural order.
 
     Args:
-        filter: A pattern such as `"*efficientnet*ap*"`, of current names or of old ones; all by default.
+        filter: A pattern such as `"*efficientnet*ap*"`, or several, of current names or of old ones; all by
+            default.
         pretrained: Only those that have pretrained weights.
+        exclude_filters: Patterns of models to leave out.
 
     Examples:
         >>> from advprop import list_models
         >>> list_models("tf_efficientnet_b0.ap*") == list_models("tf_efficientnet_b0_ap")
         True
     """
-    found = set(timm.list_models(filter, include_tags=True))
-    found |= {new for old, new in get_deprecated_models().items() if new and fnmatch(old, filter)}
+    found = _matching(filter) - (_matching(exclude_filters) if exclude_filters else set())
     return [name for name in timm.list_models(pretrained=pretrained, include_tags=True) if name in found]
+
+
+def _matching(patterns: str | Iterable[str] | None) -> set[str]:
+    """The current names that match one of the patterns, or whose old names do; all without a pattern."""
+    listed = [patterns] if isinstance(patterns, str) else list(patterns or ())
+    renamed = get_deprecated_models().items()
+    found = {new for old, new in renamed if new and any(fnmatch(old, pattern) for pattern in listed)}
+    return found.union(timm.list_models(listed if any(listed) else "", include_tags=True))
 
 
 def create_transform(
@@ -236,7 +250,6 @@ def data_config(model: nn.Module | str) -> dict[str, Any]:
     channels = getattr(model, "in_chans", config["input_size"][0])
     found = {key: config[key] for key in ("interpolation", "crop_pct", "crop_mode")}
     found["input_size"] = (channels, *config["input_size"][1:])
-    for key in ("mean", "std"):  # a grey model of a colour configuration gets the mean over the colours
-        value = tuple(config[key])
-        found[key] = value if len(value) == channels else (sum(value) / len(value),) * channels
+    for key in ("mean", "std"):
+        found[key] = for_channels(tuple(config[key]), channels)
     return found

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, TypeVar
 
-from timm import layers as timm_layers
-from timm.layers.norm_act import FrozenBatchNormAct2d
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.instancenorm import _InstanceNorm
-from torchvision.ops.misc import FrozenBatchNorm2d
 
-from advprop.layer import MAIN, AuxNorm, Route, Separate
+from advprop._find_norms import Norms, trained_norms
+from advprop.layer import MAIN, AuxNorm, BatchCheck, Route, Separate
 
 __all__ = ["MAIN", "AuxNorm", "add_aux_norm", "aux_norms", "branch_names", "remove_aux_norm"]
 
-Norms: TypeAlias = Literal["batch", "all"] | tuple[type[nn.Module], ...]
 ModelT = TypeVar("ModelT", bound=nn.Module)
-
-_FROZEN_TYPES = (FrozenBatchNorm2d, FrozenBatchNormAct2d)
-# Every norm of torch and timm, by its class: timm's own derive from torch's where they can.
-_NORM_TYPES: tuple[type[nn.Module], ...] = (
-    _BatchNorm,
-    _InstanceNorm,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-    *_FROZEN_TYPES,
-    *(
-        kind
-        for name, kind in vars(timm_layers).items()
-        if isinstance(kind, type)
-        and issubclass(kind, nn.Module)
-        and name.startswith(("RmsNorm", "SimpleNorm", "EvoNorm", "FilterResponseNorm", "InplaceAbn"))
-    ),
-)
 
 
 def add_aux_norm(
@@ -66,8 +42,9 @@ def add_aux_norm(
         The same model.
 
     Raises:
-        ValueError: If the model has no such norm, has auxiliaries already, has frozen norms, or a
-            branch has an unusable name.
+        ValueError: If the model has no such norm, has auxiliaries already, has frozen norms, is in
+            DistributedDataParallel or has attention with `batch_first=False`, or a branch has an unusable
+            name.
 
     Examples:
         >>> import timm, torch
@@ -83,19 +60,11 @@ def add_aux_norm(
         raise ValueError(f"frozen must be 'error' or 'leave', got {frozen!r}")
     if separate not in ("both", "affine", "statistics"):
         raise ValueError(f"separate must be 'both', 'affine' or 'statistics', got {separate!r}")
-    found = list(_find_norms(model, norms))
-    frozen_names = [name for name, norm in found if _is_frozen(norm)]
-    if frozen_names and frozen == "error":
-        raise ValueError(
-            f"{len(frozen_names)} norm layers are frozen (first: {frozen_names[0]!r}) and could not learn; "
-            "unfreeze them, or pass frozen='leave' to keep one set of them for all branches"
-        )
-    chosen = {id(norm): norm for _, norm in found if not _is_frozen(norm)}
-    if not chosen:
-        raise ValueError(_no_norms_message(model, norms))
     route = Route()
-    wrapped = {key: AuxNorm(norm, branches, separate, route) for key, norm in chosen.items()}
+    chosen = trained_norms(model, norms, frozen)
+    wrapped = {id(norm): AuxNorm(norm, branches, separate, route) for norm in chosen}
     _replace_children(model, wrapped)
+    model.register_forward_pre_hook(BatchCheck(route))
     return model
 
 
@@ -126,6 +95,10 @@ def remove_aux_norm(model: ModelT, keep: str = MAIN) -> ModelT:
         )
     plain = {id(layer): _plain(layer, keep) for layer in aux_norms(model)}
     _replace_children(model, plain)
+    for module in model.modules():
+        for key, hook in list(module._forward_pre_hooks.items()):
+            if isinstance(hook, BatchCheck):
+                del module._forward_pre_hooks[key]
     return model
 
 
@@ -135,13 +108,27 @@ def branch_names(model: nn.Module) -> tuple[str, ...]:
     Args:
         model: Any model.
 
+    Raises:
+        ValueError: If its layers have different branches.
+
     Examples:
         >>> import timm
         >>> from advprop import add_aux_norm, branch_names
         >>> branch_names(add_aux_norm(timm.create_model("test_resnet"), branches=("weak", "strong")))
         ('main', 'weak', 'strong')
     """
-    return next(((MAIN, *layer.aux) for layer in aux_norms(model)), (MAIN,))
+    return names_of(aux_norms(model))
+
+
+def names_of(layers: Iterable[AuxNorm]) -> tuple[str, ...]:
+    """The branches of some layers; raises ValueError if they have different ones."""
+    found = list(dict.fromkeys((MAIN, *layer.aux) for layer in layers))
+    if len(found) > 1:
+        raise ValueError(
+            f"the model holds models with different branches, {' and '.join(map(str, found))}; "
+            "give all of them the same auxiliary norms"
+        )
+    return found[0] if found else (MAIN,)
 
 
 def aux_norms(model: nn.Module) -> Iterator[AuxNorm]:
@@ -169,41 +156,16 @@ def _replace_children(model: nn.Module, new: Mapping[int, nn.Module]) -> None:
                 parent._modules[name] = new[id(child)]
 
 
-def _find_norms(model: nn.Module, norms: Norms) -> Iterator[tuple[str, nn.Module]]:
-    kinds = _kinds(norms)
-    return ((name, m) for name, m in model.named_modules() if name and isinstance(m, kinds))
-
-
-def _kinds(norms: Norms) -> tuple[type[nn.Module], ...]:
-    if norms == "batch":
-        return (_BatchNorm, *_FROZEN_TYPES)
-    if norms == "all":
-        return _NORM_TYPES
-    if isinstance(norms, tuple) and all(isinstance(kind, type) for kind in norms):
-        return norms
-    raise ValueError(f"norms must be 'batch', 'all' or a tuple of classes of layers, got {norms!r}")
-
-
-def _is_frozen(norm: nn.Module) -> bool:
-    parameters = list(norm.parameters())
-    untrained = bool(parameters) and not any(p.requires_grad for p in parameters)
-    return isinstance(norm, _FROZEN_TYPES) or untrained
-
-
-def _no_norms_message(model: nn.Module, norms: object) -> str:
-    has = Counter(type(m).__name__ for _, m in _find_norms(model, "all") if not _is_frozen(m))
-    kinds = ", ".join(f"{count} {name}" for name, count in has.items())
-    advice = f"it has {kinds}: pass norms='all'" if kinds else "it has no norm layer that is trained at all"
-    return f"{type(model).__name__} has no norm layer of the kind norms={norms!r}; {advice}"
-
-
 def _check_branches(model: nn.Module, branches: Sequence[str]) -> None:
     if (names := branch_names(model)) != (MAIN,):
         raise ValueError(f"the model has auxiliary norms already, {names}; call remove_aux_norm(model) first")
     if isinstance(branches, str) or not branches:
         raise ValueError(f"branches must be a sequence of names such as ('adv',), got {branches!r}")
     for name in branches:
-        if not name.isidentifier() or name in (MAIN, "shared") or hasattr(nn.ModuleDict, name):
-            raise ValueError(f"a branch must be a word other than 'main' and 'shared', got {name!r}")
+        usable = isinstance(name, str) and name.isidentifier() and not hasattr(nn.ModuleDict(), name)
+        if not usable or name in (MAIN, "shared"):
+            raise ValueError(
+                f"a branch must be a word other than 'main', 'shared' and what a module has, got {name!r}"
+            )
     if len(set(branches)) != len(branches):
         raise ValueError(f"each branch must be named once, got {tuple(branches)!r}")

@@ -15,7 +15,7 @@ from advprop.ball import uniform
 Targeted: TypeAlias = Literal["random", "least_likely"] | None
 
 # Keeps fp16 gradients of confident predictions above the smallest number that fp16 can hold.
-_HALF_SCALE = 1024.0
+HALF_SCALE = 1024.0
 
 
 class Objective:
@@ -26,19 +26,30 @@ class Objective:
         labels: Classes `[B]`, or weights of the classes `[B, classes]`.
         targets: Given classes `[B]`, in place of `targeted`. Else the first call chooses them.
         generator: Source of random targets; the global one by default.
+        check: Whether to look, once, for classes that the logits do not have.
+
+    Raises:
+        ValueError: When it is called, if there are such classes, or weights of another number of classes.
     """
 
     def __init__(
-        self, targeted: Targeted, labels: Tensor, targets: Tensor | None, generator: torch.Generator | None
+        self,
+        targeted: Targeted,
+        labels: Tensor,
+        targets: Tensor | None,
+        generator: torch.Generator | None,
+        check: bool = False,
     ) -> None:
         self.targeted = targeted
         self.labels = labels
         self.targets = targets
         self.generator = generator
+        self.check = check
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The objective of each image `[B]`, from logits `[B, classes]`."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        self._check_once(logits.shape[1])
         if self.targeted is None and self.targets is None:
             _check_weights(self.labels, logits.shape[1])
             labels = self.labels.to(logits.dtype) if self.labels.ndim == 2 else self.labels.long()
@@ -51,8 +62,16 @@ class Objective:
         """Takes the wrong class that the model finds least likely as each image's target."""
         with torch.no_grad():
             logits: Tensor = model(images)
+        self._check_once(logits.shape[1])
         wrong = wrong_classes(self.labels, logits.shape[1])
         self.targets = logits.float().masked_fill(~wrong, math.inf).argmin(1)
+
+    def _check_once(self, classes: int) -> None:
+        if self.check:
+            check_classes(self.labels, classes)
+            if self.targets is not None:
+                check_classes(self.targets, classes, "targets")
+        self.check = False
 
 
 def wrong_classes(labels: Tensor, classes: int) -> Tensor:
@@ -106,9 +125,30 @@ def input_gradient(model: nn.Module, images: Tensor, loss: Callable[[Tensor], Te
 
 def loss_scale(images: Tensor) -> float:
     """What to multiply a loss by so that its gradient survives fp16; 1 in other precisions."""
+    return HALF_SCALE if is_half(images) else 1.0
+
+
+def is_half(images: Tensor) -> bool:
+    """Whether what a model makes of the images is in fp16, by their dtype or by autocast."""
     device = images.device.type
     autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
-    return _HALF_SCALE if autocast or images.dtype == torch.float16 else 1.0
+    return autocast or images.dtype == torch.float16
+
+
+def check_classes(labels: Tensor, classes: int, name: str = "labels") -> None:
+    """Refuses classes `[B]` that are none of so many; makes the device of the labels wait.
+
+    Raises:
+        ValueError: If one is not. Weights of the classes `[B, classes]` are not looked at.
+    """
+    if labels.ndim != 1 or not len(labels):
+        return
+    low, high = torch.stack(labels.long().aminmax()).tolist()
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"{name} must be classes from 0 to {classes - 1}, as the model has them, got {low} to {high}; "
+            "number the classes from 0, or make the model with more"
+        )
 
 
 def _check_weights(labels: Tensor, classes: int) -> None:

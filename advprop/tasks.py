@@ -14,13 +14,13 @@ import torch
 from timm.data.mixup import Mixup, mixup_target
 from timm.task import ClassificationTask
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from advprop.attack import PGD
 from advprop.ball import PerChannel
-from advprop.behaviour import PixelModel
-from advprop.branch import use_branch
+from advprop.behaviour import PixelModel, without_ddp
+from advprop.branch import forget_passes, use_branch
 from advprop.norm import MAIN, add_aux_norm, branch_names
+from advprop.pixels import for_channels
 
 # Makes the images of an auxiliary branch out of the clean ones: an attack, or an augmentation.
 Source: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -34,7 +34,8 @@ class StandardTask(ClassificationTask):
 
     Args:
         model: A model of normalised images, without auxiliary norms.
-        mean: Mean of each channel; by default the model's own (`model.pretrained_cfg`), else 0.
+        mean: Mean of each channel; by default the model's own (`model.pretrained_cfg`, averaged where the
+            model has other channels than that), else 0.
         std: Standard deviation of each channel, likewise; else 1.
         mixup: timm's `Mixup` (mixup and CutMix), applied to the clean images only; adversarial images
             are made of the images as they came. The criterion then gets weights of the classes.
@@ -74,8 +75,9 @@ class StandardTask(ClassificationTask):
         device = next((p.device for p in model.parameters()), None)
         super().__init__(model, **{"verbose": False, "device": device} | kwargs)
         config = getattr(model, "pretrained_cfg", None) or {}
-        mean = config.get("mean", 0.0) if mean is None else mean
-        std = config.get("std", 1.0) if std is None else std
+        channels = getattr(model, "in_chans", None)
+        mean = for_channels(config.get("mean", 0.0), channels) if mean is None else mean
+        std = for_channels(config.get("std", 1.0), channels) if std is None else std
         checked = PixelModel(model, mean, std)
         self.register_buffer("mean", checked.mean.to(self.device), persistent=False)
         self.register_buffer("std", checked.std.to(self.device), persistent=False)
@@ -108,7 +110,7 @@ class StandardTask(ClassificationTask):
 
     def attackable(self) -> PixelModel:
         """What an attack may run: the model without DDP, since an attack must not reduce gradients."""
-        return self.pixels(_without_ddp(self.trainable_module))
+        return self.pixels(without_ddp(self.trainable_module))
 
     def get_eval_model(self, module: nn.Module | None = None, ema: bool = False) -> nn.Module | None:
         """What timm validates: the model, or its average, as a function of pixels in [0, 1].
@@ -124,7 +126,7 @@ class StandardTask(ClassificationTask):
         found = super().get_eval_model(module, ema)
         if found is None or isinstance(getattr(found, "_orig_mod", found), PixelModel):
             return found
-        return self.pixels(_without_ddp(found))
+        return self.pixels(without_ddp(found))
 
     def clean(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The clean part of a batch: mixed where the task has `mixup`, else as it came."""
@@ -161,6 +163,8 @@ class AdvPropTask(StandardTask):
 
     With several sources this is fine-grained AdvProp: one auxiliary branch for each source of images.
 
+    The auxiliary norms bring parameters: make the optimiser after the task, of `task.parameters()`.
+
     Args:
         model: Any model with batch norms; auxiliary norms are added in place where it has none.
         attack: An attack for the branch `"adv"` (`PGD()` by default), or a source of images for each
@@ -169,7 +173,8 @@ class AdvPropTask(StandardTask):
         **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ...
 
     Raises:
-        ValueError: If the model's auxiliary branches are not those of the sources, or it has no batch norms.
+        ValueError: If the model's auxiliary branches are not those of the sources, it has no batch norms
+            (call `add_aux_norm(model, norms="all")` first), or is in DistributedDataParallel already.
 
     Examples:
         >>> import timm, torch
@@ -187,6 +192,8 @@ class AdvPropTask(StandardTask):
         self, model: nn.Module, attack: Source | Mapping[str, Source] | None = None, **kwargs: Any
     ) -> None:
         sources = dict(attack) if isinstance(attack, Mapping) else {"adv": attack or PGD()}
+        for source in sources.values():
+            _check_source(source)
         if branch_names(model) == (MAIN,):
             add_aux_norm(model, tuple(sources))
         if set(branch_names(model)) != {MAIN, *sources}:
@@ -199,6 +206,7 @@ class AdvPropTask(StandardTask):
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_<branch>"`."""
+        forget_passes(self.trainable_module)
         views = {branch: self.view(branch, input, target) for branch in self.sources}
         images, labels = self.clean(input, target)
         with use_branch(self.trainable_module, dict.fromkeys((MAIN, *views), len(input))):
@@ -240,8 +248,9 @@ class AdversarialTask(StandardTask):
     """
 
     def __init__(self, model: nn.Module, attack: Source | None = None, **kwargs: Any) -> None:
+        _check_source(attack := attack or PGD())
         super().__init__(model, **kwargs)
-        self.attack = attack or PGD()
+        self.attack = attack
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_adv"`."""
@@ -254,5 +263,9 @@ class AdversarialTask(StandardTask):
         return {"loss": loss_clean + loss_adv, "output": logits[0], **parts}
 
 
-def _without_ddp(model: nn.Module) -> nn.Module:
-    return model.module if isinstance(model, DistributedDataParallel) else model
+def _check_source(source: object) -> None:
+    if isinstance(source, type) or not callable(source):
+        raise ValueError(
+            "images are made by an attack such as PGD(), or by a function of (model, images, labels), "
+            f"got {source!r}"
+        )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from advprop import FGSM, PGD, PixelModel
+from advprop import FGSM, GD, IFGSM, PGD, FastAdvPropTask, PixelModel
 from tests.reference import TinyNet, batch
 
 IMAGES, LABELS = torch.rand(4, 3, 8, 8), torch.arange(4)
@@ -31,7 +33,39 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "targeted": (lambda: PGD(targeted="true"), "targeted must be one of ('random', 'least_likely', None)"),
     "start_per": (lambda: PGD(start_per="epoch"), "start_per must be one of ('image', 'batch')"),
     "mode": (lambda: PGD(mode="test"), "mode must be one of ('eval', 'train'), got 'test'"),
-    "fgsm per channel": (lambda: FGSM(eps=(0.1, 0.1, 0.1)), "FGSM steps by eps, which must be one number"),
+    "fgsm per channel": (
+        lambda: FGSM(eps=(0.1, 0.1, 0.1)),
+        "a step of eps needs one number for eps, got (0.1, 0.1, 0.1); pass step_size",
+    ),
+    "no eps": (lambda: PGD(eps=None), "eps must be a number, or one for each channel, got None"),
+    "eps in words": (lambda: PGD(eps="8/255"), "eps must be a number, or one for each channel, got '8/255'"),
+    "eps of a tensor": (lambda: PGD(eps=torch.tensor(0.1)), "eps must be a number, or one for each channel"),
+    "empty eps": (lambda: PGD(eps=()), "eps must be a number, or one for each channel, got ()"),
+    "step_size per channel": (
+        lambda: PGD(step_size=(0.1,) * 3),
+        "step_size must be 0 or more, got (0.1",
+    ),
+    "clean_start in words": (lambda: PGD(clean_start="1"), "clean_start must be a share in [0, 1], got '1'"),
+    "labels of other classes": (
+        lambda: PGD(targeted=None)(TinyNet(5), IMAGES, LABELS + 2),
+        "labels must be classes from 0 to 4, as the model has them, got 2 to 5; number the classes from 0",
+    ),
+    "labels of other classes, random": (
+        lambda: PGD()(TinyNet(5), IMAGES, LABELS + 50),
+        "labels must be classes from 0 to 4, as the model has them, got 50 to 53",
+    ),
+    "labels of other classes, least likely": (
+        lambda: PGD(targeted="least_likely", steps=1)(TinyNet(5), IMAGES, LABELS - 1),
+        "labels must be classes from 0 to 4, as the model has them, got -1 to 2",
+    ),
+    "targets of other classes": (
+        lambda: PGD()(TinyNet(5), IMAGES, LABELS, LABELS + 3),
+        "targets must be classes from 0 to 4, as the model has them, got 3 to 6",
+    ),
+    "labels of other classes, Fast AdvProp": (
+        lambda: FastAdvPropTask(TinyNet(5), share=0.5)(IMAGES, LABELS + 3),
+        "labels must be classes from 0 to 4, as the model has them, got 5 to 6",
+    ),
     "normalised images": (
         lambda: PGD()(TinyNet(), IMAGES * 4 - 2, LABELS),
         "images must be pixels in [0, 1], got values from -",
@@ -108,6 +142,32 @@ def test_inference_mode_is_refused_with_the_way_out() -> None:
 def test_without_the_check_pixels_outside_the_range_are_the_callers_affair() -> None:
     adversarial = PGD(check=False)(TinyNet(), IMAGES * 2, LABELS)
     assert adversarial.max() <= 1
+
+
+def test_without_the_check_no_class_is_looked_at() -> None:
+    adversarial = PGD(check=False)(TinyNet(5), IMAGES, LABELS + 50)
+    assert adversarial.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [PGD, IFGSM, GD, FGSM])
+def test_numbers_of_numpy_are_numbers(kind: type[PGD]) -> None:
+    attack = kind(eps=np.float32(0.1), step_size=np.float32(0.05), steps=np.int64(2), targeted=None)
+    twin = kind(eps=float(np.float32(0.1)), step_size=float(np.float32(0.05)), steps=2, targeted=None)
+    model = TinyNet()
+    mine, yours = (
+        a(model, IMAGES, LABELS, generator=torch.Generator().manual_seed(1)) for a in (attack, twin)
+    )
+    assert torch.equal(mine, yours)
+
+
+def test_a_copy_with_another_eps_steps_by_that() -> None:
+    attack = replace(FGSM(eps=1 / 255), eps=8 / 255)
+    assert attack == FGSM(eps=8 / 255)
+    images = torch.full((4, 3, 8, 8), 0.5)
+    change = (attack(TinyNet(), images, LABELS) - images).abs()
+    assert change.max().item() == pytest.approx(8 / 255)
+    with pytest.raises(ValueError, match="a step of eps needs one number"):
+        replace(attack, eps=(0.1, 0.1, 0.1))
 
 
 def test_settings_are_frozen_and_by_keyword() -> None:

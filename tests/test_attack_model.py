@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advprop import FGSM, IFGSM, PGD, PixelModel, add_aux_norm, use_branch
+from advprop import FGSM, IFGSM, PGD, AdvPropTask, PixelModel, add_aux_norm, evaluate, use_branch
 from advprop import objective as objective_module
 from advprop.behaviour import behaviour
+from advprop.objective import Objective
 from tests.reference import TinyNet, batch
 from tests.test_attack import assert_same_state, caller_state, mixed_net, seeded
 
@@ -90,8 +93,19 @@ def test_fp16_gradients_vanish_without_the_scale_and_not_with_it(
     for attack in (IFGSM(eps=0.1, step_size=0.1, targeted=None), FGSM(eps=0.1, norm="l2")):
         with monkeypatch.context() as patch, torch.autocast("cpu", torch.float16, enabled=autocast):
             assert not torch.equal(attack(model, images, labels), images)
-            patch.setattr(objective_module, "_HALF_SCALE", 1.0)
+            patch.setattr(objective_module, "HALF_SCALE", 1.0)
             assert torch.equal(attack(model, images, labels), images)
+
+
+@pytest.mark.parametrize("targets", [None, torch.tensor([1, 2, 0])])
+def test_the_objective_of_half_precision_is_worked_out_in_fp32(targets: Tensor | None) -> None:
+    labels = torch.arange(3)
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        logits = (20 * torch.rand(3, 5)).to(dtype)
+        wide = torch.promote_types(dtype, torch.float32)
+        found, expected = (Objective(None, labels, targets, None)(x) for x in (logits, logits.to(wide)))
+        assert found.dtype == wide
+        assert torch.equal(found, expected)
 
 
 def test_the_scale_is_for_fp16_alone() -> None:
@@ -201,6 +215,27 @@ def test_behaviour_restores_after_an_exception() -> None:
     with pytest.raises(KeyError):
         fail()
     assert_same_state(model, before)
+
+
+def test_a_graph_that_is_open_goes_backward_after_an_attack_in_training_behaviour() -> None:
+    model, (images, labels) = TinyNet(dropout=0.0).train(), batch()
+    loss = F.cross_entropy(model(images), labels)
+    adversarial = PGD(steps=1, mode="train", targeted=None)(model, images, labels)
+    (loss + F.cross_entropy(model(adversarial), labels)).backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_fault_of_attention_biases_that_are_kept_with_their_graph(training: bool) -> None:
+    """LeViT keeps them in evaluation, until it is told to train; a graph can be neither copied nor saved."""
+    model = timm.create_model("levit_128s", num_classes=5).train(training)
+    images, labels = torch.rand(2, 3, 224, 224), torch.arange(2)
+    flags = [module.training for module in model.modules()]
+    evaluate(model, [(images, labels)], attack=FGSM())
+    assert [module.training for module in model.modules()] == flags
+    copy.deepcopy(model)
+    AdvPropTask(model, PGD(steps=1)).train()(images, labels)
+    copy.deepcopy(model)
 
 
 def test_frozen_models_can_be_attacked() -> None:

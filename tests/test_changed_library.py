@@ -29,8 +29,8 @@ class Change:
 CHANGES = {
     "the attack steps down": Change(
         "attack.py",
-        "images = images + self.step_size * ball.ascent(gradient)",
-        "images = images - self.step_size * ball.ascent(gradient)",
+        "images = images + self.step_length * ball.ascent(gradient)",
+        "images = images - self.step_length * ball.ascent(gradient)",
         "02_from_scratch.ipynb",
     ),
     "the attack goes through the main norms": Change(

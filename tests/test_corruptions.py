@@ -396,3 +396,9 @@ def test_errors_say_what_is_wrong(change, message):
 
 def test_the_check_of_pixels_can_be_left_out():
     assert corrupt(torch.full((1, 1, 8, 8), 2.0), "contrast", 1, check=False).max() == 1
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers():
+    images = torch.rand(2, 3, 16, 16)
+    expected = corrupt(images, "gaussian_noise", 3, seed=3)
+    assert torch.equal(corrupt(images, "gaussian_noise", np.int64(3), seed=np.int64(3)), expected)

@@ -28,6 +28,7 @@ from advprop import (
 )
 from advprop.fast import shuffle_ranks
 from advprop.norm import aux_norms
+from advprop.objective import HALF_SCALE
 from tests.reference import TinyNet, batch
 
 WORLD, STEPS = 2, 3
@@ -143,12 +144,24 @@ def shuffle_all(rank: int) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
+def scale_in_half(rank: int) -> Tensor:
+    """The scale of the attack after a step in which one rank alone has gradients that are too large."""
+    loss = torch.nn.functional.cross_entropy
+    task = FastAdvPropTask(
+        TinyNet(), FAST, share=0.25, criterion=lambda logits, labels: 1e6**rank * loss(logits, labels)
+    )
+    with torch.autocast("cpu", torch.float16):
+        task(*batch(8))
+    return task.scale
+
+
 def work(rank: int, folder: str) -> None:
     """What each of the two processes does."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
     results: dict[str, Any] = {name: run_case(case, rank) for name, case in CASES.items()}
     results["shuffled"] = shuffle_all(rank)
+    results["scale"] = scale_in_half(rank)
     torch.save(results, f"{folder}/{rank}.pt")
     dist.barrier()
     dist.destroy_process_group()
@@ -219,6 +232,10 @@ def test_fault_of_shuffling_that_loses_or_repeats_images(ranks: list[dict[str, A
         orders.add(tuple(number.tolist()))
         assert len({int(n) // 10 for n in number[:5]}) == 2, "the first rank got images of one rank only"
     assert len(orders) == 4
+
+
+def test_the_scale_of_fp16_is_the_same_on_all_ranks(ranks: list[dict[str, Any]]) -> None:
+    assert [result["scale"].item() for result in ranks] == [HALF_SCALE / 2] * WORLD
 
 
 # --- synchronised batch norms ------------------------------------------------------------------------

@@ -324,6 +324,23 @@ def test_a_corruption_and_its_severity_go_together(half):
         evaluate(Echo(), batches(), **half)
 
 
+@pytest.mark.parametrize("changed", [0, 9])  # an image of the first batch, one of a later batch
+def test_classes_that_the_model_does_not_have_are_named(changed):
+    images, labels = data()
+    labels[changed] = 50
+    given = list(zip(images.split(4), labels.split(4), strict=True))
+    with pytest.raises(ValueError, match=r"labels must be classes from 0 to 6, as the model has .* to 50;"):
+        evaluate(Echo(), given)
+
+
+def test_single_values_are_taken_for_tables_of_one():
+    assert evaluate_corruptions(Echo(), batches(), "fog", 3) == evaluate_corruptions(
+        Echo(), batches(), ("fog",), (3,)
+    )
+    model = network()
+    assert evaluate_attacks(model, batches(), 0.1, 2) == evaluate_attacks(model, batches(), (0.1,), (2,))
+
+
 def test_normalised_images_are_refused_at_once():
     images, labels = data()
     with pytest.raises(ValueError, match=r"must be pixels in \[0, 1\]"):
@@ -395,8 +412,13 @@ def on_a_rank(rank, port, folder):
     found = of_everything(model, loaders(rank))
     wrapped = nn.parallel.DistributedDataParallel(model)
     wrapped.register_forward_pre_hook(not_to_be_called)  # ranks with unequal numbers of batches would hang
-    found["ddp"] = [evaluate(wrapped, loaders(rank)["share"])]
+    found["ddp"] = [evaluate(m, loaders(rank)["share"]) for m in (wrapped, PixelModel(wrapped, 0.0, 1.0))]
     found["alone"] = [evaluate(model, loaders(rank)["share"], all_ranks=False)]
+    starts = []
+    model.register_forward_pre_hook(lambda _, inputs: starts.append(inputs[0]))
+    grey = [(torch.full((3, 1, 8, 8), 0.5), torch.arange(3))]
+    evaluate(model, grey, attack=PGD(eps=0.1, steps=0, targeted=None), seed=5)
+    torch.save(starts, f"{folder}/starts{rank}.pt")
     torch.save({name: [vars(a) for a in row] for name, row in found.items()}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -413,8 +435,10 @@ def test_two_ranks_count_every_image_once(tmp_path):
             for got, one in zip(found[way], expected, strict=True):
                 assert (got["n"], got["top1"], got["top5"]) == (COUNT, one.top1, one.top5)
                 assert got["loss"] == pytest.approx(one.loss, rel=1e-5)
-        assert found["ddp"][0]["top1"] == expected[0].top1
+        assert [got["top1"] for got in found["ddp"]] == [expected[0].top1] * 2
     assert [found["alone"][0]["n"] for found in per_rank] == [7, 6]
+    (first,), (second,) = (torch.load(tmp_path / f"starts{rank}.pt") for rank in range(RANKS))
+    assert not torch.isclose(first, second).flatten(1).all(1).any()  # each image has noise of its own
 
 
 @pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)

@@ -9,6 +9,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from advprop import PGD, AdvPropTask, FastAdvPropTask, add_aux_norm, use_branch
 from advprop.branch import Branch
@@ -82,6 +83,25 @@ class TestGradientCheckpointing:
             loss = loss + F.cross_entropy(model(images), labels)
         message = "is one of [{'adv': 1}, {'main': 1}]; go backward after each forward pass"
         with pytest.raises(RuntimeError, match=re.escape(message)):
+            loss.backward()
+
+    @pytest.mark.parametrize("kind", [AdvPropTask, FastAdvPropTask])
+    def test_a_step_whose_loss_is_dropped_does_not_disturb_the_next(self, kind: type[AdvPropTask]) -> None:
+        model, (images, labels) = small_resnet(checkpointing=True), batch(8)
+        attack = PGD(steps=1, targeted=None, mode="train" if kind is FastAdvPropTask else "eval")
+        task = kind(model, attack)
+        model(images)
+        task(images, labels)
+        task(images, labels)["loss"].backward()
+
+    def test_reentrant_checkpoints_are_refused(self) -> None:
+        """They take what came before them for their own branch."""
+        model = stirred(add_aux_norm(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))))
+        images = torch.rand(2, 3, 8, 8, requires_grad=True)
+        model(images)
+        with use_branch(model, "adv"):
+            loss = checkpoint(model, images, use_reentrant=True).square().sum()
+        with pytest.raises(RuntimeError, match="is not known; pass use_reentrant=False"):
             loss.backward()
 
     def test_compiled_without_a_graph_break(self) -> None:

@@ -76,6 +76,24 @@ def test_list_models_has_timms_and_our_own():
     assert "advprop_convnet" not in list_models(pretrained=True)
 
 
+def test_list_models_takes_what_timms_does():
+    assert list_models(None) == list_models([]) == list_models("") == list_models()
+    both = list_models(["tf_efficientnet_b0_ap", "resnet18.a?_in1k"])
+    assert both == ["resnet18.a1_in1k", "resnet18.a2_in1k", "resnet18.a3_in1k", "tf_efficientnet_b0.ap_in1k"]
+    for without in ("tf_efficientnet_b[1-8]*", ["tf_efficientnet_b[1-4]_ap", "tf_efficientnet_b[5-8].*"]):
+        assert list_models("tf_efficientnet_b?_ap", exclude_filters=without) == ["tf_efficientnet_b0.ap_in1k"]
+
+
+def test_weights_may_come_with_a_configuration_of_ones_own():
+    source = create_model("advprop_convnet")
+    state = source.state_dict()
+    config = source.pretrained_cfg | {"state_dict": state}
+    model = create_model("advprop_convnet", pretrained=True, pretrained_cfg=config)
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    with pytest.raises(ValueError, match="has no pretrained weights"):
+        create_model("advprop_convnet", pretrained=True, pretrained_cfg={})
+
+
 @pytest.mark.parametrize("name", NINE)
 def test_fault_of_wrong_preprocessing_the_transform_is_that_of_the_card(name):
     config = data_config(name)

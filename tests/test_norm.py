@@ -331,6 +331,16 @@ class TestRemoval:
         assert torch.equal(kept(x), adv)
         assert list(kept.state_dict()) == keys
 
+    def test_keeping_a_branch_with_a_buffer_that_is_not_saved(self) -> None:
+        norm = nn.BatchNorm2d(4)
+        norm.register_buffer("seen", torch.zeros(()), persistent=False)
+        keys = list(nn.Sequential(norm).state_dict())
+        model = add_aux_norm(nn.Sequential(norm))
+        model[0].aux["adv"].seen += 1
+        kept = remove_aux_norm(model, keep="adv")
+        assert list(kept.state_dict()) == keys
+        assert kept[0].seen == 1
+
 
 class TestLifeOfAModel:
     def test_save_pickle_and_ema(self, images: Tensor) -> None:
@@ -370,8 +380,9 @@ class TestLifeOfAModel:
         model.train()
         compiled(images)
 
-    def test_fault_of_no_export(self, images: Tensor) -> None:
-        model = stirred(add_aux_norm(tiny()))
+    @pytest.mark.parametrize("separate", ["both", "affine", "statistics"])
+    def test_fault_of_no_export(self, images: Tensor, separate: str) -> None:
+        model = stirred(add_aux_norm(tiny(), separate=separate))
         exported = []
         for branch in ("main", "adv"):
             with use_branch(model, branch):
@@ -392,20 +403,23 @@ class TestLifeOfAModel:
         torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
         assert seen == [True]
 
+    @pytest.mark.parametrize("separate", ["both", "affine", "statistics"])
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-    def test_autocast(self, images: Tensor, dtype: torch.dtype) -> None:
+    def test_autocast(self, images: Tensor, dtype: torch.dtype, separate: str) -> None:
         plain = tiny()
-        model = stirred(add_aux_norm(copy.deepcopy(plain)))
+        model = stirred(add_aux_norm(copy.deepcopy(plain), separate=separate))
         with torch.autocast("cpu", dtype=dtype):
             with torch.no_grad():
                 assert torch.equal(through(model, images, "main"), plain(images))
             mixed = through(model, images, {"main": 2, "adv": 4})
+            adv = remove_aux_norm(copy.deepcopy(model), keep="adv")(images[2:])
         assert mixed.dtype == dtype
-        assert mixed.isfinite().all()
+        torch.testing.assert_close(mixed[2:], adv)
 
-    def test_synchronised_after_wrapping(self, images: Tensor) -> None:
+    @pytest.mark.parametrize("separate", ["both", "affine", "statistics"])
+    def test_synchronised_after_wrapping(self, images: Tensor, separate: str) -> None:
         """Every branch is converted and none is lost, as timm's SplitBatchNorm loses its auxiliary."""
-        model = stirred(add_aux_norm(tiny()))
+        model = stirred(add_aux_norm(tiny(), separate=separate))
         expected = {branch: through(model, images, branch) for branch in ("main", "adv")}
         model = convert_sync_batchnorm(model)
         for layer in aux_norms(model):
@@ -413,6 +427,10 @@ class TestLifeOfAModel:
             assert isinstance(layer.aux["adv"], nn.SyncBatchNorm)
         for branch, logits in expected.items():
             assert torch.equal(through(model, images, branch), logits)
+        assert not torch.allclose(expected["main"], expected["adv"])
+        kept = remove_aux_norm(model, keep="adv")
+        with torch.no_grad():
+            assert torch.equal(kept(images), expected["adv"])
 
     def test_synchronised_before_wrapping(self, images: Tensor) -> None:
         model = stirred(add_aux_norm(convert_sync_batchnorm(tiny())))
@@ -422,7 +440,7 @@ class TestLifeOfAModel:
 
 class TestRefusals:
     def test_no_batch_norm(self) -> None:
-        with pytest.raises(ValueError, match=r"it has \d+ LayerNorm.*: pass norms='all'"):
+        with pytest.raises(ValueError, match=r"it has \d+ LayerNorm.*: call .*norms='all'\), before a task"):
             add_aux_norm(timm.create_model("test_convnext"))
         with pytest.raises(ValueError, match="it has no norm layer that is trained at all"):
             add_aux_norm(nn.Sequential(nn.Linear(2, 2)))
@@ -477,7 +495,7 @@ class TestRefusals:
         for parts in ({"main": -1, "adv": 7}, {"main": 0}, {}, {"main": 2.0, "adv": 4}):
             with pytest.raises(ValueError, match="parts of a batch must be whole numbers"):
                 through(model, images, parts)
-        with pytest.raises(ValueError, match="make 4, and a norm layer received 6"):
+        with pytest.raises(ValueError, match="make 4, and the batch is 6"):
             through(model, images, {"main": 2, "adv": 2})
         assert torch.equal(through(model, images, "main"), through(model, images, "adv"))
 

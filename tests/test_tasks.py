@@ -405,6 +405,20 @@ def test_fault_of_mixup_targets_that_break_the_attack() -> None:
 
 
 ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
+    "a class for an attack": (lambda: AdvPropTask(tiny(), PGD), "made by an attack such as PGD(), or"),
+    "a class for a source": (
+        lambda: AdvPropTask(tiny(), {"adv": PGD}),
+        "made by an attack such as PGD(), or",
+    ),
+    "a class, control": (lambda: AdversarialTask(tiny(), PGD), "such as PGD(), or by a function of (model,"),
+    "a class, Fast AdvProp": (
+        lambda: FastAdvPropTask(tiny(), PGD),
+        "takes an attack such as PGD(steps=1,",
+    ),
+    "no batch norms": (
+        lambda: AdvPropTask(timm.create_model("test_vit")),
+        "13 LayerNorm: call add_aux_norm(model, norms='all'), before a task is made of it",
+    ),
     "control with auxiliaries": (
         lambda: AdversarialTask(add_aux_norm(tiny())),
         "AdversarialTask trains one set of norms, the model has ('main', 'adv'); call remove_aux_norm",
@@ -444,6 +458,12 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
 def test_errors_say_what_was_wrong(cause: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         cause()
+
+
+def test_a_grey_model_of_a_colour_configuration_has_one_mean() -> None:
+    task = StandardTask(timm.create_model("test_efficientnet", in_chans=1, num_classes=5))
+    assert task.mean.item() == pytest.approx((0.485 + 0.456 + 0.406) / 3)
+    assert task(torch.rand(4, 1, 32, 32), torch.arange(4))["loss"].isfinite()
 
 
 def test_a_source_of_another_size_is_refused() -> None:
