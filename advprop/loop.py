@@ -201,6 +201,7 @@ class Loop:
 
     def state(self) -> dict[str, Any]:
         """All that the following steps depend on, in tensors and numbers."""
+        task = self.task.get_checkpoint_state()
         averaged = self.task.get_checkpoint_state(ema=True) if self.task.has_ema() else {}
         return {
             "step": self.step,
@@ -209,7 +210,8 @@ class Loop:
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
             "scaler": self.scaler.state_dict(),
-            "model": self.task.get_checkpoint_state()["state_dict"],
+            "model": task["state_dict"],
+            "task": task.get("task_state"),
             "ema": averaged.get("state_dict_ema"),
             "images": asdict(self.data.images),
             "train_images": len(self.data.train),
@@ -243,7 +245,7 @@ class Loop:
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
-        self.task.load_checkpoint_state(state["model"])
+        self.task.load_checkpoint_state(state["model"], state.get("task"))
         if self.task.has_ema():
             self.task.load_checkpoint_state(state["ema"], ema=True)
 

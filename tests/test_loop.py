@@ -81,6 +81,16 @@ def test_fp16_scales_the_loss_and_keeps_its_scale():
     assert other.scaler.get_scale() == 8
 
 
+def test_fast_advprop_keeps_the_scale_of_its_attack():
+    fast = {"method": "fast", "steps": 1, "target": "none", "precision": "fp16"}
+    made, other = loop(1, **fast), loop(**fast)
+    made.task.scale.fill_(32.0)
+    other.load(made.state())
+    assert float(other.task.scale) == 32
+    other.load({name: value for name, value in loop(**fast).state().items() if name != "task"})
+    assert float(other.task.scale) == 32
+
+
 def test_the_average_of_the_weights_is_tested_and_kept():
     made = loop(ema=0.75)
     expected = []
