@@ -17,7 +17,7 @@ from advprop.results import load_results
 from advprop.verify import Check
 from docs.hooks import layers, notebooks, outputs, pictures, rendering, tree, write_tree
 from docs.hooks.facts import RECORDS
-from docs.hooks.html import to_mathml
+from docs.hooks.html import lighten, to_mathml
 from tests.site_tools import ROOT, build, built_site, code_blocks, page_path, soup_of
 
 MODELS = sorted(card.name for card in load_model_index().models)
@@ -468,3 +468,8 @@ def test_the_tree_is_complete_as_markdown(tmp_path: Path) -> None:
     assert set(pages) == expected | {f"notebooks/{name}.md" for name in NOTEBOOKS}
     assert "In Collection" not in (tmp_path / "models/advprop.md").read_text(encoding="utf-8")
     assert (tmp_path / "assets/site.css").is_file()
+
+
+def test_white_space_goes_but_not_out_of_code_and_pictures() -> None:
+    page = "<ul>\n    <li>a   b</li>\n</ul>\n<pre>c\n    d</pre>  <svg>\n  <text>e  f</text></svg>"
+    assert lighten(page) == "<ul> <li>a b</li> </ul> <pre>c\n    d</pre> <svg>\n  <text>e  f</text></svg>"

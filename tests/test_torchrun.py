@@ -169,8 +169,7 @@ def from_folder(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("to_all", [False, True])
-@pytest.mark.parametrize("of_files", [False, True])
+@pytest.mark.parametrize(("to_all", "of_files"), [(False, True), (True, True), (True, False)])
 def test_a_signal_to_torchrun_or_to_all_saves_the_step_where_it_came(
     to_all, of_files, digit_folders, tmp_path
 ):

@@ -11,6 +11,8 @@ from latex2mathml.converter import convert
 _FORMULA = re.compile(r'<(span|div) class="arithmatex">(\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
 # Pygments' classes of names, punctuation, operators and white space: of the colour of all code.
 _PLAIN = re.compile(r'<span class="(?:n|o|p|w)">([^<]*)</span>')
+# White space that a browser shows as one space, and before it what has to stay as it is.
+_SPACE = re.compile(r"(<(pre|svg|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*|[ \t]{2,}", re.DOTALL)
 
 
 def to_mathml(page: str) -> str:
@@ -19,8 +21,8 @@ def to_mathml(page: str) -> str:
 
 
 def lighten(page: str) -> str:
-    """The HTML of a page without the tags around code that have no colour: half of all."""
-    return _PLAIN.sub(r"\1", page)
+    """The HTML of a page without what nobody sees: tags around code that have no colour, white space."""
+    return _SPACE.sub(lambda match: match[1] or " ", _PLAIN.sub(r"\1", page))
 
 
 def _replace(match: re.Match[str]) -> str:
