@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if os.environ.get("ADVPROP_TRACEBACK") or _READER not in str(error):
             raise
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where torch would raise it once more
+        if hasattr(signal, "SIGCHLD"):
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where torch would raise it once more
         told = f"a process that reads images has ended ({' '.join(str(error).split())})"
         complain(f"error: {told}; if it was short of memory, fewer processes (--workers) need less")
         return 1
