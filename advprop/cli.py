@@ -29,7 +29,6 @@ from advprop.run_commands import Evaluate, Export, Plot, Predict
 from advprop.settings import Method, parse_fraction, short_number
 
 _DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
-_READER = "DataLoader worker"  # so torch tells of the end of one, wherever this process is at the moment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,14 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has gone: `advprop models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + int(signal.SIGPIPE)
-    except RuntimeError as error:
-        if os.environ.get("ADVPROP_TRACEBACK") or _READER not in str(error):
-            raise
-        if hasattr(signal, "SIGCHLD"):
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where torch would raise it once more
-        told = f"a process that reads images has ended ({' '.join(str(error).split())})"
-        complain(f"error: {told}; if it was short of memory, fewer processes (--workers) need less")
-        return 1
     except (ValueError, OSError, ArithmeticError, MissingExtraError) as error:
         if os.environ.get("ADVPROP_TRACEBACK"):
             raise

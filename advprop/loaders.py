@@ -187,7 +187,7 @@ class _Checked:
         self.may_lack = reading.bad_images == "skip" and reading.seed is None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for images, labels, unread, problems in self.loader:
+        for images, labels, unread, problems in batches_of(self.loader):
             if unread and not self.may_lack:
                 raise BadImageError(
                     f"cannot read {unread[-1]}; mend it, or go on without (--bad-images skip)"
@@ -195,6 +195,28 @@ class _Checked:
             self.note(problems)
             if images is not None:
                 yield images, labels
+
+
+def batches_of(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The batches of a loader; the end of one of its processes is told in a line.
+
+    torch would raise it at once, wherever this process is at the moment, in a save or in a log; without that
+    the loader finds it when it waits for a batch.
+    """
+    on_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGCHLD) if on_main and hasattr(signal, "SIGCHLD") else None
+    try:
+        batches = iter(loader)
+        if before is not None:
+            signal.signal(signal.SIGCHLD, before)
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise OSError(
+            f"a process that reads images has ended ({' '.join(str(error).split())}); if it was short of "
+            "memory, fewer processes (--workers) need less"
+        ) from error
 
 
 def _collate(samples: list[Sample]) -> tuple[Tensor | None, Tensor | None, tuple[str, ...], tuple[str, ...]]:

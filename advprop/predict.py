@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from advprop.behaviour import behaviour
 from advprop.listing import format_table
+from advprop.loaders import batches_of
 from advprop.models import create_transform, data_config
 from advprop.pictures import ENDINGS, in_channels
 
@@ -128,7 +129,7 @@ def predict(
     found: list[Prediction] = []
     shown = tqdm(total=len(pictures), desc="predicting", unit=" images", disable=not progress)
     with behaviour(model, "eval"), torch.inference_mode(), shown:
-        for read in loader:
+        for read in batches_of(loader):
             bad = [sample for sample in read if sample.pixels is None]
             if bad and bad_images == "stop":
                 raise OSError(f"cannot read {bad[0].name}: {bad[0].problem}")
