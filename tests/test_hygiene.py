@@ -66,7 +66,8 @@ def test_a_named_machine_is_found(words: str) -> None:
 
 
 def test_relative_paths_name_no_machine() -> None:
-    assert not FORBIDDEN.search("tests/work/main, ../root/x, {base}/work/y, https://example.org/home/page/")
+    words = "tests/{0}/main, ../{1}/x, base/{0}/y, https://example.org/{2}/page/"
+    assert not FORBIDDEN.search(words.format("work", "root", "home"))
 
 
 @pytest.mark.parametrize("name", advprop.__all__)
