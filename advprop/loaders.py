@@ -210,8 +210,8 @@ def batches_of(loader: DataLoader[Any]) -> Iterator[Any]:
         if before is not None:
             signal.signal(signal.SIGCHLD, before)
         yield from batches
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise OSError(
             f"a process that reads images has ended ({' '.join(str(error).split())}); if it was short of "

@@ -156,7 +156,7 @@ def torchrun(folder, *words):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         start_new_session=True,
     )
-    while not tested(Run(folder / "run")):
+    while not has_tested(Run(folder / "run")):
         assert job.poll() is None, job.communicate()[1]
         time.sleep(0.2)
     return job
@@ -198,7 +198,7 @@ def test_a_signal_to_the_processes_that_read_is_survived_or_told(number, digit_f
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     job = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment)
     run = Run(tmp_path / "run")
-    while not tested(run):
+    while not has_tested(run):
         assert job.poll() is None, job.communicate()[1]
         time.sleep(0.2)
     for reader in children(job.pid):
@@ -220,7 +220,7 @@ def test_a_signal_to_the_processes_that_read_is_survived_or_told(number, digit_f
         assert "fewer processes (--workers) need less" in told.splitlines()[-1]
 
 
-def tested(run):
+def has_tested(run):
     """Whether all is under way: also the processes that read test images, which start after an epoch."""
     return any("test_top1_percent" in line for line in run.metrics())
 
