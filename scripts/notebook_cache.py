@@ -2,19 +2,17 @@
 
 `notebooks/` holds the tutorials without outputs. When nbval has passed all cells of one,
 `notebooks/conftest.py` stores the executed notebook here, and the site publishes exactly that. The key covers
-what can change an output: code cells and their tags, the files of the package that the code can see with data
-and weights among them, the model indices, versions of numeric libraries and of Python, the kind of device.
-So prose edits re-run nothing, and edits of the library re-run what sees them.
+what can change an output: code cells and their tags, every file of the package with its data and weights, the
+model indices, versions of numeric libraries and of Python, the kind of device. So prose edits re-run nothing,
+and an edit of the library re-runs every tutorial.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import platform
-import re
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
@@ -28,10 +26,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / ".cache" / "notebooks"
 PACKAGE = ROOT / "advprop"
-# Code that can reach any file of the package: in another process, by a name in a string, by IPython's magic.
-_REACHES_ALL = re.compile(
-    r"subprocess|\.system\b|\bexec|import_module|__import__|runpy|^\s*[!%](?!pip\b|config\b)", re.MULTILINE
-)
 
 
 class MissingRunError(LookupError):
@@ -44,9 +38,9 @@ def key_of(notebook: Path) -> str:
 
 
 def code_digest(notebook: Path) -> str:
-    """Return a digest of what a notebook runs: its code and tags, and what it sees of the package."""
+    """Return a digest of what a notebook runs: its code and tags, the package, the model indices."""
     code = [(cell.source, cell.metadata.get("tags", [])) for cell in code_cells(read(notebook))]
-    return _digest([code, visible_sources("\n".join(source for source, _ in code)), model_indices()])
+    return _digest([code, sources(), model_indices()])
 
 
 def _digest(parts: Any) -> str:
@@ -73,40 +67,6 @@ def sources() -> dict[str, str]:
     return {
         path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     }
-
-
-def visible_sources(code: str) -> dict[str, str]:
-    """Return a digest of every file of the package that this code can see.
-
-    That is all files but the modules that nothing imports which the code names: those of the command line.
-    Code that could start a process, or import by a name in a string, sees everything.
-    """
-    found = sources()
-    if _REACHES_ALL.search(code):
-        return found
-    modules = {name.removesuffix(".py"): PACKAGE / name for name in found if name.endswith(".py")}
-    seen: set[str] = set()
-    waiting = ["__init__", *re.findall(r"\b\w+\b", code)]
-    while waiting:
-        name = waiting.pop()
-        if name in modules and name not in seen:
-            seen.add(name)
-            waiting += _imported_words(modules[name].read_text(encoding="utf-8"))
-    return {
-        name: digest
-        for name, digest in found.items()
-        if name.removesuffix(".py") in seen or not name.endswith(".py")
-    }
-
-
-def _imported_words(source: str) -> set[str]:
-    """Every word that an import of a module names, wherever it stands; some of them are modules."""
-    nodes = list(ast.walk(ast.parse(source)))
-    names = [
-        alias.name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
-    ]
-    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
-    return {word for name in names for word in name.split(".")}
 
 
 def model_indices() -> list[str]:

@@ -267,27 +267,23 @@ def test_prose_of_a_model_page_ends_no_run(small: Path) -> None:
     assert notebook_cache.key_of(small) != before
 
 
-@pytest.mark.parametrize(
-    ("code", "seen"),
-    [
-        ("import advprop", {"norm", "deep"}),
-        ("from advprop import cli", {"norm", "deep", "cli"}),
-        ("import advprop.cli as c", {"norm", "deep", "cli"}),
-        ("import subprocess\nsubprocess.run(command)", {"norm", "deep", "cli"}),
-        ("!advprop train", {"norm", "deep", "cli"}),
-        ("if 1:\n    %run -m advprop", {"norm", "deep", "cli"}),
-        ("if 1:\n    %pip install advprop", {"norm", "deep"}),
-    ],
-)
-def test_a_run_depends_on_what_its_code_can_see(small: Path, code: str, seen: set[str]) -> None:
-    package = small.parent.parent / "advprop"
-    (package / "__init__.py").write_text("from advprop.norm import (\n    answer,\n)\n")
-    (package / "norm.py").write_text("def answer():\n    from advprop import deep\n")
-    (package / "deep.py").write_text("")
-    (package / "cli.py").write_text("import advprop.norm\n")
-    (package / "data.csv").write_text("1")
-    found = set(notebook_cache.visible_sources(code))
-    assert found == {f"{name}.py" for name in seen} | {"__init__.py", "data.csv"}
+def test_an_edit_of_any_file_of_the_package_ends_every_run(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "advprop"
+    shutil.copytree(root / "advprop", package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(notebook_cache, "PACKAGE", package)
+    notebooks = [notebook_cache.NOTEBOOKS / name for name in NAMES]
+    before = [notebook_cache.code_digest(notebook) for notebook in notebooks]
+    files = [path for path in package.rglob("*") if path.is_file()]
+    assert len(files) > 60
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content + b"\n")
+        after = [notebook_cache.code_digest(notebook) for notebook in notebooks]
+        assert not set(before) & set(after), file
+        file.write_bytes(content)
+    assert [notebook_cache.code_digest(notebook) for notebook in notebooks] == before
 
 
 def test_bytecode_is_no_source(small: Path) -> None:
