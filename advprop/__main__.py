@@ -2,7 +2,7 @@
 
 import sys
 
-from advprop.cli import main
+from advprop.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,12 +29,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from advprop import make_recipe
-from advprop.build import build_model, build_optimiser, build_schedule
-from advprop.data import Batches, Data, TensorSet
-from advprop.loop import Loop
-from advprop.models import data_config
-from advprop.recipe import Recipe
-from advprop.world import World, cpu_threads, gpu_kernels, join, own_randomness
+from advprop.data.batches import Batches, Data, TensorSet
+from advprop.models.create import data_config
+from advprop.recipes.recipe import Recipe
+from advprop.runtime.distributed import World, cpu_threads, gpu_kernels, join, own_randomness
+from advprop.training.build import build_model, build_optimiser, build_schedule
+from advprop.training.loop import Loop
 from scripts import notebook_cache
 
 RECORD = notebook_cache.ROOT / "docs" / "measured" / "benchmark.json"

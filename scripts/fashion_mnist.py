@@ -26,7 +26,7 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from advprop import make_recipe, train
-from advprop.settings import Method
+from advprop.recipes.settings import Method
 from scripts import notebook_cache
 
 MEASURED = notebook_cache.ROOT / "docs" / "measured"

@@ -23,9 +23,9 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from advprop import load_run, make_recipe, train
-from advprop.corruptions import SEVERITIES
-from advprop.outcome import Outcome, mean_top1
-from advprop.recipe import Recipe
+from advprop.evaluation.corruptions import SEVERITIES
+from advprop.recipes.recipe import Recipe
+from advprop.runs.summary import Outcome, mean_top1
 from scripts import notebook_cache
 
 FILES = notebook_cache.PACKAGE / "data_files"

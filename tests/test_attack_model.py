@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advprop import FGSM, IFGSM, PGD, AdvPropTask, PixelModel, add_aux_norm, evaluate, use_branch
-from advprop import objective as objective_module
-from advprop.behaviour import behaviour
-from advprop.objective import Objective
+from advprop.attacks import objective as objective_module
+from advprop.attacks.objective import Objective
+from advprop.attacks.pixel_model import behaviour
 from tests.reference import TinyNet, batch
 from tests.test_attack import assert_same_state, caller_state, mixed_net, seeded
 

@@ -6,14 +6,13 @@ import itertools
 
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from timm.data.mixup import Mixup, mixup_target
 from torch import Tensor, nn
 
 from advprop import GD, IFGSM, PGD
-from advprop.ball import Ball
-from advprop.objective import random_wrong_class, wrong_classes
+from advprop.attacks.ball import Ball
+from advprop.attacks.objective import random_wrong_class, wrong_classes
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**31)

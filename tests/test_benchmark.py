@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from advprop import make_recipe
-from advprop.data import Batches
-from advprop.loop import Loop
-from advprop.world import World
+from advprop.data.batches import Batches
+from advprop.runtime.distributed import World
+from advprop.training.loop import Loop
 from scripts import benchmark
 
 SMALL = ["--model", "test_resnet", "--image-size", "32", "--batch-size", "10", "--precision", "fp32"]

@@ -14,7 +14,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from advprop import AdvPropTask, add_aux_norm, remove_aux_norm, use_branch
-from advprop.norm import aux_norms
+from advprop.norms.wrap import aux_norms
 from tests.test_norm import stirred, through, tiny
 
 

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-import advprop.cards as cards
-from advprop.cards import ModelCard, ModelIndex, default_pages, load_model_index
-from advprop.page import ModelIndexError, Problem, strip_model_index
+import advprop.cards.model_index as cards
+from advprop.cards.model_index import ModelCard, ModelIndex, default_pages, load_model_index
+from advprop.cards.page import ModelIndexError, Problem, strip_model_index
 
 NINE = [f"tf_efficientnet_b{size}_ap" for size in (1, 2, 3, 4, 5, 6, 7, 8, 0)]
 

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from advprop import checkpoint
-from advprop.checkpoint import CheckpointError, Checkpoints, load
+from advprop.runs import checkpoints as checkpoint
+from advprop.runs.checkpoints import CheckpointError, Checkpoints, load
 
 
 def state(step):
@@ -121,7 +121,7 @@ def test_room_for_the_latest_the_best_and_the_one_being_written_is_looked_for(tm
 
 _SAVE_AT_A_LIMIT = """
 import resource, sys, torch
-from advprop.checkpoint import Checkpoints
+from advprop.runs.checkpoints import Checkpoints
 
 checkpoints = Checkpoints(directory=sys.argv[1])
 state = {"weight": torch.ones(100_000)}
@@ -166,7 +166,7 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path):
 
 _SAVE_FOR_EVER = """
 import sys, torch
-from advprop.checkpoint import Checkpoints
+from advprop.runs.checkpoints import Checkpoints
 checkpoints = Checkpoints(directory=sys.argv[1])
 for step in range(1, 10**6):
     checkpoints.save({"step": step, "weight": torch.full((300_000,), float(step))}, step)

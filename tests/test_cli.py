@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from advprop import runs
-from advprop.cli import main, parse
-from advprop.commands import Train
+from advprop.cli.commands import Train
+from advprop.cli.main import main, parse
+from advprop.runs import directory as runs
 
 COMMANDS = ("train", "plot", "evaluate", "predict", "export", "models", "snippet", "verify")
 SHORT = ["--epochs", "1", "--train-images", "40", "--batch-size", "20"]
@@ -173,7 +173,7 @@ def test_a_full_disk_is_status_1(capsys, monkeypatch):
 
 
 def test_a_missing_package_is_status_1(capsys, monkeypatch):
-    monkeypatch.setattr("advprop.extras.find_spec", lambda package: None)
+    monkeypatch.setattr("advprop.runtime.optional.find_spec", lambda package: None)
     assert main(["train", "--log", "tensorboard", *SHORT]) == 1
     told = lines(capsys.readouterr().err)[-1]
     assert told == 'advprop: error: tensorboard must be installed: pip install "advprop[tensorboard]"'

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from advprop.compiling import compiling
+from advprop.runtime.compiling import compiling
 
 
 def test_an_error_of_the_compiler_is_a_line_and_others_stay():

@@ -10,11 +10,9 @@ from PIL import Image
 from scipy import ndimage, stats
 from sklearn.datasets import load_digits, load_sample_image
 
-from advprop import _corruption_kinds as kinds
-from advprop import _corruption_parts as parts
-from advprop import corruptions
-from advprop._draws import Draws
-from advprop.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from advprop.evaluation import corruption_kinds as kinds, corruption_parts as parts, corruptions
+from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from advprop.evaluation.rng import Draws
 
 NOISE = ("gaussian_noise", "shot_noise", "impulse_noise")
 WITHOUT_CHANCE = ("defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression")

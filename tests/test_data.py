@@ -3,10 +3,9 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from advprop.data import Batches, TensorSet, digits
+from advprop.data.batches import Batches, TensorSet, digits
 
 
 def count(size):

@@ -19,12 +19,12 @@ import torch
 from torchvision.transforms.functional import to_pil_image
 
 from advprop import PixelModel, create_model, create_transform, evaluate, evaluate_corruptions, list_models
-from advprop.card_recipe import card_settings
-from advprop.data import Batches, digits
-from advprop.models import data_config
-from advprop.outcome import mean_top1
-from advprop.recipe import make_recipe
-from advprop.snippets import snippet
+from advprop.cards.snippets import snippet
+from advprop.data.batches import Batches, digits
+from advprop.models.create import data_config
+from advprop.recipes.from_card import card_settings
+from advprop.recipes.recipe import make_recipe
+from advprop.runs.summary import mean_top1
 from scripts import make_digits_weights
 
 NAMES = ("advprop_digits.advprop", "advprop_digits.standard")

@@ -26,9 +26,9 @@ from advprop import (
     add_aux_norm,
     use_branch,
 )
-from advprop.fast import shuffle_ranks
-from advprop.norm import aux_norms
-from advprop.objective import HALF_SCALE
+from advprop.attacks.objective import HALF_SCALE
+from advprop.norms.wrap import aux_norms
+from advprop.tasks.fast import shuffle_ranks
 from tests.reference import TinyNet, batch
 
 WORLD, STEPS = 2, 3

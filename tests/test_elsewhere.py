@@ -7,15 +7,15 @@ import torch
 from timm.data.imagenet_info import ImageNetInfo
 from torchvision.datasets import FashionMNIST
 
-from advprop import sources
-from advprop.cli import main
-from advprop.elsewhere import labels_for, model_and_images
-from advprop.evaluate import evaluate
-from advprop.export import export_timm
-from advprop.loaders import LoadedSet
-from advprop.models import create_model, data_config
-from advprop.recipe import make_recipe
-from advprop.saved import load_run
+from advprop.cli.main import main
+from advprop.data import open as sources
+from advprop.data.loaded_set import LoadedSet
+from advprop.evaluation.evaluator import evaluate
+from advprop.inference.export import export_timm
+from advprop.inference.load import load_run
+from advprop.inference.target import labels_for, model_and_images
+from advprop.models.create import create_model, data_config
+from advprop.recipes.recipe import make_recipe
 
 
 def model_of(count, names=None):

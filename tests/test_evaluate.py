@@ -9,14 +9,14 @@ from timm.data.distributed_sampler import OrderedDistributedSampler
 from torch import multiprocessing, nn
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from advprop.accuracy import ALEXNET_ERRORS, Accuracy, mce_alexnet, mean_corruption_error
-from advprop.attack import FGSM, PGD
-from advprop.behaviour import PixelModel
-from advprop.branch import use_branch
-from advprop.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from advprop.evaluate import evaluate, evaluate_attacks, evaluate_corruptions
-from advprop.norm import add_aux_norm
-from advprop.ranks import images_without_padding, rank_share
+from advprop.attacks.pgd import FGSM, PGD
+from advprop.attacks.pixel_model import PixelModel
+from advprop.evaluation.accuracy import ALEXNET_ERRORS, Accuracy, mce_alexnet, mean_corruption_error
+from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from advprop.evaluation.evaluator import evaluate, evaluate_attacks, evaluate_corruptions
+from advprop.norms.branch import use_branch
+from advprop.norms.wrap import add_aux_norm
+from advprop.runtime.shares import images_without_padding, rank_share
 
 CLASSES = 7
 

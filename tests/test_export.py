@@ -13,14 +13,15 @@ from timm.data import create_dataset, create_loader, resolve_data_config
 from timm.task import ClassificationEvaluator
 from torch import nn
 
-from advprop import export, extras
-from advprop.behaviour import PixelModel
-from advprop.branch import use_branch
-from advprop.export import describe_export, export_onnx, export_timm
-from advprop.models import create_model, data_config
-from advprop.norm import add_aux_norm, remove_aux_norm
-from advprop.predict import predict
-from advprop.saved import load_model, load_run
+from advprop.attacks.pixel_model import PixelModel
+from advprop.inference import export
+from advprop.inference.export import describe_export, export_onnx, export_timm
+from advprop.inference.load import load_model, load_run
+from advprop.inference.prediction import predict
+from advprop.models.create import create_model, data_config
+from advprop.norms.branch import use_branch
+from advprop.norms.wrap import add_aux_norm, remove_aux_norm
+from advprop.runtime import optional as extras
 
 
 @pytest.fixture(scope="module")

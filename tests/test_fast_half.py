@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advprop import FastAdvPropTask
-from advprop.objective import HALF_SCALE
+from advprop.attacks.objective import HALF_SCALE
 from tests.reference import NoWait, batch
 
 

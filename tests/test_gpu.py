@@ -11,15 +11,15 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from advprop.checkpoint import load
-from advprop.cli import main
-from advprop.export import export_timm
-from advprop.loop import Loop
-from advprop.recipe import make_recipe
-from advprop.runs import Run
-from advprop.saved import load_model, load_run, trained
-from advprop.trainer import train
-from advprop.world import World
+from advprop.cli.main import main
+from advprop.inference.export import export_timm
+from advprop.inference.load import load_model, load_run, trained
+from advprop.recipes.recipe import make_recipe
+from advprop.runs.checkpoints import load
+from advprop.runs.directory import Run
+from advprop.runtime.distributed import World
+from advprop.training.loop import Loop
+from advprop.training.trainer import train
 from tests.test_nonfinite import poison
 
 pytestmark = [

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from advprop.job import Job, torchrun_job
-from advprop.recipe import make_recipe
-from advprop.runs import Run, choose_directory
+from advprop.recipes.recipe import make_recipe
+from advprop.runs.directory import Run, choose_directory
+from advprop.runtime.torchrun import Job, torchrun_job
 
 SMALL = make_recipe(train_images=40, batch_size=20, epochs=2, severities=(), device="cpu", save_every=1)
 
 # Trains as the command does, and dies in the second step of its first attempt, unless it dies before.
 _DIES_ONCE = """
 import os, sys
-from advprop.cli import main
-from advprop.loop import Loop
+from advprop.cli.main import main
+from advprop.training.loop import Loop
 
 advance = Loop.advance
 

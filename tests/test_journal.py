@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from advprop.extras import MissingExtraError
-from advprop.journal import Journal, summary
-from advprop.loop import Loop
-from advprop.recipe import make_recipe
-from advprop.runs import Run
-from advprop.trainer import train
+from advprop.recipes.recipe import make_recipe
+from advprop.runs.directory import Run
+from advprop.runs.metrics import Journal, summary
+from advprop.runtime.optional import MissingExtraError
+from advprop.training.loop import Loop
+from advprop.training.trainer import train
 
 SMALL = make_recipe(
     train_images=40, batch_size=10, epochs=3, severities=(), test_every=2, log_every=3, method="standard"
@@ -87,9 +87,9 @@ def test_a_resumed_run_leaves_each_point_once(tmp_path, monkeypatch):
 
 _OFFLINE = """
 import sys
-from advprop.recipe import make_recipe
-from advprop.runs import Run
-from advprop.journal import Journal
+from advprop.recipes.recipe import make_recipe
+from advprop.runs.directory import Run
+from advprop.runs.metrics import Journal
 from pathlib import Path
 
 directory, first, last = Path(sys.argv[1]), *map(int, sys.argv[2:])
@@ -152,7 +152,7 @@ def test_wandb_is_told_each_point_once(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_a_missing_package_is_told_before_anything_is_written(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("advprop.extras.find_spec", lambda package: None)
+    monkeypatch.setattr("advprop.runtime.optional.find_spec", lambda package: None)
     with pytest.raises(
         MissingExtraError, match=rf'{name} must be installed: pip install "advprop\[{name}\]"'
     ):
@@ -161,7 +161,7 @@ def test_a_missing_package_is_told_before_anything_is_written(name, tmp_path, mo
 
 
 def test_a_journal_without_more_needs_no_package(tmp_path, monkeypatch):
-    monkeypatch.setattr("advprop.extras.find_spec", lambda package: None)
+    monkeypatch.setattr("advprop.runtime.optional.find_spec", lambda package: None)
     with Journal(Run(tmp_path), SMALL) as journal:
         journal.begin(0)
     assert (tmp_path / "metrics.jsonl").read_text() == ""

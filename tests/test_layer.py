@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from advprop import PGD, AdvPropTask, FastAdvPropTask, add_aux_norm, use_branch
-from advprop.branch import Branch
-from advprop.layer import AuxNorm
-from advprop.norm import aux_norms
+from advprop.norms.aux_norm import AuxNorm
+from advprop.norms.branch import Branch
+from advprop.norms.wrap import aux_norms
 from tests.test_norm import stirred
 
 

@@ -6,16 +6,16 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.transforms import v2
 
-from advprop.augment import AutoAugmented
-from advprop.build import build_model, build_task
-from advprop.data import Data, TensorSet
-from advprop.loop import Loop
-from advprop.models import create_model
-from advprop.norm import AuxNorm, branch_names
-from advprop.recipe import make_recipe
-from advprop.sources import open_data
-from advprop.trainer import train
-from advprop.world import World, seed_all, seed_cpu
+from advprop.data.augment import AutoAugmented
+from advprop.data.batches import Data, TensorSet
+from advprop.data.open import open_data
+from advprop.models.create import create_model
+from advprop.norms.wrap import AuxNorm, branch_names
+from advprop.recipes.recipe import make_recipe
+from advprop.runtime.distributed import World, seed_all, seed_cpu
+from advprop.training.build import build_model, build_task
+from advprop.training.loop import Loop
+from advprop.training.trainer import train
 from tests.reference import NoWait
 
 CPU = World(torch.device("cpu"))

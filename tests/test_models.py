@@ -14,7 +14,7 @@ from safetensors.torch import save
 from timm.models import get_deprecated_models
 from timm.optim import create_optimizer_v2
 
-from advprop.models import (
+from advprop.models.create import (
     create_model,
     create_transform,
     current_name,
@@ -143,7 +143,7 @@ _LOAD = """
 import json, sys, warnings
 warnings.simplefilter("error")
 from tests.hub import fingerprint
-from advprop import models
+from advprop.models import create as models
 found = {}
 for name in sys.argv[1:]:
     try:

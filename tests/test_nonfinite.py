@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from advprop.checkpoint import load
-from advprop.loop import Loop
-from advprop.recipe import make_recipe
-from advprop.runs import Run
-from advprop.trainer import train
+from advprop.recipes.recipe import make_recipe
+from advprop.runs.checkpoints import load
+from advprop.runs.directory import Run
+from advprop.training.loop import Loop
+from advprop.training.trainer import train
 
 SMALL = make_recipe(
     train_images=40, batch_size=10, epochs=3, severities=(), test_every=3, save_every=1, ema=0.9, seed=1

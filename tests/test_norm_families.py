@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from advprop import add_aux_norm, branch_names, remove_aux_norm, use_branch
-from advprop.norm import AuxNorm, aux_norms
+from advprop.norms.wrap import AuxNorm, aux_norms
 
 # Model and input size. Families over 25 million parameters are left out for the time they take.
 FAMILIES = {

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from advprop.cards import load_model_index
-from advprop.results import load_results
+from advprop.cards.model_index import load_model_index
+from advprop.cards.timm_results import load_results
 from tests.site_tools import ROOT, built_site, code_blocks, page_path, soup_of
 
 MODELS = sorted(card.name for card in load_model_index().members("AdvProp"))

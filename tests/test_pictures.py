@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from advprop.pictures import ENDINGS, in_channels
+from advprop.data.image_files import ENDINGS, in_channels
 
 
 @pytest.mark.parametrize("channels", [1, 3])

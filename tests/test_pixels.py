@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from advprop.pixels import check_pixels
+from advprop.attacks.pixels import check_pixels
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

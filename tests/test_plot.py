@@ -2,13 +2,13 @@ import shutil
 
 import pytest
 
-from advprop.cli import main
-from advprop.extras import MissingExtraError
-from advprop.plot import plot_runs
-from advprop.recipe import make_recipe
-from advprop.runs import Run
-from advprop.style import COLOURS
-from advprop.trainer import train
+from advprop.cli.main import main
+from advprop.figures.plot import plot_runs
+from advprop.figures.style import COLOURS
+from advprop.recipes.recipe import make_recipe
+from advprop.runs.directory import Run
+from advprop.runtime.optional import MissingExtraError
+from advprop.training.trainer import train
 
 SMALL = {"train_images": 40, "batch_size": 10, "epochs": 3, "severities": (), "test_every": 1}
 
@@ -93,7 +93,7 @@ def test_mistakes_are_told(runs, tmp_path, monkeypatch):
         plot_runs([*runs, tmp_path])
     with pytest.raises(ValueError, match=r"must end in .svg, .png, .pdf, got plot.jpg"):
         plot_runs(runs, "plot.jpg")
-    monkeypatch.setattr("advprop.extras.find_spec", lambda package: None)
+    monkeypatch.setattr("advprop.runtime.optional.find_spec", lambda package: None)
     with pytest.raises(
         MissingExtraError, match=r'matplotlib must be installed: pip install "advprop\[plot\]"'
     ):

@@ -7,11 +7,18 @@ import torch
 from PIL import Image
 from torch import nn
 
-from advprop.behaviour import PixelModel
-from advprop.models import create_model, create_transform
-from advprop.norm import add_aux_norm
-from advprop.predict import Guess, Prediction, find_images, names_of_classes, predict, prediction_table
-from advprop.saved import load_run
+from advprop.attacks.pixel_model import PixelModel
+from advprop.inference.load import load_run
+from advprop.inference.prediction import (
+    Guess,
+    Prediction,
+    find_images,
+    names_of_classes,
+    predict,
+    prediction_table,
+)
+from advprop.models.create import create_model, create_transform
+from advprop.norms.wrap import add_aux_norm
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,13 @@
 import pytest
 import torch
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from timm.optim import RMSpropTF
 
-from advprop.build import SCHEDULES, build_optimiser, build_schedule
-from advprop.models import data_config
-from advprop.recipe import Recipe, make_recipe
-from advprop.settings import parse_fraction, short_number
+from advprop.models.create import data_config
+from advprop.recipes.recipe import Recipe, make_recipe
+from advprop.recipes.settings import parse_fraction, short_number
+from advprop.training.build import SCHEDULES, build_optimiser, build_schedule
 
 
 def test_the_default_is_advprop_on_digits():

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from advprop import resident
-from advprop.data import Batches, TensorSet, digits
-from advprop.labels import labels_of
-from advprop.loaders import LoadedSet
-from advprop.models import data_config
-from advprop.recipe import make_recipe
-from advprop.resident import to_tensors
-from advprop.sources import open_data
+from advprop.data import in_memory as resident
+from advprop.data.batches import Batches, TensorSet, digits
+from advprop.data.class_map import labels_of
+from advprop.data.in_memory import to_tensors
+from advprop.data.loaded_set import LoadedSet
+from advprop.data.open import open_data
+from advprop.models.create import data_config
+from advprop.recipes.recipe import make_recipe
 
 
 def opened(data, folder=None, **settings):

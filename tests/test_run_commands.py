@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from advprop import extras
-from advprop.cli import main
-from advprop.saved import load_model, load_run
+from advprop.cli.main import main
+from advprop.inference.load import load_model, load_run
+from advprop.runtime import optional as extras
 
 
 @pytest.fixture(autouse=True)

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from timm.models import _registry
 
-import advprop.cards as cards
-import advprop.snippets as snippets
-from advprop.cards import load_model_index
-from advprop.convnet import default_cfgs
-from advprop.count import count_macs, count_parameters
-from advprop.listing import describe_card, list_cards
-from advprop.models import create_model
-from advprop.page import ModelIndexError
-from advprop.recipe import make_recipe
-from advprop.verify import verify
+import advprop.cards.model_index as cards
+import advprop.cards.snippets as snippets
+from advprop.cards.counts import count_macs, count_parameters
+from advprop.cards.listing import describe_card, list_cards
+from advprop.cards.model_index import load_model_index
+from advprop.cards.page import ModelIndexError
+from advprop.cards.verification import verify
+from advprop.models.convnet import default_cfgs
+from advprop.models.create import create_model
+from advprop.recipes.recipe import make_recipe
 from docs.hooks import facts, rendering, tree
 
 NAME = "advprop_convnet.small"
@@ -47,7 +47,7 @@ Models:
     Interpolation: bicubic
     BatchNorm Momentum: 0.9
     Parameters: PARAMETERS
-  Code: advprop/convnet.py
+  Code: advprop/models/convnet.py
   In Collection: Small
 Collections:
 - Name: Small
@@ -108,7 +108,7 @@ def test_a_card_has_what_its_techniques_have(small: Path) -> None:
             "    LR: 0.1\n    Label Smoothing: 0.1\n",
             "Smoothing: belongs to Label Smoothing, which",
         ),
-        ("advprop/convnet.py", "../convnet.py", "Code: is not of the right form, got ../convnet.py"),
+        ("advprop/models/convnet.py", "../convnet.py", "Code: is not of the right form, got ../convnet.py"),
     ],
 )
 def test_a_field_that_does_not_go_with_the_techniques_is_told(

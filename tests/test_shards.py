@@ -11,14 +11,14 @@ import torch
 import webdataset
 from PIL import Image
 
-from advprop.data import Batches
-from advprop.extras import MissingExtraError
-from advprop.loaders import BadImageError
-from advprop.models import data_config
-from advprop.recipe import make_recipe
-from advprop.shards import Shards, find_shards
-from advprop.sources import open_data
-from advprop.trainer import train
+from advprop.data.batches import Batches
+from advprop.data.loaded_set import BadImageError
+from advprop.data.open import open_data
+from advprop.data.shards import Shards, find_shards
+from advprop.models.create import data_config
+from advprop.recipes.recipe import make_recipe
+from advprop.runtime.optional import MissingExtraError
+from advprop.training.trainer import train
 
 SETTINGS = {"model": "test_resnet", "image_size": 32, "workers": 0, "color_jitter": 0.0, "flip": 0.0}
 
@@ -120,7 +120,7 @@ def test_splits_are_found_by_folder_word_and_pattern(shards, tmp_path):
 
 
 def test_a_pattern_with_braces_names_the_missing_package(shards, monkeypatch):
-    monkeypatch.setattr("advprop.extras.find_spec", lambda name: None)
+    monkeypatch.setattr("advprop.runtime.optional.find_spec", lambda name: None)
     assert len(find_shards(shards, ["train"])) == 3  # needs none
     with pytest.raises(MissingExtraError, match=r'webdataset must be installed: .*"advprop\[wds\]"'):
         find_shards(shards, ["things-train-{0000..0002}.tar"])
@@ -205,7 +205,7 @@ def test_a_hugging_face_folder_is_read_by_number(hugging_face, cache):
 
 @pytest.mark.parametrize("kind", ["wds", "hfds"])
 def test_a_run_on_them_goes_on_as_if_uninterrupted(kind, shards, hugging_face, cache, tmp_path, monkeypatch):
-    from advprop.loop import Loop
+    from advprop.training.loop import Loop
 
     data = {"wds": f"wds/{shards}", "hfds": f"hfds/{hugging_face}"}[kind]
     recipe = make_recipe(

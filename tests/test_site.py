@@ -12,10 +12,10 @@ import pytest
 from nbformat import v4
 
 import advprop
-from advprop.cards import load_model_index
-from advprop.results import load_results
-from advprop.verify import Check
-from docs.hooks import layers, notebooks, outputs, pictures, rendering, tree, write_tree
+from advprop.cards.model_index import load_model_index
+from advprop.cards.timm_results import load_results
+from advprop.cards.verification import Check
+from docs.hooks import notebooks, outputs, pictures, rendering, rooms, tree, write_tree
 from docs.hooks.facts import RECORDS
 from docs.hooks.html import lighten, to_mathml
 from tests.site_tools import ROOT, build, built_site, code_blocks, page_path, soup_of
@@ -78,7 +78,7 @@ def test_the_reference_shows_the_source_of_every_function(site: Path) -> None:
     assert len(functions) > 20
     for name, function in functions.items():
         assert shown.get(name) == f"{function.__module__.replace('.', '/')}.py"
-    assert shown["__call__"] == "advprop/attack.py"  # and that of methods
+    assert shown["__call__"] == "advprop/attacks/pgd.py"  # and that of methods
 
 
 def test_all_links_and_anchors_within_the_site_lead_somewhere(site: Path) -> None:
@@ -436,12 +436,15 @@ def test_a_term_that_nobody_explains_is_told() -> None:
 # --- what the architecture page draws, and the tree for other engines --------------------------------------
 
 
-def test_the_layers_are_those_of_the_imports() -> None:
-    assert layers.floor("norm") < layers.floor("tasks")
-    assert "norm" in layers.below("tasks")
-    assert {name for names in layers.floors() for name in names} == set(layers.modules())
-    for name, imported in layers.imports().items():
-        assert all(layers.floor(each) < layers.floor(name) for each in imported)
+def test_the_rooms_are_those_of_the_imports() -> None:
+    assert "norms" in rooms.reached("training")
+    assert ("tasks", "attacks") in rooms.arrows()
+    assert ("tasks", "norms") not in rooms.arrows()  # it needs them, through the attacks too
+    for room in rooms.rooms():
+        assert all(rooms.floor(below) < rooms.floor(room) for below in rooms.used(room))
+    picture = rooms.rooms_picture()
+    for name in rooms.files():
+        assert name.endswith("__init__.py") or f">{Path(name).stem}</text>" in picture
 
 
 def test_the_drawn_digit_is_as_far_as_the_caption_says() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from advprop.cards import load_model_index
-from advprop.models import current_name
-from advprop.snippets import snippet, snippet_names, snippets_of
+from advprop.cards.model_index import load_model_index
+from advprop.cards.snippets import snippet, snippet_names, snippets_of
+from advprop.models.create import current_name
 
 MODELS = [card.name for card in load_model_index().members("AdvProp")]
 FIRST = [

@@ -17,10 +17,10 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from advprop.cards import load_model_index
-from advprop.cli import parse
-from advprop.commands import Train
-from advprop.models import create_model, current_name
+from advprop.cards.model_index import load_model_index
+from advprop.cli.commands import Train
+from advprop.cli.main import parse
+from advprop.models.create import create_model, current_name
 from tests.hub import serve_hub
 from tests.site_tools import (
     ROOT,

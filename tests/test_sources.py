@@ -11,12 +11,12 @@ from PIL import Image
 from timm.data.auto_augment import AugmentOp
 from timm.data.readers.img_extensions import get_img_extensions
 
-from advprop.data import Batches
-from advprop.loaders import BadImageError, LoadedSet
-from advprop.models import data_config
-from advprop.policies import mend_policy
-from advprop.recipe import make_recipe
-from advprop.sources import open_data
+from advprop.data.batches import Batches
+from advprop.data.loaded_set import BadImageError, LoadedSet
+from advprop.data.open import open_data
+from advprop.data.timm_policies import mend_policy
+from advprop.models.create import data_config
+from advprop.recipes.recipe import make_recipe
 
 NAMES = ("ant", "bee", "cat")
 

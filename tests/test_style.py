@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from advprop import notebook_style
-from advprop.extras import MissingExtraError
-from advprop.style import BLUE, COLOURS
+from advprop.figures.style import BLUE, COLOURS
+from advprop.runtime.optional import MissingExtraError
 
 matplotlib.use("agg")
 

@@ -29,7 +29,7 @@ from advprop import (
     remove_aux_norm,
     use_branch,
 )
-from advprop.norm import aux_norms
+from advprop.norms.wrap import aux_norms
 from tests import reference
 from tests.reference import MEAN, STD, NoWait, TinyNet, batch
 

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from advprop.attack import PGD
-from advprop.checkpoint import CheckpointError
-from advprop.data import Batches, digits
-from advprop.evaluate import evaluate
-from advprop.loop import Loop
-from advprop.models import create_model
-from advprop.recipe import make_recipe
-from advprop.runs import Run
-from advprop.saved import trained
-from advprop.tasks import AdvPropTask
-from advprop.trainer import Interrupted, train
-from advprop.world import seed_all
+from advprop.attacks.pgd import PGD
+from advprop.data.batches import Batches, digits
+from advprop.evaluation.evaluator import evaluate
+from advprop.inference.load import trained
+from advprop.models.create import create_model
+from advprop.recipes.recipe import make_recipe
+from advprop.runs.checkpoints import CheckpointError
+from advprop.runs.directory import Run
+from advprop.runtime.distributed import seed_all
+from advprop.tasks.standard import AdvPropTask
+from advprop.training.loop import Loop
+from advprop.training.trainer import Interrupted, train
 
 SMALL = make_recipe(train_images=40, batch_size=10, epochs=3, severities=(), test_every=1)
 
@@ -184,7 +184,7 @@ def test_ctrl_c_that_torchrun_passes_on_counts_once_and_a_second_one_ends_it(tmp
     with pytest.raises(Interrupted, match="stopped by SIGINT; --resume --out") as stop:
         train(SMALL, tmp_path / "run")
     assert (stop.value.number, Run(tmp_path / "run").checkpoints.latest()["step"]) == (signal.SIGINT, 1)
-    monkeypatch.setattr("advprop.signals._AGAIN", -1.0)
+    monkeypatch.setattr("advprop.runtime.signals._AGAIN", -1.0)
     with pytest.raises(Interrupted, match=r"^stopped by SIGINT$"):
         train(SMALL, tmp_path / "run", resume=True)
     assert Run(tmp_path / "run").checkpoints.latest()["step"] == 1
@@ -197,7 +197,7 @@ def test_a_signal_ends_at_once_what_is_no_training(place, tmp_path, monkeypatch)
         pytest.fail("went on")
 
     train(SMALL, tmp_path / "run")
-    monkeypatch.setattr(f"advprop.loop.{place}", told)
+    monkeypatch.setattr(f"advprop.training.loop.{place}", told)
     with pytest.raises(Interrupted, match=r"^stopped by SIGTERM$"):
         train(SMALL, tmp_path / "run", resume=True)
 
@@ -211,9 +211,9 @@ def test_a_finished_run_is_not_trained_again_and_needs_no_room(outcome, monkeypa
 _KILLED = """
 import os, pathlib, random, signal, sys, time
 import torch
-from advprop import checkpoint
-from advprop.recipe import make_recipe
-from advprop.trainer import train
+from advprop.runs import checkpoints as checkpoint
+from advprop.recipes.recipe import make_recipe
+from advprop.training.trainer import train
 
 out, recipe, kills = pathlib.Path(sys.argv[1]), make_recipe(sys.argv[2]), int(sys.argv[3])
 chance = random.Random(0)

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from advprop import checkpoint
-from advprop.accuracy import Accuracy
-from advprop.build import build_optimiser
-from advprop.checkpoint import CheckpointError
-from advprop.loop import Loop
-from advprop.models import create_model
-from advprop.recipe import make_recipe
-from advprop.runs import Run
-from advprop.trainer import train
-from advprop.trials import check_size, optimiser_bytes
-from advprop.world import seed_all
+from advprop.evaluation.accuracy import Accuracy
+from advprop.models.create import create_model
+from advprop.recipes.recipe import make_recipe
+from advprop.runs import checkpoints as checkpoint
+from advprop.runs.checkpoints import CheckpointError
+from advprop.runs.directory import Run
+from advprop.runtime.distributed import seed_all
+from advprop.training.build import build_optimiser
+from advprop.training.loop import Loop
+from advprop.training.preflight import check_size, optimiser_bytes
+from advprop.training.trainer import train
 
 SMALL = make_recipe(
     train_images=40, batch_size=20, epochs=6, severities=(), test_every=1, opt="adamw", lr=0.001
@@ -74,7 +74,7 @@ def test_a_run_of_one_epoch_needs_no_room_for_more(size, first_is_best, tmp_path
 
 
 def test_the_first_checkpoint_with_a_state_of_the_optimiser_is_looked_at_again(size, tmp_path, monkeypatch):
-    monkeypatch.setattr("advprop.trainer.optimiser_bytes", lambda recipe, model: 1)  # far too few
+    monkeypatch.setattr("advprop.training.trainer.optimiser_bytes", lambda recipe, model: 1)  # far too few
     Disk(tmp_path / "run" / "checkpoints", 2 * size, monkeypatch)
     with pytest.raises(CheckpointError, match="will take"):
         train(SMALL, tmp_path / "run")

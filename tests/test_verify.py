@@ -13,10 +13,17 @@ import timm
 import torch
 from torch import nn
 
-from advprop.cards import ModelIndex, load_model_index
-from advprop.count import count_index_flops, count_legacy_bytes, count_macs, count_parameters
-from advprop.listing import describe_card, find_card, format_table, list_cards, list_legend
-from advprop.verify import Verification, format_verification, load_verification, run_verify, verify
+from advprop.cards.counts import count_index_flops, count_legacy_bytes, count_macs, count_parameters
+from advprop.cards.listing import describe_card, find_card, list_cards, list_legend
+from advprop.cards.model_index import ModelIndex, load_model_index
+from advprop.cards.verification import (
+    Verification,
+    format_verification,
+    load_verification,
+    run_verify,
+    verify,
+)
+from advprop.runtime import format_table
 
 NAMES = [card.name for card in load_model_index().members("AdvProp")]
 B0 = "tf_efficientnet_b0_ap"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from advprop.results import Result, Results
+from advprop.cards.timm_results import Result, Results
 from docs.hooks.svg import drawing, element, figure, path, rect, text, tip
 
 OURS, BASE = "ap_in1k", "aa_in1k"

@@ -11,13 +11,12 @@ from typing import Any
 
 import timm
 
-from advprop.cards import Collection, ModelCard, ModelIndex, default_pages, load_model_index
-from advprop.models import current_name
-from advprop.page import read_page
-from advprop.results import Result, Results, load_results
-from advprop.snippets import snippets_of
-from advprop.verify import Check, Verification, load_verification, verify
-from docs.hooks import layers
+from advprop.cards.model_index import Collection, ModelCard, ModelIndex, default_pages, load_model_index
+from advprop.cards.page import read_page
+from advprop.cards.snippets import snippets_of
+from advprop.cards.timm_results import Result, Results, load_results
+from advprop.cards.verification import Check, Verification, load_verification, verify
+from advprop.models.create import current_name
 from scripts import notebook_cache
 
 RECORDS = notebook_cache.ROOT / ".cache" / "verification"
@@ -197,14 +196,7 @@ def _verified(index: ModelIndex) -> Verification:
 
 
 def _key() -> str:
-    """Changes with the pages, with the files that verify them, and with the versions of what they use."""
-    files = notebook_cache.sources()
-    wanted = layers.below("verify")
-    digests = {
-        name: digest
-        for name, digest in files.items()
-        if not name.endswith(".py") or name.removesuffix(".py") in wanted
-    }
+    """Changes with the pages, with the package, and with the versions of what verifies them."""
     pages = [hashlib.sha256(page.read_bytes()).hexdigest() for page in default_pages()]
-    parts = json.dumps([digests, pages, notebook_cache.versions()], sort_keys=True)
+    parts = json.dumps([notebook_cache.sources(), pages, notebook_cache.versions()], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:32]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from advprop import PGD, StandardTask
-from advprop.data import Batches, digits
-from advprop.models import create_model
+from advprop.data.batches import Batches, digits
+from advprop.models.create import create_model
 from docs.hooks.pictures import DIGIT
 
 EPS = 0.25

@@ -11,9 +11,9 @@ from typing import Any
 import jinja2
 import yaml
 
-from advprop.listing import show
-from advprop.page import strip_model_index
-from docs.hooks import charts, commands, layers, measured, pictures, rendering, stamps
+from advprop.cards.listing import show
+from advprop.cards.page import strip_model_index
+from docs.hooks import charts, commands, measured, pictures, rendering, rooms, stamps
 from docs.hooks.facts import Facts, Model, read_facts
 from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
@@ -78,8 +78,8 @@ class Site:
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),
             advprop_picture=pictures.advprop_picture,
-            layers_picture=layers.layers_picture,
-            layers_table=layers.layers_table,
+            rooms_picture=rooms.rooms_picture,
+            rooms_table=rooms.rooms_table,
             changelog=lambda: (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         )
         self.env.filters["timm_name"] = lambda name: self.facts.model(name).timm_name

@@ -3,7 +3,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-import advprop  # brings the weights, for timm to find by name
+import advprop.models  # brings the weights, for timm to find by name
 
 # Any digit, white on black: Image.open("yours.png").convert("L")
 image = Image.fromarray((load_digits().images[0] * 255 / 16).astype("uint8"))

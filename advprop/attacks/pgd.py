@@ -1,0 +1,246 @@
+"""The attackers of AdvProp: a norm ball and the loop that climbs in it.
+
+Everything here works on pixels in [0, 1] and measures `eps` and `step_size` in them, so 4/255 is
+four grey levels whatever mean and std a model wants; the normalisation belongs to what is attacked
+(`PixelModel`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from advprop.attacks.ball import Ball, NormName, is_number, is_whole, radii, uniform
+from advprop.attacks.objective import Objective, Targeted, input_gradient
+from advprop.attacks.pixel_model import Mode, behaviour
+from advprop.attacks.pixels import check_pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGD:
+    """Projected gradient descent (Madry et al. 2018), the attacker of AdvProp (section 5.1).
+
+    `attack(model, images, labels)` returns adversarial images. Nothing of the caller's changes: no
+    gradient of a parameter, no running statistic, no training flag.
+
+    Args:
+        eps: Radius of the ball around each image, in pixels of [0, 1]: 4/255; one number, or one for
+            each channel (`norm="linf"` only).
+        step_size: Length of a step, in the same unit; None for a step of `eps`.
+        steps: Number of steps.
+        norm: `"linf"` or `"l2"` (the Euclidean length over the whole image).
+        targeted: `"random"` drives each image towards a random wrong class, as the paper does,
+            `"least_likely"` towards the class that the model thinks least of; None away from the labels.
+        random_start: Whether to start at a random point of the ball.
+        clean_start: The share of starts that stay at the clean image all the same, in [0, 1].
+        start_per: Whether that share is drawn for each `"image"` or once for the `"batch"`.
+        project: Whether each step ends in the ball. GD of the paper has no ball.
+        mode: Behaviour of norms and dropout while the attack runs: `"eval"` (running statistics, the
+            paper's choice), or `"train"` (batch statistics, as Fast AdvProp wants them).
+        check: Whether to look for pixels outside [0, 1], for classes that the model does not have and for
+            gradients that are not finite. It makes a GPU wait three times an attack; without it nothing
+            does, and such gradients turn their images into NaN, so that the loss shows it.
+
+    Raises:
+        ValueError: If a setting is outside of its range.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import PGD
+        >>> model = timm.create_model("test_resnet", num_classes=10)
+        >>> images, labels = torch.rand(2, 3, 64, 64), torch.tensor([3, 7])
+        >>> adversarial = PGD(eps=4 / 255, step_size=1 / 255, steps=5)(model, images, labels)
+        >>> bool((adversarial - images).abs().max() <= 4 / 255 + 1e-6)
+        True
+    """
+
+    eps: float | Sequence[float] = 4 / 255
+    step_size: float | None = 1 / 255
+    steps: int = 5
+    norm: NormName = "linf"
+    targeted: Targeted = "random"
+    random_start: bool = True
+    clean_start: float = 0.0
+    start_per: Literal["image", "batch"] = "image"
+    project: bool = True
+    mode: Mode = "eval"
+    check: bool = True
+
+    def __post_init__(self) -> None:
+        Ball(self.eps, self.norm)  # checks both
+        if not is_whole(self.steps) or self.steps < 0:
+            raise ValueError(f"steps must be a whole number, 0 or more, got {self.steps!r}")
+        if self.step_size is None:
+            if not is_number(self.eps):
+                raise ValueError(f"a step of eps needs one number for eps, got {self.eps}; pass step_size")
+        elif not is_number(self.step_size) or not math.isfinite(self.step_size) or self.step_size < 0:
+            raise ValueError(f"step_size must be 0 or more, got {self.step_size!r}")
+        if not is_number(self.clean_start) or not 0 <= self.clean_start <= 1:
+            raise ValueError(f"clean_start must be a share in [0, 1], got {self.clean_start!r}")
+        choices = {
+            "targeted": (self.targeted, ("random", "least_likely", None)),
+            "start_per": (self.start_per, ("image", "batch")),
+            "mode": (self.mode, ("eval", "train")),
+        }
+        for name, (value, allowed) in choices.items():
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Adversarial images for a batch.
+
+        Args:
+            model: Pixels `[B, C, H, W]` in [0, 1] to logits `[B, classes]`.
+            images: Pixels `[B, C, H, W]` in [0, 1].
+            labels: Classes `[B]`, or weights of the classes `[B, classes]` (mixup, label smoothing).
+            targets: Given classes `[B]` to drive each image towards, in place of `targeted`.
+            generator: Source of all randomness; the global one by default. With a generator, the
+                caller's random state stays untouched.
+
+        Returns:
+            Images `[B, C, H, W]` in [0, 1], without a gradient.
+
+        Raises:
+            ValueError: If images and labels do not fit together, pixels are outside [0, 1], or classes are
+                outside those of the model.
+            FloatingPointError: If an input gradient is not finite; names the images of the batch.
+            RuntimeError: Under `torch.inference_mode()`; `torch.no_grad()` is fine.
+        """
+        if self.check:
+            check_pixels(images)
+        _check_batch(images, labels, targets)
+        clean = images.detach()
+        finite = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
+        with behaviour(model, self.mode, generator):
+            adversarial = self.start(clean, generator)
+            loss = Objective(self.targeted, labels, targets, generator, self.check)
+            if self.steps and self.targeted == "least_likely" and targets is None:
+                loss.aim(model, clean)
+            for _ in range(self.steps):
+                gradient = input_gradient(model, adversarial, loss)
+                finite &= gradient.flatten(1).isfinite().all(1)
+                adversarial = self.step(adversarial, clean, gradient)
+        if self.check:
+            check_finite(finite)
+        return adversarial
+
+    @property
+    def step_length(self) -> float:
+        """Length of a step: `step_size`, or `eps` where that is None."""
+        return radii(self.eps)[0] if self.step_size is None else float(self.step_size)
+
+    def step(self, images: Tensor, clean: Tensor, gradient: Tensor) -> Tensor:
+        """One step up the gradient, back into the ball around the clean images, and into [0, 1].
+
+        Args:
+            images: Where the climb is, `[B, C, H, W]`.
+            clean: Where the balls are, likewise.
+            gradient: Of what is climbed, with respect to `images`, likewise; its length does not matter.
+        """
+        ball = Ball(self.eps, self.norm)
+        images = images + self.step_length * ball.ascent(gradient)
+        if self.project:
+            images = ball.project(images, clean)
+        return images.clamp(0, 1)
+
+    def start(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Where the climb starts: a point of the ball around each image, or the image itself.
+
+        Args:
+            images: Pixels `[B, C, H, W]` in [0, 1]; so is what is returned.
+            generator: Source of the randomness; the global one by default.
+        """
+        if not self.random_start:
+            return images
+        start = Ball(self.eps, self.norm).random_point(images, generator).clamp(0, 1)
+        if not self.clean_start:
+            return start
+        count = len(images) if self.start_per == "image" else 1
+        stay = uniform((count, *(1 for _ in images.shape[1:])), images, generator) < self.clean_start
+        return torch.where(stay, images, start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IFGSM(PGD):
+    """Iterative FGSM (Kurakin et al. 2017): PGD that starts at the clean image.
+
+    Examples:
+        >>> from advprop import IFGSM
+        >>> IFGSM().random_start
+        False
+    """
+
+    random_start: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GD(PGD):
+    """Gradient descent of the paper's comparison: PGD that is not held in the ball, only in [0, 1].
+
+    Examples:
+        >>> from advprop import GD
+        >>> GD().project
+        False
+    """
+
+    project: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FGSM(PGD):
+    """Fast gradient sign method (Goodfellow et al. 2015): one step of length `eps` from the clean image.
+
+    Examples:
+        >>> from advprop import FGSM
+        >>> FGSM(eps=8 / 255).step_length == 8 / 255
+        True
+    """
+
+    step_size: float | None = None
+    steps: int = 1
+    random_start: bool = False
+    targeted: Targeted = None
+
+
+def _check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
+    if not images.is_floating_point() or images.ndim < 2:
+        raise ValueError(f"images must be [B, C, H, W] of floats, got {images.dtype} {tuple(images.shape)}")
+    if (
+        labels.ndim not in (1, 2)
+        or len(labels) != len(images)
+        or labels.is_floating_point() != (labels.ndim == 2)
+    ):
+        raise ValueError(
+            f"{len(images)} images need classes [B] (whole numbers) or weights [B, classes] (floats), "
+            f"got labels of {labels.dtype} {tuple(labels.shape)}"
+        )
+    if targets is not None and (targets.shape != (len(images),) or targets.is_floating_point()):
+        raise ValueError(
+            f"targets must be {len(images)} classes [B], got {targets.dtype} {tuple(targets.shape)}"
+        )
+
+
+def check_finite(finite: Tensor) -> None:
+    """Refuses gradients that are not finite, told for each image `[B]`; makes the device wait.
+
+    Raises:
+        FloatingPointError: If one is not; names the images.
+    """
+    bad = (~finite).nonzero().flatten().tolist()
+    if bad:
+        raise FloatingPointError(
+            f"the input gradient is not finite for images {bad} of the batch of {len(finite)}; "
+            "look for infinite weights or activations, or attack in bf16 or fp32"
+        )

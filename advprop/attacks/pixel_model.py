@@ -1,0 +1,130 @@
+"""What is attacked: a model of pixels, in evaluation or training behaviour, left as it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from advprop.attacks.ball import PerChannel
+
+Mode: TypeAlias = Literal["eval", "train"]
+
+
+class PixelModel(nn.Module):
+    """A model that takes pixels in [0, 1]: it normalises them, then calls the model inside.
+
+    Args:
+        model: A model of normalised images.
+        mean: Mean of each channel, or one for all.
+        std: Standard deviation of each channel, or one for all; over 0.
+
+    Raises:
+        ValueError: If mean and std have different numbers of channels, or a std is not over 0; when it is
+            called, if the images have other channels.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import PixelModel
+        >>> pixels = PixelModel(timm.create_model("test_resnet"), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        >>> pixels(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 1000])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: nn.Module, mean: PerChannel | Tensor, std: PerChannel | Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.training = model.training
+        means, stds = _channels(mean), _channels(std)
+        # Tensors were checked when they were made; looking into them would make a GPU wait.
+        over_zero = isinstance(std, Tensor) or bool((stds > 0).all())
+        if not over_zero or means.shape != stds.shape:
+            raise ValueError(
+                f"mean and std must have a value for each channel, std over 0, got {mean} and {std}"
+            )
+        device = next((p.device for p in model.parameters()), None)
+        self.register_buffer("mean", means.to(device), persistent=False)
+        self.register_buffer("std", stds.to(device), persistent=False)
+
+    @property
+    def module(self) -> nn.Module:
+        """The model inside, under the name by which timm's `unwrap_model` finds what to save."""
+        return self.model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `[B, classes]` of pixels `[B, C, H, W]` in [0, 1]."""
+        if self.mean.shape[1] not in (1, images.shape[1]):
+            raise ValueError(
+                f"images have {images.shape[1]} channels, mean and std have {self.mean.shape[1]}; "
+                "pass a mean and a std for these images"
+            )
+        logits: Tensor = self.model((images - self.mean.to(images.dtype)) / self.std.to(images.dtype))
+        return logits
+
+
+def without_ddp(model: nn.Module) -> nn.Module:
+    """The model that DistributedDataParallel holds, also inside a `PixelModel`; others as they are."""
+    if isinstance(model, DistributedDataParallel):
+        inside: nn.Module = model.module
+        return inside
+    if isinstance(model, PixelModel) and isinstance(model.model, DistributedDataParallel):
+        return PixelModel(model.model.module, model.mean, model.std)
+    return model
+
+
+@contextmanager
+def behaviour(model: nn.Module, mode: Mode, generator: torch.Generator | None = None) -> Iterator[None]:
+    """Puts a model in evaluation or training behaviour for a while; leaves no trace on it.
+
+    Afterwards every module's training flag and every buffer (running statistics) is as before, whatever
+    happened inside. With a generator, the randomness inside (dropout) comes from it and the global
+    random state, of the CPU and of the model's devices, is left as it was.
+
+    Args:
+        model: Any model.
+        mode: `"eval"` or `"train"`.
+        generator: Seeds what is random inside.
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()] if mode == "train" else []
+    with ExitStack() as stack:
+        if generator is not None:
+            stack.enter_context(_forked_rng(model, generator))
+        model.train(mode == "train")
+        try:
+            yield
+        finally:
+            model.train()  # what layers keep for evaluation goes, such as timm's attention biases
+            if not flags[0][1]:
+                model.eval()
+            for module, training in flags:
+                module.training = training
+            for buffer, before in buffers:
+                buffer.data.copy_(before)  # a graph that is open elsewhere takes no notice
+
+
+@contextmanager
+def _forked_rng(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    devices = {p.device for p in model.parameters() if p.device.type != "cpu"}
+    kind = next(iter(devices)).type if devices else "cuda"
+    with torch.random.fork_rng(devices=list(devices), device_type=kind):
+        # torch.manual_seed would seed the devices that are not forked as well.
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        for device in devices:
+            state = torch.Generator(device).manual_seed(seed).get_state()
+            torch.get_device_module(device).set_rng_state(state, device)
+        yield
+
+
+def _channels(values: PerChannel | Tensor) -> Tensor:
+    if not isinstance(values, Tensor):
+        values = torch.tensor((values,) if isinstance(values, float | int) else tuple(values))
+    return values.float().view(1, -1, 1, 1)

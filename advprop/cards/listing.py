@@ -1,0 +1,137 @@
+"""The model index as text for a terminal: a table of all models, and everything about one."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from advprop.cards.model_index import ModelCard, ModelIndex
+from advprop.cards.timm_names import timm_name
+from advprop.cards.timm_results import load_results
+from advprop.runtime import format_table, nearest
+
+_NOT_IN_TIMM = "not in timm"
+
+
+def find_card(index: ModelIndex, name: str) -> ModelCard:
+    """The card of a model, by its old or its current name.
+
+    Raises:
+        ValueError: If there is none; the message has the nearest names.
+
+    Examples:
+        >>> from advprop import load_model_index
+        >>> from advprop.cards import find_card
+        >>> find_card(load_model_index(), "tf_efficientnet_b4.ap_in1k").name
+        'tf_efficientnet_b4_ap'
+    """
+    named = {_timm_name(card): card for card in index.models} | {card.name: card for card in index.models}
+    if name not in named:
+        shown = [each for each in named if ("." in each) == ("." in name)] or list(named)
+        raise ValueError(f"there is no card for the model {name!r}; {nearest(name, sorted(shown))}")
+    return named[name]
+
+
+def list_cards(index: ModelIndex) -> str:
+    """A table of the models, small ones first, with timm's names and accuracy where it was measured.
+
+    Examples:
+        >>> from advprop import load_model_index
+        >>> from advprop.cards import list_cards
+        >>> "tf_efficientnet_b0.ap_in1k" in list_cards(load_model_index())
+        True
+    """
+    results = load_results()
+    rows = []
+    for card in sorted(index.models, key=lambda card: card.flops):
+        name = _timm_name(card)
+        measured = results.of(name)
+        parameters = measured.parameters * 1e6 if measured else card.parameters
+        rows.append(
+            (
+                card.name,
+                name,
+                str(card.image_size),
+                f"{card.file_size / 1e6:.1f}",
+                _millions(parameters) if parameters else "-",
+                f"{measured.accuracy['imagenet'].top1:.2f}" if measured else "-",
+            )
+        )
+    heads = ("name", "in timm", "px", "MB", "params", "top-1")
+    return format_table(heads, rows, right={2, 3, 4, 5})
+
+
+def list_legend() -> str:
+    """What the columns of the table are."""
+    return (
+        "px: height and width of the input; MB: file of the weights; top-1: accuracy on\n"
+        f"ImageNet in %, measured by {load_results().measured_by.partition(',')[0]}. "
+        "More: advprop models NAME"
+    )
+
+
+def describe_card(card: ModelCard, index: ModelIndex, width: int = 100) -> str:
+    """All that the index says of one model, each field with its meaning.
+
+    Args:
+        card: The model.
+        index: The index that it is from.
+        width: Columns that the text may have.
+    """
+    rows = list(_rows(card, index))
+    left = max(len(label) for label, *_ in rows) + 2
+    return "\n".join(
+        textwrap.fill(
+            f"{value} ({meaning})" if meaning else value,
+            width=width,
+            initial_indent=label.ljust(left),
+            subsequent_indent=" " * left,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for label, value, meaning in rows
+    )
+
+
+def _rows(card: ModelCard, index: ModelIndex) -> Iterator[tuple[str, str, str]]:
+    """Label, value and meaning of all that is known of a model."""
+    name = _timm_name(card)
+    yield "Name", card.name, ""
+    yield "in timm", name, ""
+    if name != _NOT_IN_TIMM:
+        from advprop.models import data_config
+
+        config = data_config(name)
+        yield "mean, std", f"{config['mean']}, {config['std']}", "what pixels in [0, 1] are normalised with"
+    if measured := load_results().of(name):
+        yield "ImageNet top-1", f"{measured.accuracy['imagenet'].top1:.2f} %", "measured by timm's authors"
+        if card.parameters is None:
+            yield "parameters", _millions(measured.parameters * 1e6), "counted by timm's authors"
+    for field, label, meaning, _ in ModelCard.terms():
+        value = getattr(card, field)
+        if value is None or field in ("name", "id"):
+            continue
+        text = ", ".join(value) if isinstance(value, tuple) else show(value)
+        yield label, text, "" if field in ("code", "collection") else meaning
+    for paper in (each.paper for each in index.collections if each.name == card.collection):
+        moved = "the site that the card names has shut down" if paper.address != paper.url else ""
+        yield "paper", paper.title, ""
+        yield "", paper.address, moved
+
+
+def _millions(number: float) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.0f} k"
+
+
+def show(value: object) -> str:
+    """A value of the index as text: whole numbers with their thousands apart."""
+    if isinstance(value, tuple):
+        return " ".join(map(show, value))
+    return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
+
+
+def _timm_name(card: ModelCard) -> str:
+    try:
+        return timm_name(card.name)
+    except ValueError:
+        return _NOT_IN_TIMM

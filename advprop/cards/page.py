@@ -1,0 +1,235 @@
+"""Pages with a model index: where its YAML is, where each field of it is, and what is wrong, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic_core import ErrorDetails
+
+from advprop.runtime import nearest
+
+_LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # every scalar stays the text that was written
+_INDEX = re.compile(r"^(Models|Collections|Type)[ \t]*:", re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
+_WHOLE, _NUMBER, _LIST, _MAPPING = (
+    f"must be a {kind}" for kind in ("whole number", "number", "list", "mapping of fields")
+)
+_SAYS = {  # pydantic's errors that speak of Python
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "tuple_type": _LIST,
+    "too_short": "must have an item",
+    "model_type": _MAPPING,
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "is not of the right form",
+}
+_NO_INDEX = (
+    "has no model index; end the page with a comment <!-- ... --> (or start it with front matter) that has "
+    "Models, Collections and 'Type: model-index'"
+)
+
+
+class Problem(NamedTuple):
+    """What is wrong with a model index, and where; lines and columns start from 1."""
+
+    file: str
+    line: int
+    column: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        field = f"{self.field}: " if self.field else ""
+        return f"{self.file}:{self.line}:{self.column}: {field}{self.message}"
+
+
+class ModelIndexError(ValueError):
+    """A model index that cannot be read; `problems` has every one that was found."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@dataclass(frozen=True)
+class Page:
+    """The model index of one page.
+
+    Attributes:
+        file: The page, relative to the working directory where it is below it.
+        data: The YAML as mappings, lists and the text of scalars.
+        node: The same as PyYAML's nodes, which know where they stand.
+    """
+
+    file: str
+    data: Any
+    node: yaml.Node
+
+    def problem(self, location: Iterable[str | int], message: str) -> Problem:
+        """A problem with the field at this path of keys and positions, such as `("Models", 3, "Name")`."""
+        parts = [key for part in location for key in (part.split(".") if isinstance(part, str) else [part])]
+        mark = _find(self.node, parts)
+        names = [part for part in parts if isinstance(part, str)]
+        field = ".".join(names[1:] or names)
+        return Problem(self.file, mark.line + 1, mark.column + 1, field, message)
+
+
+def read_page(path: str | Path) -> Page:
+    """Read the YAML of the model index that a page has.
+
+    Raises:
+        ModelIndexError: If there is none, or two, or it is not YAML, or a key occurs twice.
+        OSError: If the page cannot be read.
+    """
+    file = _shown(Path(path))
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ModelIndexError([Problem(file, 1, 1, "", "is not UTF-8; save it so")]) from error
+    front, spans = _spans(text)
+    if len(spans) != 1:
+        told = "has a model index in front matter and another in a comment; keep one" if spans else _NO_INDEX
+        raise ModelIndexError([Problem(file, 1, 1, "", told)])
+    node, data = _parse(file, text, *spans[0])
+    if front and isinstance(data, dict) and isinstance(node, yaml.MappingNode):
+        node.value = [(key, value) for key, value in node.value if not _is_setting(key.value)]
+        data = {key: value for key, value in data.items() if not _is_setting(key)}
+    return Page(file, data, node)
+
+
+def strip_model_index(markdown: str) -> str:
+    r"""The page without the comment that holds its model index, which must not reach the HTML.
+
+    Front matter stays: the site generator takes it off itself.
+
+    Examples:
+        >>> from advprop.cards.page import strip_model_index
+        >>> strip_model_index("# AdvProp\n\n<!--\nType: model-index\n-->\n")
+        '# AdvProp\n'
+    """
+    span = _comment(markdown)
+    return markdown[: span[0] - len("<!--")].rstrip() + "\n" if span else markdown
+
+
+def in_words(error: ErrorDetails, meanings: dict[str, str]) -> str:
+    """An error of pydantic in the words of the model index: the invariant, the value received, the fix.
+
+    Args:
+        error: What pydantic found.
+        meanings: The fields of the record that the error is in, such as `{"Metadata.LR": "learning rate"}`.
+    """
+    *parents, label = ("", *map(str, error["loc"]))
+    if error["type"] == "no_metadata":
+        return error["msg"]
+    if error["type"] == "extra_forbidden":
+        return f"is no field of a model index; {nearest(_last(label), map(_last, meanings))}"
+    meaning = meanings.get(label) or meanings.get(parents[-1], "")
+    fix = f"; give: {meaning}" if meaning else ""
+    if error["type"] == "missing":
+        return f"is missing{fix}"
+    says = _SAYS.get(error["type"]) or error["msg"].replace("Input should be", "must be")
+    return f"{says}, got {_brief(error['input'])}{fix}"
+
+
+def _last(label: str) -> str:
+    return label.rpartition(".")[2]
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a mapping"
+    return str(value) or "nothing"
+
+
+def _spans(text: str) -> tuple[bool, list[tuple[int, int]]]:
+    """Whether front matter holds a model index, and the spans of the YAML of all that there are."""
+    front = _FRONT_MATTER.match(text)
+    spans = [front.span("yaml")] if front and _INDEX.search(front["yaml"]) else []
+    trailing = _comment(text)
+    return bool(spans), spans + ([trailing] if trailing else [])
+
+
+def _comment(text: str) -> tuple[int, int] | None:
+    """The span between the marks of the comment that the page ends with, if it holds a model index."""
+    start, end = text.rfind("<!--") + len("<!--"), len(text.rstrip()) - len("-->")
+    if start < len("<!--") or text.find("-->", start) != end or not _INDEX.search(text, start, end):
+        return None
+    return start, end
+
+
+def _is_setting(key: str) -> bool:
+    """Whether a key of front matter is the site generator's, such as `title`: the index's are capitals."""
+    return key[:1].islower()
+
+
+def _parse(file: str, text: str, start: int, end: int) -> tuple[yaml.Node, Any]:
+    """Parse the YAML of a span; the lines before it are kept as empty ones, so that its marks are true."""
+    text = "\n" * text.count("\n", 0, start) + text[start:end]
+    loader = _LOADER(text)
+    try:
+        node = loader.get_single_node()
+        if repeated := [(key.start_mark, key.value) for key in _repeated_keys(node, set())]:
+            raise ModelIndexError(
+                Problem(file, mark.line + 1, mark.column + 1, key, "is there twice; keep one")
+                for mark, key in repeated
+            )
+        return node, loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark or loader.get_mark()
+        said = ", ".join(part for part in (error.problem, error.context) if part)
+        told = Problem(file, mark.line + 1, mark.column + 1, "", f"is not YAML: {said}")
+        raise ModelIndexError([told]) from error
+    except yaml.reader.ReaderError as error:
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        here = found.start() if found else 0
+        line, column = text.count("\n", 0, here) + 1, here - text.rfind("\n", 0, here)
+        raise ModelIndexError([Problem(file, line, column, "", f"is not YAML: {error.reason}")]) from error
+    finally:
+        loader.dispose()
+
+
+def _repeated_keys(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]:
+    if id(node) in seen:  # an alias, perhaps of what it is in
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated_keys(item, seen)
+    elif isinstance(node, yaml.MappingNode):
+        keys: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    yield key
+                keys.add(key.value)
+            yield from _repeated_keys(value, seen)
+
+
+def _find(node: yaml.Node, parts: list[str | int]) -> yaml.Mark:
+    """The mark of a field's key or of a list's item, or of what comes nearest above it."""
+    mark: yaml.Mark = node.start_mark
+    for part in parts:
+        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            mark = node.start_mark
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        pair = next((pair for pair in pairs if pair[0].value == part), None)
+        if pair is None:
+            break
+        node, mark = pair[1], pair[0].start_mark
+    return mark
+
+
+def _shown(path: Path) -> str:
+    full, here = path.resolve(), Path.cwd()
+    return str(full.relative_to(here)) if full.is_relative_to(here) else str(path)

@@ -1,0 +1,1 @@
+"""The command line: arguments to commands, errors to one line and an exit status."""

@@ -1,0 +1,115 @@
+"""Changes of whole batches on the device: flips, shifts, erased rectangles."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.data.random_erasing import RandomErasing
+from torch import Tensor, nn
+from torchvision.transforms import v2
+
+from advprop.data.batches import to_device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """Changes a batch at random, each image on its own.
+
+    Args:
+        flip: Probability of a horizontal flip.
+        shift: Largest number of pixels that an image moves by, in both directions; what comes in is 0.
+        erase: Probability that a rectangle is filled with noise.
+        mean: Mean of each channel, that the noise has.
+        std: Its standard deviation.
+    """
+
+    flip: float = 0.0
+    shift: int = 0
+    erase: float = 0.0
+    mean: Sequence[float] = (0.0,)
+    std: Sequence[float] = (1.0,)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Pixels `[B, C, H, W]` in [0, 1] to such pixels."""
+        if self.flip:
+            flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < self.flip
+            images = torch.where(flipped, images.flip(3), images)
+        if self.shift:
+            images = _shifted(images, self.shift)
+        if self.erase:
+            images = self._erased(images)
+        return images
+
+    def _erased(self, images: Tensor) -> Tensor:
+        """Erases where timm does, among normalised images."""
+        mean, std = (_of_channels(images, values) for values in (self.mean, self.std))
+        erase = RandomErasing(self.erase, mode="pixel", device=images.device)
+        erased: Tensor = erase((images - mean) / std)
+        return (erased * std + mean).clamp(0, 1)
+
+
+class AutoAugmented:
+    """AutoAugment's ImageNet policy as a source of images for an auxiliary branch (fine-grained AdvProp).
+
+    Each image is changed on its own, as torchvision's `AutoAugment` does it. But the images of a batch that
+    have drawn the same change get it together: on a GPU, starting a change costs more than the change.
+    """
+
+    def __init__(self) -> None:
+        policies = v2.AutoAugmentPolicy.IMAGENET
+        self.policy = v2.AutoAugment(policies)
+        self.drawn: list[tuple[str, float]] = []
+        self.draws = v2.AutoAugment(policies)  # notes its changes in `drawn` in the place of making them
+        self.draws._apply_image_or_video_transform = self._note
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Pixels `[B, C, H, W]` in [0, 1] to such pixels."""
+        changed = (images * 255).round().byte()
+        drawn = [self._draw(*images.shape[2:]) for _ in images]
+        for place in range(max(map(len, drawn), default=0)):
+            alike = defaultdict(list)
+            for number, changes in enumerate(drawn):
+                if place < len(changes):
+                    alike[changes[place]].append(number)
+            for change, numbers in alike.items():
+                index = to_device(numbers, images.device)
+                changed[index] = self._change(changed[index], *change)
+        return changed.to(images.dtype) / 255
+
+    def _draw(self, height: int, width: int) -> list[tuple[str, float]]:
+        """The names and magnitudes of the changes to an image of this size, in their order."""
+        self.drawn = []
+        self.draws(torch.empty(1, height, width, dtype=torch.uint8, device="meta"))
+        return self.drawn
+
+    def _note(self, image: Tensor, name: str, magnitude: float, **how: Any) -> Tensor:
+        self.drawn.append((name, magnitude))
+        return image
+
+    def _change(self, images: Tensor, name: str, magnitude: float) -> Tensor:
+        policy = self.policy
+        how = {"interpolation": policy.interpolation, "fill": policy._fill}
+        changed: Tensor = policy._apply_image_or_video_transform(images, name, magnitude, **how)
+        return changed
+
+
+def _of_channels(images: Tensor, values: Sequence[float]) -> Tensor:
+    """A value for each channel `[1, C, 1, 1]`, filled in on the device: a copy would wait for it."""
+    return torch.cat([images.new_full((1, 1, 1, 1), value) for value in values], dim=1)
+
+
+def _shifted(images: Tensor, most: int) -> Tensor:
+    count, _, height, width = images.shape
+    padded = F.pad(images, (most, most, most, most))
+    down, right = torch.randint(2 * most + 1, (2, count, 1), device=images.device)
+    rows = (down + torch.arange(height, device=images.device))[:, None, :, None]
+    columns = (right + torch.arange(width, device=images.device))[:, None, None, :]
+    batch = torch.arange(count, device=images.device)[:, None, None, None]
+    channels = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
+    return padded[batch, channels, rows, columns]

@@ -1,0 +1,11 @@
+from .accuracy import (
+    Accuracy as Accuracy,
+    mce_alexnet as mce_alexnet,
+    mean_corruption_error as mean_corruption_error,
+)
+from .corruptions import CORRUPTIONS as CORRUPTIONS, corrupt as corrupt
+from .evaluator import (
+    evaluate as evaluate,
+    evaluate_attacks as evaluate_attacks,
+    evaluate_corruptions as evaluate_corruptions,
+)

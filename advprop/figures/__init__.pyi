@@ -1,0 +1,9 @@
+from .plot import plot_runs as plot_runs
+from .style import (
+    BLUE as BLUE,
+    GREEN as GREEN,
+    GREY as GREY,
+    ORANGE as ORANGE,
+    PURPLE as PURPLE,
+    notebook_style as notebook_style,
+)

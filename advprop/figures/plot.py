@@ -1,0 +1,135 @@
+"""Runs as a picture: losses, test accuracy and learning rate over the epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advprop.figures.style import COLOURS, notebook_style
+from advprop.runs import Run
+from advprop.runtime import need_extra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_ENDINGS = (".svg", ".png", ".pdf")
+_MARKERS = "os^DvPX"
+# The losses of training, by what they are of: the main branch, the auxiliary ones.
+_LINES: Mapping[str, tuple[str, Any]] = {
+    "loss_clean": ("clean", "-"),
+    "loss_adv": ("adversarial", (0, (4, 1.5))),
+    "loss_noise": ("noise", (0, (1, 1))),
+    "loss_aug": ("augmented", (0, (6, 1.5, 1, 1.5))),
+}
+
+
+def plot_runs(runs: Sequence[Path | str], out: Path | str | None = None) -> Figure:
+    """Draws runs: their losses, their accuracy on the test images, their learning rate.
+
+    A run has a colour and a marker, a loss the kind of its line. Runs that are under way can be drawn, too.
+
+    Args:
+        runs: Directories of the runs.
+        out: File to write: `.svg`, `.png` or `.pdf`; by default none.
+
+    Returns:
+        The figure, of matplotlib.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+        ValueError: If there is no run, a directory is not one of a run, a run has no records yet, or the
+            file has another ending.
+
+    Examples:
+        >>> import tempfile
+        >>> from advprop import make_recipe, plot_runs, train
+        >>> directory = tempfile.mkdtemp() + "/run"
+        >>> _ = train(make_recipe(data="digits", epochs=2), directory)
+        >>> figure = plot_runs([directory], directory + "/plot.svg")
+        >>> [ax.get_ylabel() for ax in figure.axes]
+        ['training loss', 'test accuracy in %', 'learning rate']
+    """
+    need_extra("plot", "matplotlib")
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    if not runs:
+        raise ValueError("there is no run to draw; name the directory of one")
+    if out is not None and Path(out).suffix not in _ENDINGS:
+        raise ValueError(f"a plot's file must end in {', '.join(_ENDINGS)}, got {out}")
+    found = {name: _lines_of(run) for name, run in _named(runs).items()}
+    with matplotlib.rc_context():
+        notebook_style()
+        figure = Figure(figsize=(9.5, 3.2))
+        losses, accuracy, rate = figure.subplots(1, 3)
+        for number, (name, lines) in enumerate(found.items()):
+            look = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.4}
+            marker = _MARKERS[number % len(_MARKERS)]
+            _draw_losses(losses, lines, look)
+            tests = [line for line in lines if "test_top1_percent" in line]
+            _draw(accuracy, tests, "test_top1_percent", **look, marker=marker, markersize=4, label=name)
+            look["linewidth"] = 1.4 * (len(found) - number)  # schedules that are the same show side by side
+            _draw(rate, [line for line in lines if "lr" in line], "lr", **look)
+        _finish(figure)
+        if out is not None:
+            figure.savefig(out, facecolor="white", dpi=200, metadata=_undated(Path(out)))
+    return figure
+
+
+def _named(runs: Sequence[Path | str]) -> dict[str, Run]:
+    """Runs by the name of their directory, or by its whole path where names are the same."""
+    paths = [Path(run) for run in runs]
+    names = [path.resolve().name for path in paths]
+    unique = len(set(names)) == len(names)
+    return {name if unique else str(path): Run(path) for name, path in zip(names, paths, strict=True)}
+
+
+def _lines_of(run: Run) -> list[dict[str, Any]]:
+    run.check()
+    lines = run.metrics()
+    if not lines:
+        raise ValueError(f"the run in {run.directory} has no records yet")
+    return lines
+
+
+def _draw(ax: Axes, lines: Sequence[Mapping[str, Any]], name: str, **look: Any) -> None:
+    ax.plot([line["epoch"] for line in lines], [line[name] for line in lines], **look)
+
+
+def _draw_losses(ax: Axes, lines: Sequence[Mapping[str, Any]], look: Mapping[str, Any]) -> None:
+    for name, (_, style) in _LINES.items():
+        if some := [line for line in lines if name in line]:
+            _draw(ax, some, name, **look, linestyle=style)
+            ax.lines[-1].set_gid(name)
+
+
+def _finish(figure: Figure) -> None:
+    """Labels, and the two legends: which run, which loss."""
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
+    losses, accuracy, rate = figure.axes
+    titles = {losses: "training loss", accuracy: "test accuracy in %", rate: "learning rate"}
+    for ax, title in titles.items():
+        ax.set_ylabel(title)
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.grid(alpha=0.25, linewidth=0.5)
+        ax.set_xlim(left=0)
+    rate.set_ylim(bottom=0)
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(-3, 3))
+    drawn = {line.get_gid() for line in losses.lines}
+    kinds = [
+        Line2D([], [], color="black", linestyle=style, label=label)
+        for name, (label, style) in _LINES.items()
+        if name in drawn
+    ]
+    losses.legend(handles=kinds, loc="upper right")
+    figure.legend(handles=list(accuracy.lines), loc="outside upper center", ncols=min(len(accuracy.lines), 4))
+
+
+def _undated(out: Path) -> dict[str, None]:
+    """Metadata without a date, so that the same runs give the same bytes."""
+    return {} if out.suffix == ".png" else {"Date" if out.suffix == ".svg" else "CreationDate": None}

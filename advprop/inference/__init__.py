@@ -1,0 +1,5 @@
+"""Inference: trained models loaded, used on images, exported and evaluated elsewhere."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,133 @@
+"""Trained models from wherever they are: the directory of a run, an exported folder, timm's by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import timm
+from safetensors import SafetensorError
+from timm.utils.model import unfreeze
+from torch import nn
+
+from advprop.attacks import PixelModel
+from advprop.data import Batches, Images
+from advprop.models import create_model
+from advprop.norms import MAIN, branch_names, remove_aux_norm
+from advprop.runs import RECIPE, Run
+from advprop.runtime import cpu_threads, join, own_randomness
+from advprop.training import Loop, build_branches, build_model
+
+CONFIG = "config.json"
+
+
+def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
+    """The trained model of a run as it was saved last: a plain timm model, on the CPU, in evaluation mode.
+
+    Where the run averages its weights (`ema`), it is the average, as in the run's own tests. The training
+    data need not be there any more. `model.pretrained_cfg` tells what the model wants and knows:
+    `input_size`, `mean`, `std`, `crop_pct`, `crop_mode`, `interpolation`, `num_classes` and `label_names`.
+
+    Args:
+        directory: Directory of the run.
+        branch: Whose batch norms the plain model has: `"main"`, or an auxiliary branch such as `"adv"`.
+
+    Raises:
+        ValueError: If the directory is not one of a run, the run has no checkpoint yet, or its model has
+            no such branch.
+        CheckpointError: If all its checkpoints are damaged.
+
+    Examples:
+        >>> import tempfile
+        >>> from advprop import load_run, make_recipe, train
+        >>> directory = tempfile.mkdtemp() + "/run"
+        >>> _ = train(make_recipe(data="digits", epochs=1), directory)
+        >>> model = load_run(directory)
+        >>> model.pretrained_cfg["input_size"], model.pretrained_cfg["label_names"][7]
+        ((1, 8, 8), '7')
+    """
+    run = Run(Path(directory))
+    recipe = run.recipe
+    state = run.checkpoints.latest()
+    if state is None:
+        raise ValueError(f"the run in {directory} has no checkpoint yet")
+    # Its weights are in the checkpoint: those that it began with are neither needed nor looked for.
+    blank = replace(recipe, pretrained=False, weights=None)
+    with own_randomness():
+        model = build_branches(recipe, build_model(blank, Images(**state["images"])))
+    if branch not in (names := branch_names(model)):
+        raise ValueError(f"the run in {directory} trained the branches {', '.join(names)}, got {branch!r}")
+    model.load_state_dict(state["ema"] or state["model"])
+    if len(names) > 1:
+        remove_aux_norm(model, branch)
+    if recipe.freeze:
+        unfreeze(model, list(recipe.freeze))
+    return model.eval()
+
+
+@contextmanager
+def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[PixelModel, Batches]]:
+    """The model of a run, as it was saved last, and the test images.
+
+    Args:
+        directory: Directory of the run.
+        device: Where they should be.
+
+    Raises:
+        ValueError: If the directory is not one of a run, or the run has no checkpoint.
+    """
+    run = Run(Path(directory))
+    recipe = replace(run.recipe, sync_batch_norm=False, compile=False)  # of no use here, and not everywhere
+    state = run.checkpoints.latest()
+    if state is None:
+        raise ValueError(f"the run in {directory} has no checkpoint yet")
+    with join(device) as world, cpu_threads(recipe.threads), own_randomness():
+        loop = Loop(recipe, world)
+        loop.load(state)
+        yield loop.model().eval(), loop.test_batches
+
+
+def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:
+    """A trained model in evaluation mode, on the CPU: of a run, of an exported folder, or timm's by name.
+
+    Args:
+        source: Directory of a run, folder that `export_timm` wrote, or name of a model with pretrained
+            weights.
+        branch: For a run, whose batch norms the model has.
+
+    Raises:
+        ValueError: If it is none of them.
+        OSError: If the weights cannot be downloaded or read.
+
+    Examples:
+        >>> from advprop.inference import load_model
+        >>> load_model("resnet1")
+        Traceback (most recent call last):
+        ...
+        ValueError: there is no model 'resnet1'; ...
+    """
+    path = Path(source).expanduser()
+    if (path / RECIPE).is_file():
+        return load_run(path, branch)
+    if branch != MAIN:
+        raise ValueError(f"{source} is not the directory of a run, and has no branch {branch!r}")
+    if (path / CONFIG).is_file():
+        return _load_folder(path)
+    if path.is_dir():
+        raise ValueError(
+            f"{source} is neither the directory of a run nor an exported model: "
+            f"it has no {RECIPE} and no {CONFIG}"
+        )
+    if ":" not in str(source) and path.name != str(source):  # a path, which is not the name of a model
+        raise ValueError(f"there is no run and no exported model {source}")
+    return create_model(str(source), pretrained=True).eval()
+
+
+def _load_folder(path: Path) -> nn.Module:
+    try:
+        return timm.create_model(f"local-dir:{path}", pretrained=True).eval()
+    except (OSError, RuntimeError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"cannot load the exported model in {path}: {reason}") from error

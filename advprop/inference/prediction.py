@@ -1,0 +1,276 @@
+"""The classes of pictures: files or PIL images in, names and probabilities out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import torch
+from PIL import Image
+from timm.data.dataset_info import CustomDatasetInfo, DatasetInfo
+from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+from timm.utils.model import unwrap_model
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from advprop.attacks import behaviour
+from advprop.data import ENDINGS, batches_of, in_channels
+from advprop.models import create_transform, data_config
+from advprop.runtime import format_table
+
+Picture: TypeAlias = Path | str | Image.Image
+
+
+class Guess(NamedTuple):
+    """A class that a picture may be of.
+
+    Attributes:
+        label: Number of the class.
+        name: Name of the class.
+        probability: How sure the model is, in [0, 1].
+    """
+
+    label: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a model takes a picture for.
+
+    Args:
+        image: Path of the picture, or its number where it has none.
+        guesses: The likeliest classes, the best first; none if the picture could not be read.
+        problem: Why it could not be read; empty if it could.
+
+    Examples:
+        >>> from advprop import Guess, Prediction
+        >>> guesses = (Guess(1, "dog", 0.8), Guess(0, "cat", 0.2))
+        >>> Prediction(image="rex.jpg", guesses=guesses).best.name
+        'dog'
+    """
+
+    image: str
+    guesses: tuple[Guess, ...] = ()
+    problem: str = ""
+
+    @property
+    def best(self) -> Guess:
+        """The likeliest class.
+
+        Raises:
+            ValueError: If the picture could not be read.
+        """
+        if not self.guesses:
+            raise ValueError(f"there is no prediction of {self.image}: {self.problem}")
+        return self.guesses[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and texts only, for a file."""
+        if self.problem:
+            return {"image": self.image, "problem": self.problem}
+        return {"image": self.image, "guesses": [guess._asdict() for guess in self.guesses]}
+
+
+def predict(
+    model: nn.Module,
+    images: Picture | Iterable[Picture],
+    top: int = 5,
+    class_names: Sequence[str] | None = None,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+    bad_images: Literal["stop", "skip"] = "stop",
+    progress: bool = False,
+) -> list[Prediction]:
+    """What a model takes pictures for, each with its likeliest classes, in the order of the pictures.
+
+    A picture is read as in the tests of the training: in grey for a model of one channel, with the size,
+    the crop and the normalisation of the model's own configuration. The model runs where it is, in
+    evaluation behaviour, and its training flags are as before afterwards.
+
+    Args:
+        model: A timm model, or what holds one, such as DDP; auxiliary norms answer by the branch they are on.
+        images: Paths and PIL images, or a single one.
+        top: How many classes to name; all, if there are fewer.
+        class_names: Names of the classes by label; by default the model's own, ImageNet's, or numbers.
+        batch_size: Pictures that go through the model at once.
+        workers: Processes that read pictures; 0: this one does.
+        bad_images: Whether to `"stop"` at a picture that cannot be read, or to `"skip"` to the next one and
+            say so in the prediction.
+        progress: Whether to show a bar.
+
+    Raises:
+        ValueError: If a number is too small, a class has no name, or the model is none of timm's.
+        OSError: If a picture cannot be read.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from advprop import create_model, predict
+        >>> model = create_model("test_resnet", num_classes=2)
+        >>> [prediction] = predict(model, Image.new("RGB", (300, 200)), class_names=("cat", "dog"))
+        >>> sorted(guess.name for guess in prediction.guesses)
+        ['cat', 'dog']
+    """
+    for name, number, least in (("top", top, 1), ("batch_size", batch_size, 1), ("workers", workers, 0)):
+        if number < least:
+            raise ValueError(f"{name} must be {least} or more, got {number}")
+    model = unwrap_model(model)
+    several = [images] if isinstance(images, Path | str | Image.Image) else list(images)
+    pictures = _Pictures(several, model)
+    loader = DataLoader(pictures, batch_size, num_workers=workers, collate_fn=list)
+    namer = _namer(model, class_names)
+    found: list[Prediction] = []
+    shown = tqdm(total=len(pictures), desc="predicting", unit=" images", disable=not progress)
+    with behaviour(model, "eval"), torch.inference_mode(), shown:
+        for read in batches_of(loader):
+            bad = [sample for sample in read if sample.pixels is None]
+            if bad and bad_images == "stop":
+                raise OSError(f"cannot read {bad[0].name}: {bad[0].problem}")
+            found += _predict_batch(model, read, top, namer)
+            shown.update(len(read))
+    return found
+
+
+def find_images(paths: Iterable[Path | str]) -> list[Path]:
+    """The files that paths stand for: of a folder all images in it and in its folders, in order.
+
+    Raises:
+        ValueError: If a path is not there, or a folder holds no images.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ValueError(f"there is no image and no folder {path}")
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
+            if not inside:
+                raise ValueError(f"the folder {path} holds no images ({', '.join(ENDINGS)})")
+        found += inside
+    return found
+
+
+def prediction_table(predictions: Iterable[Prediction]) -> str:
+    """The predictions of the pictures that could be read, for a terminal; empty if there are none.
+
+    Examples:
+        >>> from advprop.inference.prediction import Guess, Prediction, prediction_table
+        >>> guesses = (Guess(1, "dog", 0.8), Guess(0, "cat", 0.2))
+        >>> print(prediction_table([Prediction(image="rex.jpg", guesses=guesses)]))
+        image    class  probability, %
+        rex.jpg  dog              80.0
+                 cat              20.0
+    """
+    rows = [
+        ("" if place else each.image, guess.name, f"{100 * guess.probability:.1f}")
+        for each in predictions
+        for place, guess in enumerate(each.guesses)
+    ]
+    return format_table(("image", "class", "probability, %"), rows, right={2}) if rows else ""
+
+
+def names_of_classes(model: nn.Module) -> Callable[[int], str]:
+    """The name of a class by its label: as the model's configuration has it, or ImageNet, or its number."""
+    info = _classes(model)
+    return info.index_to_description if info else str
+
+
+def label_names(model: nn.Module) -> dict[str, int]:
+    """The label of each class by the name that data give it, such as that of a folder; empty if not known."""
+    info = _classes(model)
+    return {info.index_to_label_name(label): label for label in info.label_indices()} if info else {}
+
+
+def check_names(class_names: Sequence[str], count: int) -> None:
+    """Raises ValueError unless there is a name for each class."""
+    if isinstance(class_names, str) or len(class_names) != count:
+        raise ValueError(f"class_names must be {count} names, one for each class, got {class_names!r:.60}")
+
+
+def _classes(model: nn.Module) -> DatasetInfo | None:
+    """What is known of the classes of a model."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    names = config.get("label_names")
+    if names and len(names) == (getattr(model, "num_classes", None) or config.get("num_classes")):
+        return CustomDatasetInfo(names, config.get("label_descriptions") or _synsets(names))
+    subset = infer_imagenet_subset(model)
+    return ImageNetInfo(subset) if subset else None
+
+
+def _synsets(names: Sequence[str] | Mapping[Any, str]) -> dict[str, str] | None:
+    """What WordNet's numbers stand for, if all names of the classes are such: the folders of ImageNet."""
+    numbers = list(names.values() if isinstance(names, Mapping) else names)
+    if not all(re.fullmatch(r"n\d{8}", name) for name in numbers):
+        return None
+    info = ImageNetInfo("imagenet-22k")
+    known = set(info.label_names())
+    return {name: info.label_name_to_description(name) if name in known else name for name in numbers}
+
+
+class _Sample(NamedTuple):
+    """A picture as the model wants it, or why there is none."""
+
+    name: str
+    pixels: Tensor | None
+    problem: str = ""
+
+
+class _Pictures(Dataset[_Sample]):
+    """Pictures as the model wants them."""
+
+    def __init__(self, images: Sequence[Picture], model: nn.Module) -> None:
+        if not getattr(model, "pretrained_cfg", None):
+            kind = type(model).__name__
+            raise ValueError(f"the model must be one of timm's, with a pretrained_cfg, got {kind}")
+        channels = data_config(model)["input_size"][0]
+        if channels not in (1, 3):
+            raise ValueError(f"the model must take images of 1 or 3 channels, and takes {channels}")
+        self.images = images
+        self.channels = channels
+        self.transform = create_transform(model)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> _Sample:
+        image = self.images[number]
+        name = f"image {number}" if isinstance(image, Image.Image) else str(image)
+        try:
+            if isinstance(image, Image.Image):
+                return _Sample(name, self.transform(in_channels(image, self.channels)))
+            with Image.open(image) as opened:
+                return _Sample(name, self.transform(in_channels(opened, self.channels)))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return _Sample(name, None, " ".join(str(error).split()))
+
+
+def _predict_batch(
+    model: nn.Module, read: Sequence[_Sample], top: int, namer: Callable[[int], str]
+) -> Iterator[Prediction]:
+    pixels = [sample.pixels for sample in read if sample.pixels is not None]
+    rows: Iterator[tuple[list[float], list[int]]] = iter(())
+    if pixels:
+        like = next(model.parameters())
+        shares = model(torch.stack(pixels).to(like)).float().softmax(1)
+        best = shares.topk(min(top, shares.shape[1]))
+        rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    for sample in read:
+        if sample.pixels is None:
+            yield Prediction(image=sample.name, problem=sample.problem)
+        else:
+            probabilities, labels = next(rows)
+            guesses = (Guess(label, namer(label), p) for label, p in zip(labels, probabilities, strict=True))
+            yield Prediction(image=sample.name, guesses=tuple(guesses))
+
+
+def _namer(model: nn.Module, class_names: Sequence[str] | None) -> Callable[[int], str]:
+    if class_names is None:
+        return names_of_classes(model)
+    check_names(class_names, getattr(model, "num_classes", len(class_names)))
+    return class_names.__getitem__

@@ -1,0 +1,11 @@
+from .branch import (
+    branch_parameters as branch_parameters,
+    forget_passes as forget_passes,
+    use_branch as use_branch,
+)
+from .wrap import (
+    MAIN as MAIN,
+    add_aux_norm as add_aux_norm,
+    branch_names as branch_names,
+    remove_aux_norm as remove_aux_norm,
+)

@@ -1,0 +1,12 @@
+from .recipe import RECIPE_FILE as RECIPE_FILE, Recipe as Recipe, make_recipe as make_recipe
+from .settings import (
+    AugmentSettings as AugmentSettings,
+    DataSettings as DataSettings,
+    Method as Method,
+    MethodSettings as MethodSettings,
+    ModelSettings as ModelSettings,
+    OptimiserSettings as OptimiserSettings,
+    RunSettings as RunSettings,
+    parse_fraction as parse_fraction,
+    short_number as short_number,
+)

@@ -1,0 +1,254 @@
+"""The settings of a run in groups, as the recipe holds them and the command line shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator
+
+Method: TypeAlias = Literal["advprop", "fine-grained", "fast", "adversarial", "standard"]
+Target: TypeAlias = Literal["random", "least_likely", "none"]
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+
+
+def parse_fraction(value: Any) -> Any:
+    """A number that may be written as a fraction: `4/255`."""
+    if not isinstance(value, str) or "/" not in value:
+        return value
+    above, _, below = value.partition("/")
+    try:
+        return float(above) / float(below)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"expected a number such as 0.1 or 4/255, got {value!r}") from None
+
+
+def short_number(value: float) -> str:
+    """A number as a reader would write it: `4/255` where it is no short decimal.
+
+    Examples:
+        >>> from advprop.recipes import short_number
+        >>> short_number(4 / 255), short_number(0.15)
+        ('4/255', '0.15')
+    """
+    levels = round(255 * value)
+    return f"{levels}/255" if len(repr(value)) > 8 and value == levels / 255 else f"{value:g}"
+
+
+Pixels: TypeAlias = Annotated[float, BeforeValidator(parse_fraction)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """What to train on.
+
+    Args:
+        data: Where the images are: `digits` (comes with the package), a folder with a folder for each
+            class, or what timm reads: `torch/fashion_mnist`, `hfds/...`, `wds/...` (shards in a folder).
+        data_dir: Folder that holds the data of that name.
+        download: Download the data if they are not there.
+        train_split: Name of the split, or of the folder, with the training images.
+        test_split: Name of the split, or of the folder, with the test images.
+        train_images: Number of training images of the digits; the others are for testing.
+        classes: Number of classes, where the data do not tell, or have images of fewer.
+        channels: Channels of an image, 1 or 3; none: as the data have it.
+        image_size: Height and width of an image; none: as the data have it, or else the model.
+        bad_images: What to do about an image that cannot be read.
+        workers: Processes that read images, at most one for each processor.
+    """
+
+    data: str = "digits"
+    data_dir: str | None = None
+    download: bool = False
+    train_split: str = "train"
+    test_split: str = "validation"
+    train_images: int = 200
+    classes: int | None = None
+    channels: Literal[1, 3] | None = None
+    image_size: int | None = None
+    bad_images: Literal["stop", "skip"] = "stop"
+    workers: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentSettings:
+    """How images are changed before they are trained on.
+
+    Args:
+        scale: Smallest and largest share of an image that a random crop takes; none: no random crop, which
+            is the default of the digits and of torchvision's sets of small images.
+        shift: Pixels by which images move at random.
+        flip: Probability of a horizontal flip.
+        color_jitter: Strength of random changes of brightness, contrast and saturation.
+        auto_augment: One of timm's policies: `original`, `rand-m9-mstd0.5`, `augmix-m3-w3`.
+        erase: Probability that a rectangle of an image is erased.
+        mixup: Alpha of mixup of the clean images; 0: none.
+        cutmix: Alpha of CutMix of the clean images; 0: none.
+        crop_pct: Share of the resized image that its centre crop takes in tests; none: the model's.
+        interpolation: How images are resized; none: the model's way.
+    """
+
+    scale: tuple[float, float] | None = (0.08, 1.0)
+    shift: int = 0
+    flip: float = 0.5
+    color_jitter: float = 0.4
+    auto_augment: str | None = None
+    erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    crop_pct: float | None = None
+    interpolation: Literal["bicubic", "bilinear", "nearest", "lanczos"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What to train.
+
+    Args:
+        model: Name of a model: `advprop_convnet`, any of timm's, or `local-dir:` and the folder of one.
+        pretrained: Start from the pretrained weights of that name, with a new last layer.
+        weights: Start from this checkpoint, with a new last layer if it has other classes.
+        freeze: Parts of the model that are not trained, such as `conv1 bn1 layer1`.
+        drop_rate: Share of the features that dropout sets to 0; none: the model's.
+        drop_path_rate: Share of the residual branches that are left out (stochastic depth).
+        bn_momentum: Share of a batch in the running statistics of batch norms; none: the model's.
+        ema: Decay of the moving average of the weights, which is tested and exported; none: no average.
+    """
+
+    model: str = "resnet50"
+    pretrained: bool = False
+    weights: str | None = None
+    freeze: tuple[str, ...] = ()
+    drop_rate: float | None = None
+    drop_path_rate: float | None = None
+    bn_momentum: float | None = None
+    ema: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSettings:
+    """How to train: with which images, through which norms.
+
+    Args:
+        method: `advprop`: clean and adversarial images, each through their own batch norms;
+            `fine-grained`: also images of AutoAugment through a third set; `fast`: as advprop, at about
+            the price of standard training; `adversarial`: both through the same norms; `standard`: clean
+            images only.
+        eps: How far an adversarial pixel may be from the clean one, of [0, 1], such as 4/255.
+        steps: Steps of the attack.
+        step_size: Length of a step, of [0, 1]; none: eps / (steps - 1), or eps for one step.
+        target: Class that the attack drives an image towards; none: away from its label.
+        norms: Which layers get a second set: batch norms, or all normalisation layers.
+        share: Share of the images that `fast` attacks.
+    """
+
+    method: Method = "advprop"
+    eps: Pixels = 4 / 255
+    steps: int = 5
+    step_size: Pixels | None = None
+    target: Target = "random"
+    norms: Literal["batch", "all"] = "batch"
+    share: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserSettings:
+    """How long, with which optimiser and schedule.
+
+    Args:
+        epochs: Passes over the training images.
+        batch_size: Images in one optimiser step, over all devices.
+        accumulate: Parts of a batch that go through the model one after the other, for want of memory.
+        opt: Name of one of timm's optimisers.
+        lr: Learning rate at the end of the warm-up.
+        lr_base_size: Batch size that `lr` is meant for: it is scaled to `batch_size`; none: taken as it is.
+        momentum: Momentum of the optimiser.
+        opt_args: More arguments of the optimiser, such as `alpha 0.9 eps 0.001`.
+        fused: Update all weights in one kernel; torch's own SGD, Adam, AdamW and Adagrad can.
+        weight_decay: Weight decay; biases and norms have none.
+        sched: Name of one of timm's schedules: cosine, step, constant ...
+        warmup_epochs: Epochs over which the learning rate rises from `warmup_lr`.
+        warmup_lr: Learning rate of the first step.
+        decay_epochs: Epochs between two decays of the schedule `step`.
+        decay_rate: What such a decay multiplies the learning rate by.
+        label_smoothing: Share of a label that is spread over all classes.
+        clip_grad: Largest norm of the gradient; none: any.
+    """
+
+    epochs: int = 100
+    batch_size: int = 256
+    accumulate: int = 1
+    opt: str = "sgd"
+    lr: float = 0.1
+    lr_base_size: int | None = 256
+    momentum: float = 0.9
+    opt_args: dict[str, float] = field(default_factory=dict)
+    fused: bool = False
+    weight_decay: float = 1e-4
+    sched: str = "cosine"
+    warmup_epochs: float = 5
+    warmup_lr: float = 1e-5
+    decay_epochs: float = 30
+    decay_rate: float = 0.1
+    label_smoothing: float = 0.1
+    clip_grad: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Where and how it runs; `torchrun --nproc-per-node N -m advprop train` splits batches over N processes.
+
+    Args:
+        seed: Seed of everything random.
+        device: cpu, cuda, mps; auto takes the best there is.
+        precision: Numbers of the forward pass: fp32, or mixed with bf16 or fp16.
+        tf32: Let matrix products of fp32 run in TF32 on a GPU: faster, less exact.
+        channels_last: Keep images with their channels last in memory: faster for mixed precision.
+        compile: Compile the model with torch.compile.
+        sync_batch_norm: Take the statistics of batch norms over all GPUs.
+        threads: CPU threads; none: as many as torch likes. Tiny images are fastest with one, and results
+            repeat bit for bit only with the same number.
+        test_every: Epochs between two tests on the test images, beside the one at the end.
+        log_every: Optimiser steps between two records of the losses, beside the one after each epoch.
+        save_every: Optimiser steps between two checkpoints, beside the one after each epoch.
+        keep: Number of checkpoints to keep, beside the best.
+        severities: Severities of the 15 corruptions of the test images at the end; none: no corruptions.
+    """
+
+    seed: int = 0
+    device: str = "auto"
+    precision: Precision = "fp32"
+    tf32: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    sync_batch_norm: bool = False
+    threads: int | None = None
+    test_every: int = 1
+    log_every: int = 50
+    save_every: int | None = None
+    keep: int = 2
+    severities: tuple[int, ...] = ()
+
+
+Range: TypeAlias = tuple[str, Callable[[Any], bool]]
+
+_SHARE: Range = ("from 0 to 1", lambda x: 0 <= x <= 1)
+_COUNT: Range = ("1 or more", lambda x: x >= 1)
+_POSITIVE: Range = ("over 0", lambda x: x > 0)
+_NOT_NEGATIVE: Range = ("0 or more", lambda x: x >= 0)
+
+RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("train_images", "classes", "image_size", "threads"), _COUNT),
+    **dict.fromkeys(("epochs", "batch_size", "accumulate", "lr_base_size"), _COUNT),
+    **dict.fromkeys(("test_every", "log_every", "save_every", "keep"), _COUNT),
+    **dict.fromkeys(("lr", "step_size", "clip_grad", "decay_epochs", "crop_pct"), _POSITIVE),
+    **dict.fromkeys(("steps", "weight_decay", "warmup_epochs", "warmup_lr", "seed"), _NOT_NEGATIVE),
+    **dict.fromkeys(("workers", "shift", "color_jitter", "mixup", "cutmix"), _NOT_NEGATIVE),
+    **dict.fromkeys(("eps", "momentum", "decay_rate", "label_smoothing", "flip", "erase"), _SHARE),
+    **dict.fromkeys(("drop_rate", "drop_path_rate", "bn_momentum"), _SHARE),
+    "ema": ("at least 0 and under 1, or the average stays at the first weights", lambda x: 0 <= x < 1),
+    "share": ("over 0 and under 1", lambda x: 0 < x < 1),
+    "scale": ("two shares, over 0 and at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
+    "severities": ("from 1 to 5 each", lambda x: set(x) <= {1, 2, 3, 4, 5}),
+}

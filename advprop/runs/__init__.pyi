@@ -1,0 +1,8 @@
+from .directory import RECIPE as RECIPE, Run as Run, choose_directory as choose_directory
+from .metrics import Journal as Journal, Log as Log
+from .summary import (
+    Outcome as Outcome,
+    attack_table as attack_table,
+    corruption_table as corruption_table,
+    outcome_table as outcome_table,
+)

@@ -1,0 +1,5 @@
+"""Runtime: processes, signals, progress and other things around the work itself."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

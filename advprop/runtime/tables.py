@@ -1,0 +1,33 @@
+"""Tables as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def format_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """Columns side by side, as wide as they must be.
+
+    Args:
+        heads: Names of the columns.
+        rows: Cells of each row, as many as there are columns.
+        right: Columns that are aligned to the right, such as numbers.
+
+    Examples:
+        >>> from advprop.runtime import format_table
+        >>> print(format_table(("model", "MB"), [("b0", "21.4"), ("b8", "351.4")], right={1}))
+        model     MB
+        b0      21.4
+        b8     351.4
+    """
+    table = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    aligned = set(right)
+    lines = (
+        (
+            cell.rjust(width) if at in aligned else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in table
+    )
+    return "\n".join("  ".join(line).rstrip() for line in lines)

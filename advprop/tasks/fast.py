@@ -1,0 +1,254 @@
+"""Fast AdvProp (Mei et al., ICLR 2022): AdvProp at about the price of standard training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from advprop.attacks import HALF_SCALE, PGD, check_classes, check_finite, check_pixels, is_half
+from advprop.norms import MAIN, add_aux_norm, branch_names, branch_parameters, forget_passes, use_branch
+from advprop.tasks.standard import StandardTask
+
+ADV = "adv"
+# The scale of fp16 comes back from a halving after so many steps, as that of torch's GradScaler does.
+_STEPS_TO_DOUBLE = 2000
+
+
+class FastAdvPropTask(StandardTask):
+    """Fast AdvProp (Mei et al., ICLR 2022, section 3).
+
+    A share of each batch is attacked, with one step, and trained on as adversarial images only; the
+    rest is trained on as clean images only. The backward pass of the attack gives the gradients of
+    the parameters too, and they are kept: every parameter moves along
+
+        g_clean + 0.5 g_noise + 0.5 g_adv,
+
+    averaged over the images that went through it, so that shared, main and auxiliary parameters move
+    at the same speed. The adversarial images are shuffled, across all ranks, before they are trained on.
+
+    The auxiliary norms bring parameters: make the optimiser after the task, of `task.parameters()`.
+
+    In fp16 a gradient of the attack may be too large. It is left to the `torch.amp.GradScaler` of the
+    training loop, which skips the step; the next attack scales its loss by half as much.
+
+    Args:
+        model: Any model with batch norms; the branch `"adv"` is added in place where it has none.
+        attack: One untargeted step in training behaviour (batch statistics).
+        share: The share p of the images that is attacked, in (0, 1); the paper takes 0.2.
+        **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ... The
+            criterion must average over images.
+
+    Raises:
+        ValueError: If the attack is targeted, has not one step, or runs in evaluation behaviour, or
+            the model has other branches than `"adv"`.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import FastAdvPropTask
+        >>> task = FastAdvPropTask(timm.create_model("test_resnet", num_classes=10), share=0.25)
+        >>> parts = task(torch.rand(8, 3, 64, 64), torch.randint(10, (8,)))
+        >>> parts["loss"].backward()
+        >>> sorted(parts)
+        ['loss', 'loss_adv', 'loss_clean', 'loss_noise', 'output']
+    """
+
+    scale: Tensor
+    trains_auxiliaries = True
+
+    def __init__(
+        self, model: nn.Module, attack: PGD | None = None, *, share: float = 0.2, **kwargs: Any
+    ) -> None:
+        attack = attack or PGD(eps=1 / 255, step_size=1 / 255, steps=1, targeted=None, mode="train")
+        _check_attack(attack)
+        if not 0 < share < 1:
+            raise ValueError(f"share must be over 0 and under 1, got {share}")
+        if branch_names(model) == (MAIN,):
+            add_aux_norm(model, (ADV,))
+        if branch_names(model) != (MAIN, ADV):
+            raise ValueError(
+                f"Fast AdvProp has the branches {(MAIN, ADV)}, the model has {branch_names(model)}"
+            )
+        super().__init__(model, **kwargs)
+        self.attack = attack
+        self.share = share
+        self.register_buffer("scale", torch.tensor(HALF_SCALE, device=self.device), persistent=False)
+        self._hooks: list[RemovableHandle] = []
+
+    def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Loss of a batch; see `StandardTask.forward`.
+
+        Parts: `"loss_clean"`, `"loss_noise"` (of the images at the start of the attack) and
+        `"loss_adv"`. The gradient of `"loss"` holds that of the noise pass as well.
+        """
+        forget_passes(self.trainable_module)
+        n_adv = self._attacked(len(input))
+        n_clean = len(input) - n_adv
+        adversarial, loss_noise, kept = self._attack(input[n_clean:], self.unmixed(target[n_clean:]))
+        adversarial, adv_labels = shuffle_ranks(adversarial, self.unmixed(target[n_clean:]))
+        images, labels = self.clean(input[:n_clean], target[:n_clean])
+        with use_branch(self.trainable_module, {MAIN: n_clean, ADV: n_adv}):
+            logits = self.pixels(self.trainable_module)(torch.cat([images, adversarial]))
+        loss_clean = self.criterion(logits[:n_clean], labels)
+        loss_adv = self.criterion(logits[n_clean:], adv_labels)
+        clean_share, adv_share = n_clean / len(input), n_adv / len(input)
+        if torch.is_grad_enabled():
+            self._scale_next_gradients({MAIN: 1 / clean_share, ADV: 1 / adv_share})
+        return {
+            "loss": clean_share * loss_clean + adv_share * 0.5 * (loss_noise + loss_adv + kept),
+            "output": logits[:n_clean],
+            "loss_clean": loss_clean.detach(),
+            "loss_noise": loss_noise,
+            "loss_adv": loss_adv.detach(),
+        }
+
+    def _attack(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One attack step and what else its backward pass is good for.
+
+        Returns the adversarial images, the loss of the noisy ones, and a term of value 0 whose
+        gradient is that of this loss with respect to the parameters: added to the loss of the step, it
+        travels with it through gradient scaling, accumulation and the one reduction of DDP.
+        """
+        if self.attack.check:
+            check_pixels(images)
+        model = self.attackable()
+        groups = branch_parameters(model)
+        parameters = [p for p in (*groups["shared"], *groups[ADV]) if p.requires_grad]
+        start = self.attack.start(images.detach()).requires_grad_()
+        half = is_half(images)
+        scale = self.scale.clone() if half else 1.0
+        with use_branch(model, ADV), torch.enable_grad():
+            logits = model(start)
+            if self.attack.check:
+                check_classes(labels, logits.shape[1])
+            loss = self.criterion(logits, labels)
+            gradients = torch.autograd.grad(loss * scale, [start, *parameters], allow_unused=True)
+        ascent, *rest = gradients
+        if half:
+            self._adapt_scale([g for g in gradients if g is not None])
+            ascent = ascent.nan_to_num(0, 0, 0)
+        elif self.attack.check:
+            check_finite(ascent.flatten(1).isfinite().all(1))
+        adversarial = self.attack.step(start.detach(), images, ascent)
+        pairs = [(p, g / scale) for p, g in zip(parameters, rest, strict=True) if g is not None]
+        kept: Tensor = _Kept.apply([g for _, g in pairs], *(p for p, _ in pairs))
+        return adversarial, loss.detach(), kept
+
+    def _adapt_scale(self, gradients: Sequence[Tensor]) -> None:
+        """Halves the scale where a gradient of any rank is not finite, else lets it grow; nothing waits."""
+        finite = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).isfinite().float()
+        if _has_other_ranks():
+            dist.all_reduce(finite, dist.ReduceOp.MIN)
+        grown = (self.scale * 2 ** (1 / _STEPS_TO_DOUBLE)).clamp(max=HALF_SCALE)
+        self.scale.copy_(torch.where(finite > 0, grown, self.scale / 2))
+
+    def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
+        """What timm's checkpoints keep beside the model: the scale of the attack's loss in fp16."""
+        return {} if ema else {"scale": self.scale.clone()}
+
+    def load_task_state(
+        self,
+        state: dict[str, Any] | None,
+        strict: bool = True,
+        module: nn.Module | None = None,
+        ema: bool = False,
+    ) -> None:
+        """Takes over what `get_task_state` gave; without it the scale stays as it is."""
+        if state and not ema:
+            self.scale.copy_(state["scale"])
+
+    def _attacked(self, batch_size: int) -> int:
+        count = round(self.share * batch_size)
+        if not 0 < count < batch_size:
+            raise ValueError(
+                f"a share of {self.share} of a batch of {batch_size} is {count} images, "
+                "and both parts need one or more; take a larger batch or another share"
+            )
+        return count
+
+    def _scale_next_gradients(self, factors: Mapping[str, float]) -> None:
+        """Makes the next backward pass, and no other, scale the gradients of each branch's own parameters."""
+        for hook in self._hooks:
+            hook.remove()
+        groups = branch_parameters(self.trainable_module)
+        owners = {p: factor for branch, factor in factors.items() for p in groups[branch]}
+        self._hooks = [_scale_once(p, factor) for p, factor in owners.items() if p.requires_grad]
+
+
+class _Kept(torch.autograd.Function):
+    """A term of value 0 whose gradient with respect to some parameters is given.
+
+    The sum of each parameter times its gradient would do, but it has no value where one is infinite.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gradients: Sequence[Tensor], *parameters: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return parameters[0].new_zeros((), dtype=torch.promote_types(parameters[0].dtype, torch.float32))
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *(gradient * grad_outputs[0] for gradient in ctx.gradients)
+
+
+def _scale_once(parameter: nn.Parameter, factor: float) -> RemovableHandle:
+    def scale(gradient: Tensor) -> Tensor:
+        hook.remove()
+        return gradient * factor
+
+    hook: RemovableHandle = parameter.register_hook(scale)
+    return hook
+
+
+def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Shuffles a batch over all ranks: each gets as many images back, every image is somewhere once.
+
+    Batch statistics during the attack tell images of one batch about each other; mixing the batches
+    keeps that from the training pass (Fast AdvProp, section 3.2.2).
+
+    Args:
+        images: `[B, C, H, W]`, as many on each rank.
+        labels: Classes `[B]`, or weights of the classes `[B, classes]`.
+
+    Returns:
+        Images and labels of the same shapes.
+    """
+    if not _has_other_ranks():
+        order = torch.randperm(len(images), device=images.device)
+        return images[order], labels[order]
+    all_images, all_labels = _gather(images), _gather(labels)
+    order = torch.randperm(len(all_images), device=images.device)
+    dist.broadcast(order, src=0)
+    mine = order[dist.get_rank() :: dist.get_world_size()]
+    return all_images[mine], all_labels[mine]
+
+
+def _has_other_ranks() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _gather(tensor: Tensor) -> Tensor:
+    mine = tensor.contiguous()  # in channels_last, what is gathered could be read in another order
+    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, mine)
+    return torch.cat(parts)
+
+
+def _check_attack(attack: PGD) -> None:
+    if not isinstance(attack, PGD):
+        raise ValueError(f"Fast AdvProp takes an attack such as PGD(steps=1, ...), got {attack!r}")
+    if attack.targeted is not None:
+        raise ValueError(
+            "Fast AdvProp keeps the gradients of the attack for training, so the attack must be untargeted; "
+            f"got targeted={attack.targeted!r}, pass PGD(targeted=None, ...)"
+        )
+    if attack.steps != 1 or attack.mode != "train":
+        raise ValueError(
+            "Fast AdvProp attacks with one step in training behaviour, "
+            f"got steps={attack.steps} and mode={attack.mode!r}; pass PGD(steps=1, mode='train', ...)"
+        )

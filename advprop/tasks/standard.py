@@ -1,0 +1,267 @@
+"""AdvProp as a training task: a batch of images and labels to one loss, its parts and the logits.
+
+Each task is a `timm.task.TrainingTask`, so timm's loop, EMA, checkpoints, compilation and
+distributed preparation work with it as with timm's own. Images are pixels in [0, 1]; the task
+normalises them (`timm.data.create_loader(mean=(0, 0, 0), std=(1, 1, 1))` leaves that to it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from timm.data.mixup import Mixup, mixup_target
+from timm.task import ClassificationTask
+from torch import Tensor, nn
+
+from advprop.attacks import PGD, PerChannel, PixelModel, for_channels, without_ddp
+from advprop.norms import MAIN, add_aux_norm, branch_names, forget_passes, use_branch
+
+# Makes the images of an auxiliary branch out of the clean ones: an attack, or an augmentation.
+Source: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+class StandardTask(ClassificationTask):
+    """Training on clean images alone: timm's `ClassificationTask` that takes pixels in [0, 1].
+
+    What timm evaluates, `task.get_eval_model()`, takes pixels like the task itself; what it saves are the
+    keys of the model inside.
+
+    Args:
+        model: A model of normalised images, without auxiliary norms.
+        mean: Mean of each channel; by default the model's own (`model.pretrained_cfg`, averaged where the
+            model has other channels than that), else 0.
+        std: Standard deviation of each channel, likewise; else 1.
+        mixup: timm's `Mixup` (mixup and CutMix), applied to the clean images only; adversarial images
+            are made of the images as they came. The criterion then gets weights of the classes.
+        **kwargs: What timm's `ClassificationTask` takes: `criterion`, `criterion_kwargs`, `device` (by
+            default the model's).
+
+    Raises:
+        ValueError: If the model has auxiliary norms, which would never be trained, or mean and std do not
+            fit together.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import StandardTask
+        >>> task = StandardTask(timm.create_model("test_resnet", num_classes=10))
+        >>> parts = task(torch.rand(4, 3, 64, 64), torch.randint(10, (4,)))
+        >>> parts["loss"].backward()
+    """
+
+    mean: Tensor
+    std: Tensor
+    trains_auxiliaries: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        mean: PerChannel | None = None,
+        std: PerChannel | None = None,
+        mixup: Mixup | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not self.trains_auxiliaries and branch_names(model) != (MAIN,):
+            raise ValueError(
+                f"{type(self).__name__} trains one set of norms, the model has {branch_names(model)}; "
+                "call remove_aux_norm(model) first, or use AdvPropTask"
+            )
+        device = next((p.device for p in model.parameters()), None)
+        super().__init__(model, **{"verbose": False, "device": device} | kwargs)
+        config = getattr(model, "pretrained_cfg", None) or {}
+        channels = getattr(model, "in_chans", None)
+        mean = for_channels(config.get("mean", 0.0), channels) if mean is None else mean
+        std = for_channels(config.get("std", 1.0), channels) if std is None else std
+        checked = PixelModel(model, mean, std)
+        self.register_buffer("mean", checked.mean.to(self.device), persistent=False)
+        self.register_buffer("std", checked.std.to(self.device), persistent=False)
+        self.mixup = mixup
+
+    def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Loss of a batch.
+
+        Args:
+            input: Images `[B, C, H, W]`, pixels in [0, 1].
+            target: Classes `[B]`, or weights of the classes `[B, classes]`.
+
+        Returns:
+            `"loss"` to minimise, `"output"` (the logits of the clean images `[B, classes]`), and the
+            parts that the loss is made of, such as `"loss_clean"`, without gradients.
+
+        Raises:
+            ValueError: If the images do not have the channels of mean and std, cannot be mixed as `mixup` is
+                to mix them, or are outside [0, 1] where an attack looks.
+            FloatingPointError: If an attack that looks finds a gradient that is not finite.
+        """
+        images, labels = self.clean(input, target)
+        logits = self.pixels(self.trainable_module)(images)
+        loss = self.criterion(logits, labels)
+        return {"loss": loss, "output": logits, "loss_clean": loss.detach()}
+
+    def pixels(self, model: nn.Module) -> PixelModel:
+        """The model as a function of pixels in [0, 1]."""
+        return PixelModel(model, self.mean, self.std)
+
+    def attackable(self) -> PixelModel:
+        """What an attack may run: the model without DDP, since an attack must not reduce gradients."""
+        return self.pixels(without_ddp(self.trainable_module))
+
+    def get_eval_model(self, module: nn.Module | None = None, ema: bool = False) -> nn.Module | None:
+        """What timm validates: the model, or its average, as a function of pixels in [0, 1].
+
+        Examples:
+            >>> import timm, torch
+            >>> from advprop import StandardTask, evaluate
+            >>> task = StandardTask(timm.create_model("test_resnet", num_classes=10))
+            >>> batches = [(torch.rand(4, 3, 64, 64), torch.tensor([0, 1, 2, 3]))]
+            >>> evaluate(task.get_eval_model(), batches).n
+            4
+        """
+        found = super().get_eval_model(module, ema)
+        if found is None or isinstance(getattr(found, "_orig_mod", found), PixelModel):
+            return found
+        return self.pixels(without_ddp(found))
+
+    def clean(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The clean part of a batch: mixed where the task has `mixup`, else as it came."""
+        if self.mixup is None:
+            return images, labels
+        if len(images) % 2:
+            raise ValueError(f"mixup pairs clean images, so their number must be even, got {len(images)}")
+        if labels.ndim != 1:
+            raise ValueError(f"mixup makes weights out of classes [B], got labels {tuple(labels.shape)}")
+        mixed: tuple[Tensor, Tensor] = self.mixup(images.clone(), labels)
+        return mixed
+
+    def unmixed(self, labels: Tensor) -> Tensor:
+        """Labels of images that are not mixed, in the form in which mixup gives those of the others."""
+        if self.mixup is None or labels.ndim == 2:
+            return labels
+        smoothing = self.mixup.label_smoothing
+        weights: Tensor = mixup_target(labels, self.mixup.num_classes, lam=1.0, smoothing=smoothing)
+        return weights
+
+    def prepare_distributed(
+        self, device_ids: list[int] | None = None, **ddp_kwargs: Any
+    ) -> ClassificationTask:
+        """Wraps the model in DistributedDataParallel; device ids are for GPUs and dropped on a CPU."""
+        on_cpu = self.device.type == "cpu"
+        return super().prepare_distributed(device_ids=None if on_cpu else device_ids, **ddp_kwargs)
+
+
+class AdvPropTask(StandardTask):
+    """AdvProp (Xie et al., CVPR 2020, algorithm 1): clean and adversarial images, each through its own norms.
+
+    The attack goes through the auxiliary norms; clean images take the main norms and adversarial ones
+    the auxiliary norms, in one forward pass; the losses are added with equal weight.
+
+    With several sources this is fine-grained AdvProp: one auxiliary branch for each source of images.
+
+    The auxiliary norms bring parameters: make the optimiser after the task, of `task.parameters()`.
+
+    Args:
+        model: Any model with batch norms; auxiliary norms are added in place where it has none.
+        attack: An attack for the branch `"adv"` (`PGD()` by default), or a source of images for each
+            named branch: an attack, or any function of (model, images, labels) to images, such as an
+            augmentation.
+        **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ...
+
+    Raises:
+        ValueError: If the model's auxiliary branches are not those of the sources, it has no batch norms
+            (call `add_aux_norm(model, norms="all")` first), or is in DistributedDataParallel already.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import PGD, AdvPropTask
+        >>> task = AdvPropTask(timm.create_model("test_resnet", num_classes=10), PGD(steps=1))
+        >>> parts = task(torch.rand(4, 3, 64, 64), torch.randint(10, (4,)))
+        >>> parts["loss"].backward()
+        >>> sorted(parts)
+        ['loss', 'loss_adv', 'loss_clean', 'output']
+    """
+
+    trains_auxiliaries = True
+
+    def __init__(
+        self, model: nn.Module, attack: Source | Mapping[str, Source] | None = None, **kwargs: Any
+    ) -> None:
+        sources = dict(attack) if isinstance(attack, Mapping) else {"adv": attack or PGD()}
+        for source in sources.values():
+            _check_source(source)
+        if branch_names(model) == (MAIN,):
+            add_aux_norm(model, tuple(sources))
+        if set(branch_names(model)) != {MAIN, *sources}:
+            raise ValueError(
+                f"every auxiliary branch needs a source of images and every source a branch: "
+                f"the model has {branch_names(model)}, the sources are {tuple(sources)}"
+            )
+        super().__init__(model, **kwargs)
+        self.sources = sources
+
+    def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_<branch>"`."""
+        forget_passes(self.trainable_module)
+        views = {branch: self.view(branch, input, target) for branch in self.sources}
+        images, labels = self.clean(input, target)
+        with use_branch(self.trainable_module, dict.fromkeys((MAIN, *views), len(input))):
+            batch = torch.cat([images, *views.values()])
+            logits = self.pixels(self.trainable_module)(batch).chunk(1 + len(views))
+        aux_labels = self.unmixed(target)
+        losses = [self.criterion(logits[0], labels), *(self.criterion(x, aux_labels) for x in logits[1:])]
+        names = ("loss_clean", *(f"loss_{branch}" for branch in views))
+        parts = {name: loss.detach() for name, loss in zip(names, losses, strict=True)}
+        return {"loss": torch.stack(losses).sum(), "output": logits[0], **parts}
+
+    def view(self, branch: str, images: Tensor, labels: Tensor) -> Tensor:
+        """The images of an auxiliary branch, made through that branch."""
+        model = self.attackable()
+        with use_branch(model, branch):
+            return self.sources[branch](model, images, labels)
+
+
+class AdversarialTask(StandardTask):
+    """Adversarial training with one set of norms: the control that AdvProp is compared with.
+
+    Clean and adversarial images go through the same norms, in one forward pass; the losses are added
+    with equal weight, as in `AdvPropTask`, so that the auxiliary norms are the only difference.
+
+    Args:
+        model: Any model without auxiliary norms.
+        attack: Makes the adversarial images; `PGD()` by default.
+        **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ...
+
+    Raises:
+        ValueError: If the model has auxiliary norms, which would never be trained.
+
+    Examples:
+        >>> import timm, torch
+        >>> from advprop import PGD, AdversarialTask
+        >>> task = AdversarialTask(timm.create_model("test_resnet", num_classes=10), PGD(steps=1))
+        >>> parts = task(torch.rand(4, 3, 64, 64), torch.randint(10, (4,)))
+        >>> parts["loss"].backward()
+    """
+
+    def __init__(self, model: nn.Module, attack: Source | None = None, **kwargs: Any) -> None:
+        _check_source(attack := attack or PGD())
+        super().__init__(model, **kwargs)
+        self.attack = attack
+
+    def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_adv"`."""
+        adversarial = self.attack(self.attackable(), input, target)
+        images, labels = self.clean(input, target)
+        logits = self.pixels(self.trainable_module)(torch.cat([images, adversarial])).chunk(2)
+        loss_clean = self.criterion(logits[0], labels)
+        loss_adv = self.criterion(logits[1], self.unmixed(target))
+        parts = {"loss_clean": loss_clean.detach(), "loss_adv": loss_adv.detach()}
+        return {"loss": loss_clean + loss_adv, "output": logits[0], **parts}
+
+
+def _check_source(source: object) -> None:
+    if isinstance(source, type) or not callable(source):
+        raise ValueError(
+            "images are made by an attack such as PGD(), or by a function of (model, images, labels), "
+            f"got {source!r}"
+        )

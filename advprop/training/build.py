@@ -1,0 +1,236 @@
+"""The parts of a run, each made from its recipe by timm, torch or this package."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from timm.data.mixup import Mixup
+from timm.layers.norm_act import convert_sync_batchnorm
+from timm.models import resolve_model_input_args
+from timm.optim._optim_factory import create_optimizer_v2, list_optimizers
+from timm.scheduler.scheduler import Scheduler
+from timm.scheduler.scheduler_factory import create_scheduler_v2
+from timm.utils.model import freeze
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from advprop.attacks import PGD
+from advprop.data import Augment, AutoAugmented, Data, Images, TensorSet
+from advprop.models import create_model, current_name, data_config, weights_from
+from advprop.norms import add_aux_norm
+from advprop.recipes import Recipe
+from advprop.runtime import nearest
+from advprop.tasks import AdversarialTask, AdvPropTask, FastAdvPropTask, Source, StandardTask
+
+# What a configuration says of the architecture, whatever the model is trained on.
+_OF_ARCHITECTURE = ("architecture", "fixed_input_size", "min_input_size", "first_conv", "classifier")
+# timm's schedules that go by optimiser steps, which is all of them but `plateau`.
+SCHEDULES = ("cosine", "tanh", "step", "constant", "multistep", "poly", "wsd", "rsqrt", "none")
+# The auxiliary branches of each method.
+_BRANCHES = {"advprop": ("adv",), "fine-grained": ("adv", "aug"), "fast": ("adv",)}
+
+
+def build_model(recipe: Recipe, data: Images) -> nn.Module:
+    """The plain model, for the channels, the size and the classes of the data; its configuration says so.
+
+    Raises:
+        ValueError: If there is no such model, it has no such part to freeze, or all is frozen.
+    """
+    name = current_name(recipe.model)
+    wanted = resolve_model_input_args(name, {"input_size": data.shape})
+    settings: dict[str, Any] = {
+        "num_classes": len(data.class_names),
+        "in_chans": data.shape[0],
+        "img_size": wanted.get("img_size"),
+        "drop_rate": recipe.drop_rate,
+        "drop_path_rate": recipe.drop_path_rate,
+    }
+    if recipe.weights:
+        settings["pretrained_cfg_overlay"] = weights_from(recipe.weights, recipe.model)
+    try:
+        model = create_model(name, recipe.pretrained or bool(recipe.weights), **settings)
+    except (RuntimeError, TypeError) as error:
+        told = " ".join(str(error).split())[:300]
+        raise ValueError(f"the model {name} cannot be made for these data: {told}") from error
+    if recipe.bn_momentum is not None:
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                module.momentum = recipe.bn_momentum
+    if recipe.freeze:
+        _freeze(model, recipe.freeze)
+    _configure(model, recipe, data)
+    return model
+
+
+def build_branches(recipe: Recipe, model: nn.Module) -> nn.Module:
+    """The model with the auxiliary norms that its method trains.
+
+    Raises:
+        ValueError: If the method cannot train this model: it has no batch norms.
+    """
+    if recipe.method in _BRANCHES:
+        frozen: Literal["error", "leave"] = "leave" if recipe.freeze else "error"
+        add_aux_norm(model, _BRANCHES[recipe.method], norms=recipe.norms, frozen=frozen)
+    return model
+
+
+def build_attack(recipe: Recipe) -> PGD:
+    """The attack that makes adversarial images.
+
+    Raises:
+        ValueError: If the method is fast and the attack is not.
+    """
+    if recipe.method == "fast" and (recipe.steps, recipe.target) != (1, "none"):
+        raise ValueError(
+            "the method fast attacks with one step away from the label (steps: 1, target: none), "
+            f"got steps: {recipe.steps}, target: {recipe.target}"
+        )
+    step_size = recipe.step_size
+    if step_size is None:
+        step_size = recipe.eps / max(1, recipe.steps - 1)
+    return PGD(
+        eps=recipe.eps,
+        steps=recipe.steps,
+        step_size=step_size,
+        targeted=None if recipe.target == "none" else recipe.target,
+        mode="train" if recipe.method == "fast" else "eval",
+        check=False,  # the trainer looks at the loss; the device need not wait for more
+    )
+
+
+def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.device) -> StandardTask:
+    """The task that trains the model, on the device.
+
+    Raises:
+        ValueError: If the method cannot train this model: it has no batch norms.
+    """
+    model = build_branches(recipe, model)
+    if recipe.sync_batch_norm:
+        if device.type == "cpu":
+            raise ValueError("sync_batch_norm needs GPUs; leave it out on a CPU")
+        model = convert_sync_batchnorm(model)
+    model = model.to(device).to(memory_format=_memory_format(recipe))
+    mixup = _mixup(recipe, classes)
+    smoothing = 0.0 if mixup else recipe.label_smoothing  # mixup smooths the labels itself
+    settings: dict[str, Any] = {
+        "mean": data_config(model)["mean"],
+        "std": data_config(model)["std"],
+        "mixup": mixup,
+        "criterion_kwargs": {"smoothing": smoothing, "soft_targets": mixup is not None},
+        "device": device,
+    }
+    if recipe.method == "standard":
+        return StandardTask(model, **settings)
+    attack = build_attack(recipe)
+    if recipe.method == "fast":
+        return FastAdvPropTask(model, attack, share=recipe.share, **settings)
+    if recipe.method == "adversarial":
+        return AdversarialTask(model, attack, **settings)
+    sources: dict[str, Source] = {"adv": attack, "aug": AutoAugmented()}
+    return AdvPropTask(model, {name: sources[name] for name in _BRANCHES[recipe.method]}, **settings)
+
+
+def build_augment(recipe: Recipe, data: Data, model: nn.Module) -> Augment:
+    """What changes batches on the device; images that were read from files are flipped already."""
+    config = data_config(model)
+    on_device = isinstance(data.train, TensorSet)
+    return Augment(
+        flip=recipe.flip if on_device else 0.0,
+        shift=recipe.shift,
+        erase=recipe.erase,
+        mean=config["mean"],
+        std=config["std"],
+    )
+
+
+def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of the model's parameters.
+
+    Raises:
+        ValueError: If there is no such optimiser, or it does not take these arguments.
+    """
+    settings: dict[str, Any] = {
+        "opt": recipe.opt,
+        "lr": recipe.scaled_lr,
+        "weight_decay": recipe.weight_decay,
+        "momentum": recipe.momentum,
+        **({"fused": True} if recipe.fused else {}),
+    }
+    try:
+        return create_optimizer_v2(model, **settings | recipe.opt_args)
+    except (AssertionError, TypeError, ValueError) as error:
+        known = list(map(str, list_optimizers()))
+        hint = "" if recipe.opt.lower() in known else f"; {nearest(recipe.opt, known)}"
+        raise ValueError(f"the optimiser {recipe.opt!r} cannot be made: {error}{hint}") from error
+
+
+def build_schedule(
+    recipe: Recipe, optimiser: torch.optim.Optimizer, steps_per_epoch: int
+) -> Scheduler | None:
+    """The schedule of the learning rate, by optimiser step.
+
+    Raises:
+        ValueError: If there is no such schedule, or it does not take these settings.
+    """
+    if recipe.sched not in SCHEDULES:
+        raise ValueError(f"there is no schedule {recipe.sched!r}; {nearest(recipe.sched, SCHEDULES)}")
+    settings: dict[str, Any] = {
+        "num_epochs": recipe.epochs,
+        "warmup_epochs": recipe.warmup_epochs,
+        "warmup_lr": recipe.warmup_lr,
+        "decay_epochs": recipe.decay_epochs,
+        "decay_rate": recipe.decay_rate,
+    }
+    schedule: Scheduler | None
+    schedule, _ = create_scheduler_v2(
+        optimiser, recipe.sched, **settings, step_on_epochs=False, updates_per_epoch=steps_per_epoch
+    )
+    return schedule
+
+
+def _mixup(recipe: Recipe, classes: int) -> Mixup | None:
+    if not recipe.mixup and not recipe.cutmix:
+        return None
+    return Mixup(
+        mixup_alpha=recipe.mixup,
+        cutmix_alpha=recipe.cutmix,
+        label_smoothing=recipe.label_smoothing,
+        num_classes=classes,
+    )
+
+
+def _memory_format(recipe: Recipe) -> torch.memory_format:
+    return torch.channels_last if recipe.channels_last else torch.preserve_format
+
+
+def _freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
+    """Keeps parts of a model as they are: their parameters, and the statistics of their batch norms."""
+    known = [name for name, _ in model.named_modules() if name]
+    for part in parts:
+        if part not in known:
+            top = [name for name, _ in model.named_children()]
+            raise ValueError(f"the model has no part {part!r} to freeze; its parts are {', '.join(top)}")
+    freeze(model, list(parts))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            f"some part of the model must be trained, got freeze: {' '.join(parts)}; leave out a part of it"
+        )
+
+
+def _configure(model: nn.Module, recipe: Recipe, data: Images) -> None:
+    """Puts what is true of the model to be trained in the place of what was true of the pretrained one."""
+    before = data_config(model)
+    kept = (*_OF_ARCHITECTURE, *(("license",) if recipe.pretrained else ()))
+    made: Any = model
+    made.pretrained_cfg = made.default_cfg = {
+        **{key: value for key, value in made.pretrained_cfg.items() if key in kept},
+        "num_classes": len(data.class_names),
+        "label_names": data.class_names,
+        "input_size": data.shape,
+        "crop_pct": data.crop_pct,
+        "crop_mode": data.crop_mode,
+        "interpolation": data.interpolation,
+        "mean": before["mean"],
+        "std": before["std"],
+    }

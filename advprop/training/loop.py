@@ -1,0 +1,261 @@
+"""One optimiser step after the other, and the state between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from inspect import signature
+from typing import Any
+
+import torch
+from timm.utils.model import unwrap_model
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from advprop.attacks import PixelModel
+from advprop.data import Batches, Data, open_data
+from advprop.evaluation import Accuracy, evaluate
+from advprop.models import data_config
+from advprop.recipes import Recipe
+from advprop.runtime import World, seed_all
+from advprop.training.build import build_augment, build_model, build_optimiser, build_schedule, build_task
+from advprop.training.meters import Losses
+from advprop.training.preflight import check_size
+
+_TEST_BATCH = 500
+# World.share_buffers does it in DDP's place; from torch 2.15 on the argument has a new name.
+_SYNC = "forward_sync_buffers"
+_UNSHARED_BUFFERS = {
+    _SYNC if _SYNC in signature(DistributedDataParallel).parameters else "broadcast_buffers": False
+}
+
+
+class Loop:
+    """What is trained and how, at some step of the run.
+
+    All that a step does follows from the state and the number of the step, so that a run which goes on
+    from `state()` ends as one that was never interrupted.
+
+    Args:
+        recipe: What to do.
+        world: This process among the ranks.
+        data: What to train and test on; by default the data of the recipe.
+
+    Raises:
+        ValueError: If the recipe is impossible.
+    """
+
+    def __init__(self, recipe: Recipe, world: World, data: Data | None = None) -> None:
+        self.recipe = recipe
+        self.world = world
+        self.step = 0
+        self.seconds = 0.0
+        self.data = (data or open_data(recipe, data_config(recipe.model))).to(world.device)
+        ranks = {"rank": world.rank, "ranks": world.ranks}
+        self.train_batches = Batches(self.data.train, recipe.batch_size, recipe.seed, **ranks)
+        self.test_batches = Batches(self.data.test, _TEST_BATCH * world.ranks, **ranks)
+        check_parts(recipe, world.ranks)
+        seed_all(recipe.seed, 0, 0)  # every rank begins with the same weights
+        model = build_model(recipe, self.data)
+        self.augment = build_augment(recipe, self.data, model)
+        self.task = build_task(recipe, model, len(self.data.class_names), world.device)
+        check_size(self.task.trainable_module, recipe.model, self.data.shape)
+        self.optimiser = build_optimiser(recipe, self.task.trainable_module)
+        self.schedule = build_schedule(recipe, self.optimiser, len(self.train_batches))
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
+        self.losses = Losses(world)
+        self.watched_until = 0
+        if recipe.ema is not None:
+            self.task.setup_ema(recipe.ema)
+        if recipe.compile:
+            self.task.compile()
+        if world.ranks > 1:
+            self.task.prepare_distributed([world.device.index], **_UNSHARED_BUFFERS)
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps of the whole run."""
+        return self.recipe.epochs * len(self.train_batches)
+
+    @property
+    def epoch(self) -> float:
+        """How many epochs are done."""
+        return self.step / len(self.train_batches)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def advance(self, images: Tensor, labels: Tensor) -> None:
+        """Takes one optimiser step.
+
+        Args:
+            images: This rank's part of the batch `[B, C, H, W]`, pixels in [0, 1].
+            labels: Classes `[B]`.
+
+        Raises:
+            FloatingPointError: If the loss or the gradient of a watched step is no number; the state is that
+                of before the step.
+        """
+        seed_all(self.recipe.seed, self.world.rank, self.step + 1)
+        before = [buffer.clone() for buffer in self.task.trainable_module.buffers()] if self.watched else []
+        if self.schedule is not None:
+            self.schedule.step_update(self.step)
+        self.task.train()
+        if self.recipe.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        self.optimiser.zero_grad()
+        parts = self.backward(self.augment(images), labels)
+        if self.watched:
+            self.check_step(torch.stack([part["loss"] for part in parts]).mean(), before)
+        for part in parts:
+            self.losses.add(part)
+        if self.recipe.clip_grad is not None:
+            self.scaler.unscale_(self.optimiser)
+            torch.nn.utils.clip_grad_norm_(self.task.get_clip_parameters(), self.recipe.clip_grad)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.world.share_buffers(self.task.trainable_module)
+        self.step += 1
+        self.task.update_ema(self.step)
+
+    def backward(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
+        """Adds up the gradients of the batch, part by part; the losses of each part."""
+        count = self.recipe.accumulate
+        unshared: Callable[[], AbstractContextManager[None]] = self.task.no_sync
+        losses = []
+        for number, part in enumerate(zip(images.chunk(count), labels.chunk(count), strict=True), 1):
+            with unshared() if number < count else nullcontext():
+                with self.autocast():
+                    found = self.task(*part)
+                self.scaler.scale(found["loss"] / count).backward()
+            losses.append({k: v.detach().float() for k, v in found.items() if k.startswith("loss")})
+        return losses
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The precision of forward passes."""
+        dtype = self.autocast_dtype
+        return nullcontext() if dtype is None else torch.autocast(self.world.device.type, dtype)
+
+    @property
+    def autocast_dtype(self) -> torch.dtype | None:
+        """What forward passes are cast to; None for fp32."""
+        return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.recipe.precision]
+
+    @property
+    def watched(self) -> bool:
+        """Whether the loss and the gradient of the next step are looked at before it is taken.
+
+        On a GPU that would make the host wait for the device in each step; there the losses are looked at
+        when they are recorded, and a run that finds one that is no number goes back and watches.
+        """
+        return self.step_is_watched(self.step)
+
+    def step_is_watched(self, step: int) -> bool:
+        """Whether the step that follows so many others is."""
+        return self.world.device.type == "cpu" or step < self.watched_until
+
+    def check_step(self, loss: Tensor, before: list[Tensor]) -> None:
+        """Raises FloatingPointError if a loss or a gradient is no number, and puts buffers back as before.
+
+        The gradients of fp16 are left to the scaler, which skips a step when they are too large for it.
+        """
+        gradients = [] if self.scaler.is_enabled() else self.gradients()
+        largest = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).to(loss.device)
+        found = self.world.sum(torch.stack([loss, largest])) / self.world.ranks
+        if torch.isfinite(found).all():
+            return
+        for buffer, value in zip(self.task.trainable_module.buffers(), before, strict=True):
+            buffer.copy_(value)
+        epoch, batch = divmod(self.step, len(self.train_batches))
+        wrong = f"loss is {found[0]:g}" if not torch.isfinite(found[0]) else f"gradient is {found[1]:g}"
+        raise FloatingPointError(
+            f"the {wrong} in step {self.step + 1} (epoch {epoch + 1}, batch {batch + 1}), at a "
+            f"learning rate of {self.lr:.3g}; a lower one, a longer warm-up or --clip-grad may help"
+        )
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients of this step."""
+        return [p.grad for p in self.task.trainable_module.parameters() if p.grad is not None]
+
+    def is_sound(self) -> bool:
+        """Whether losses and weights are numbers so far, on all ranks; this waits for the device."""
+        self.losses.share()
+        weights = [p.detach() for p in self.task.trainable_module.parameters()]
+        largest = torch.nn.utils.get_total_norm(weights, norm_type=math.inf)
+        return all(math.isfinite(value) for value in (*self.losses.sums.values(), largest))
+
+    def model(self) -> PixelModel:
+        """The model as a function of pixels, without what training put around it."""
+        tested = self.task.get_eval_model(ema=self.task.has_ema())
+        return self.task.pixels(unwrap_model(tested))
+
+    def test(self) -> Accuracy:
+        """Accuracy on the test images, over all ranks."""
+        return evaluate(self.model(), self.test_batches, autocast=self.autocast_dtype)
+
+    def state(self) -> dict[str, Any]:
+        """All that the following steps depend on, in tensors and numbers."""
+        task = self.task.get_checkpoint_state()
+        averaged = self.task.get_checkpoint_state(ema=True) if self.task.has_ema() else {}
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses.state(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict() if self.schedule is not None else None,
+            "scaler": self.scaler.state_dict(),
+            "model": task["state_dict"],
+            "task": task.get("task_state"),
+            "ema": averaged.get("state_dict_ema"),
+            "images": asdict(self.data.images),
+            "train_images": len(self.data.train),
+        }
+
+    def check_data(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError if the data are not those of a state: other classes, more images or fewer.
+
+        States of before their number was kept are taken as they are.
+        """
+        names, known = self.data.class_names, tuple(state["images"]["class_names"])
+        count, wanted = len(self.data.train), state.get("train_images")
+        if names != known:
+            other = sorted(set(names) ^ set(known)) or list(names)
+            found = f"{len(names)} classes for {len(known)}, of which differ {', '.join(other[:5])}"
+        elif wanted is not None and count != wanted:
+            found = f"{count} training images for {wanted}"
+        else:
+            return
+        raise ValueError(
+            f"a run goes on with the data that it began with, got {found} in {self.recipe.data}; "
+            "say where those are (--data), or begin a new run (--out)"
+        )
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes over the state of another loop of the same recipe."""
+        self.step = state["step"]
+        self.seconds = state["seconds"]
+        self.losses.load(state["losses"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.task.load_checkpoint_state(state["model"], state.get("task"))
+        if self.task.has_ema():
+            self.task.load_checkpoint_state(state["ema"], ema=True)
+
+
+def check_parts(recipe: Recipe, ranks: int) -> None:
+    """Raises ValueError if a batch cannot be split over ranks and accumulated parts."""
+    parts = ranks * recipe.accumulate
+    even = 2 if recipe.mixup or recipe.cutmix else 1
+    unit = parts * even
+    if recipe.batch_size % unit:
+        pairs = ", and mixup wants pairs of images" if even == 2 else ""
+        raise ValueError(
+            f"a batch of {recipe.batch_size} cannot be split into {parts} equal parts (ranks: {ranks}, "
+            f"accumulate: {recipe.accumulate}){pairs}; {max(1, round(recipe.batch_size / unit)) * unit} could"
+        )

@@ -1,0 +1,292 @@
+"""A training run from its recipe to its results: records, checkpoints, signals, resumption."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from advprop.evaluation import Accuracy, evaluate_corruptions
+from advprop.recipes import Recipe
+from advprop.runs import Journal, Log, Outcome, Run, choose_directory
+from advprop.runtime import (
+    Interrupted,
+    Job,
+    Progress,
+    Signals,
+    World,
+    compiling,
+    cpu_threads,
+    gpu_kernels,
+    join,
+    listening,
+    own_randomness,
+    torchrun_job,
+)
+from advprop.training.loop import Loop
+from advprop.training.preflight import optimiser_bytes
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    recipe: Recipe,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    progress: bool = False,
+    logs: Sequence[Log] = (),
+) -> Outcome:
+    """Trains a model by a recipe; the run's directory has all that it takes to repeat it or go on with it.
+
+    SIGTERM and Ctrl-C save the state before they end the run. Where torchrun starts the processes again, they
+    go on with the run that its job began or went on with.
+
+    Args:
+        recipe: What to do.
+        out: Directory of the run; by default a new one in `runs/`.
+        resume: Whether to go on with the run that is there. The result is that of a run that was never
+            interrupted, bit for bit on a CPU.
+        progress: Whether to show progress.
+        logs: Where the records go beside the files of the run: `"tensorboard"`, `"wandb"`.
+
+    Raises:
+        MissingExtraError: If a package of these is not installed.
+        ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split;
+            nothing that compiles), or the directory belongs to another run.
+        CheckpointError: If the directory cannot be written to.
+        FloatingPointError: If the loss or the gradient is no number. The state of just before that step is
+            kept in `stopped/`, beside the checkpoints. On a GPU the losses are looked at when they are
+            recorded and before a checkpoint; a run that finds one wrong goes back to the last checkpoint and
+            watches each step from there.
+        Interrupted: After SIGTERM or Ctrl-C.
+
+    Examples:
+        >>> import tempfile
+        >>> from advprop import make_recipe
+        >>> from advprop import train
+        >>> recipe = make_recipe(data="digits", epochs=1, severities=())
+        >>> outcome = train(recipe, tempfile.mkdtemp() + "/run")
+        >>> outcome.clean.n
+        1597
+    """
+    with (
+        join(recipe.device) as world,
+        cpu_threads(recipe.threads),
+        gpu_kernels(recipe.tf32),
+        own_randomness(),
+        compiling(recipe.model),
+        listening() as signals,
+    ):
+        job = world.on_first(torchrun_job)
+        directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume, job)))
+        run = Run(directory)
+        with Journal(run, recipe, logs) as journal:
+            trainer = Trainer(recipe, world, journal, resume, job)
+            with signals.deferred():
+                trainer.fit(signals, progress)
+            return trainer.finish()
+
+
+class Trainer:
+    """A run under way.
+
+    Args:
+        recipe: What to do.
+        world: This process among the ranks.
+        journal: Where its files are, and its records go.
+        resume: Whether to go on from the latest checkpoint, if there is one.
+        job: torchrun's job.
+    """
+
+    def __init__(self, recipe: Recipe, world: World, journal: Journal, resume: bool, job: Job) -> None:
+        self.loop = Loop(recipe, world)
+        self.recipe = recipe
+        self.world = world
+        self.journal = journal
+        self.run = run = journal.run
+        self.best: dict[str, float] = {"step": 0, "top1": -1.0}
+        self.saved = -1  # the step of the last checkpoint
+        self.growth = optimiser_bytes(recipe, self.loop.task.trainable_module)
+        world.on_first(lambda: run.begin(recipe, resume, job))
+        if not self.load():
+            self.save()  # what cannot be written is known before hours are spent
+        self.check_room()
+
+    def load(self) -> bool:
+        """Takes over the latest checkpoint, if there is one, and drops the metrics of later steps."""
+        state = self.world.on_first(lambda: self.run.checkpoints.latest())
+        if state is not None:
+            self.loop.check_data(state)
+            self.best = state.pop("best")
+            self.loop.load(state)
+            self.saved = self.loop.step
+        self.world.on_first(lambda: self.run.keep_recipe(self.recipe))
+        self.world.on_first(lambda: self.journal.begin(self.loop.step))
+        self.clock = time.monotonic() - self.loop.seconds
+        self.recorded = (self.loop.step, self.loop.seconds)
+        return state is not None
+
+    def fit(self, signals: Signals, progress: bool) -> None:
+        """Takes the steps that are left."""
+        loop, size = self.loop, self.recipe.batch_size
+        shown = progress and self.world.is_first
+        with Progress(loop.total_steps * size, loop.step * size, shown) as bar:
+            while loop.step < loop.total_steps:
+                self.fit_epoch(signals, bar)
+
+    def fit_epoch(self, signals: Signals, bar: Progress) -> None:
+        """Takes the steps that are left of an epoch; ends early where a loss was no number."""
+        loop, recipe = self.loop, self.recipe
+        per_epoch = len(loop.train_batches)
+        for images, labels in loop.train_batches.epoch(*divmod(loop.step, per_epoch)):
+            self.advance(images, labels)
+            bar.update(recipe.batch_size)
+            at_end = loop.step % per_epoch == 0
+            at_record = at_end or loop.step % recipe.log_every == 0
+            at_save = at_end or bool(recipe.save_every and loop.step % recipe.save_every == 0)
+            if (at_record or at_save) and not loop.is_sound():
+                self.go_back(bar)
+                return
+            if at_record:
+                self.record(bar)
+            if at_end:
+                self.end_epoch()
+            if at_save:
+                self.save()
+            self.stop_if_told(signals.received, at_record)
+
+    def advance(self, images: Tensor, labels: Tensor) -> None:
+        """Takes a step; keeps the state of before one that cannot be taken."""
+        try:
+            self.loop.advance(images, labels)
+        except FloatingPointError as error:
+            kept = self.world.on_first(lambda: self.run.keep_stopped(self.state(), self.loop.step))
+            raise FloatingPointError(
+                f"{error}. The state before it is kept in {kept}; to start from its weights with other "
+                f"settings: --recipe {self.run.recipe_file} --weights {kept}"
+            ) from error
+
+    def go_back(self, bar: Progress) -> None:
+        """Takes up the last checkpoint again, to watch each step up to this one.
+
+        Raises:
+            FloatingPointError: If all these steps were watched already: the update itself was too large.
+        """
+        loop, last = self.loop, self.loop.step
+        if loop.step_is_watched(last - 1):
+            raise FloatingPointError(
+                f"the weights are no numbers after step {last}, at a learning rate of {loop.lr:.3g}; "
+                f"the last checkpoint is that of step {self.saved}"
+            )
+        loop.watched_until = last
+        self.load()
+        logger.warning("the loss is no number by step %d; watching each step from %d on", last, loop.step + 1)
+        bar.update((loop.step - last) * self.recipe.batch_size)
+
+    def record(self, bar: Progress) -> None:
+        """Writes and shows the losses since the last record."""
+        loop = self.loop
+        losses = loop.losses.mean()
+        loop.seconds = time.monotonic() - self.clock
+        steps, seconds = loop.step - self.recorded[0], loop.seconds - self.recorded[1]
+        self.recorded = (loop.step, loop.seconds)
+        if self.world.is_first:
+            rate = steps * self.recipe.batch_size / seconds
+            self.journal.record(
+                step=loop.step,
+                epoch=loop.epoch,
+                **losses,
+                lr=loop.lr,
+                images_per_second=rate,
+                seconds=loop.seconds,
+            )
+            shown = {name.replace("loss_", ""): value for name, value in losses.items() if name != "loss"}
+            bar.tell(f"epoch {-(-loop.step // len(loop.train_batches))}/{self.recipe.epochs}", shown)
+
+    def end_epoch(self) -> None:
+        """Tests the model, if it is time to, and sums the epoch up."""
+        done = self.loop.step // len(self.loop.train_batches)
+        if done % self.recipe.test_every == 0 or done == self.recipe.epochs:
+            self.test()
+        if self.world.is_first:
+            self.journal.end_epoch()
+
+    def test(self) -> None:
+        """Tests the model and writes what it found."""
+        loop = self.loop
+        accuracy = loop.test()
+        if accuracy.top1 > self.best["top1"]:
+            self.best = {"step": loop.step, "top1": accuracy.top1}
+        if self.world.is_first:
+            self.journal.record(
+                step=loop.step,
+                epoch=loop.epoch,
+                test_top1_percent=100 * accuracy.top1,
+                test_top5_percent=100 * accuracy.top5,
+                test_loss=accuracy.loss,
+            )
+
+    def state(self) -> dict[str, Any]:
+        """All that the following steps depend on, and which checkpoint is the best."""
+        return self.loop.state() | {"best": self.best}
+
+    def save(self) -> None:
+        """Saves the state, if it is not saved yet."""
+        if self.saved != self.loop.step:
+            protect = {int(self.best["step"])}
+            self.world.on_first(
+                lambda: self.run.checkpoints.save(self.state(), self.loop.step, protect=protect)
+            )
+            self.saved = self.loop.step
+            if self.growth and self.loop.step:
+                self.check_room()
+
+    def check_room(self) -> None:
+        """Raises CheckpointError if the checkpoints to come do not fit on the disk.
+
+        At first the optimiser has no state yet, and its size must be reckoned; later there is one to see.
+        """
+        loop, recipe = self.loop, self.recipe
+        self.growth = 0 if loop.step else self.growth
+        left = loop.total_steps - loop.step
+        to_come = -(-left // len(loop.train_batches)) + left // (recipe.save_every or loop.total_steps + 1)
+        if to_come:
+            self.world.on_first(lambda: self.run.checkpoints.check_room(to_come, self.growth))
+
+    def stop_if_told(self, number: int, at_record: bool) -> None:
+        """Saves the state and raises Interrupted if a signal came to any rank.
+
+        Several ranks must stop after the same step, so they ask each other when the losses are recorded.
+        """
+        if self.world.ranks > 1:
+            number = self.world.largest(number) if at_record else 0
+        if number:
+            self.loop.losses.share()
+            self.save()
+            raise Interrupted(number, f"--resume --out {self.run.directory} goes on")
+
+    def finish(self) -> Outcome:
+        """Tests the trained model and writes the results."""
+        loop = self.loop
+        outcome = Outcome(
+            run=self.run,
+            recipe=self.recipe,
+            clean=loop.test(),
+            corrupted=self.corrupted(),
+            seconds=loop.seconds,
+        )
+        if self.world.is_first:
+            self.run.write_results(outcome.to_dict())
+        return outcome
+
+    def corrupted(self) -> dict[str, dict[int, Accuracy]]:
+        """Accuracy on corrupted test images, at the severities of the recipe."""
+        if not self.recipe.severities:
+            return {}
+        severities = self.recipe.severities
+        return evaluate_corruptions(self.loop.model(), self.loop.test_batches, severities=severities)
