@@ -7,7 +7,8 @@ torch.manual_seed(0)
 data = digits()  # pixels in [0, 1] and labels; bring your own in their place
 batches = Batches(data.train, batch_size=50, seed=0)
 model = create_model("advprop_convnet")
-task = AdvPropTask(model, PGD(eps=0.2, step_size=0.1, steps=2))  # adds norms
+attack = PGD(eps=0.2, step_size=0.1, steps=2, targeted="random")
+task = AdvPropTask(model, attack)  # adds norms
 optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
 
 for epoch in range(10):

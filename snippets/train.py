@@ -9,7 +9,7 @@ batches = Batches(digits(train_images=100).train, batch_size=20, seed=0)
 
 name = "{{ model_name }}"
 model = create_model(name, pretrained=True, num_classes=10)
-attack = PGD(eps=1 / 255, step_size=1 / 255, steps=1)
+attack = PGD(eps=1 / 255, step_size=1 / 255, steps=1, targeted="random")
 task = AdvPropTask(model, attack)  # adds the auxiliary norms
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 

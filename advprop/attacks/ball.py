@@ -42,15 +42,17 @@ class Ball:
             if self.norm == "linf" and eps > 1:
                 raise ValueError(f"eps is measured in pixels of [0, 1], got {self.eps!r}; write {eps:g}/255")
 
-    def random_point(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def random_point(
+        self, images: Tensor, radius: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
         """A uniformly random point of the ball around each image `[B, C, H, W]`; may leave [0, 1]."""
         if self.norm == "linf":
             noise = uniform(images.shape, images, generator) * 2 - 1
-            return images + noise.to(images.dtype) * self._radius(images)
+            return images + noise.to(images.dtype) * radius
         device = images.device if generator is None else generator.device
         noise = torch.randn(images.shape, generator=generator, device=device).to(images.device)
         length = uniform(images.shape[:1], images, generator) ** (1 / max(1, images.shape[1:].numel()))
-        noise = _unit(noise) * _spread(length, images) * self._radius(images)
+        noise = _unit(noise) * _spread(length, images) * radius
         return images + noise.to(images.dtype)
 
     def ascent(self, gradient: Tensor) -> Tensor:
@@ -59,16 +61,16 @@ class Ball:
             return gradient.sign() + 0 * gradient
         return _unit(gradient)
 
-    def project(self, images: Tensor, centre: Tensor) -> Tensor:
-        """The point of the ball around `centre` that is nearest to each image."""
-        change = images - centre
-        radius = self._radius(images)
+    def project(self, images: Tensor, center: Tensor, radius: Tensor) -> Tensor:
+        """The point of the ball around `center` that is nearest to each image."""
+        change = images - center
         if self.norm == "linf":
-            return centre + torch.minimum(torch.maximum(change, -radius), radius)
+            return center + torch.minimum(torch.maximum(change, -radius), radius)
         length = _length(change)
-        return centre + (change * (radius / length.clamp(min=1e-12)).clamp(max=1)).to(images.dtype)
+        return center + (change * (radius / length.clamp(min=1e-12)).clamp(max=1)).to(images.dtype)
 
-    def _radius(self, images: Tensor) -> Tensor:
+    def radius(self, images: Tensor) -> Tensor:
+        """The radius as the other methods take it, for each channel, where the images are."""
         return channels(self.eps, images)
 
 

@@ -8,14 +8,15 @@ four grey levels whatever mean and std a model wants; the normalisation belongs 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from advprop.attacks.ball import Ball, NormName, is_number, is_whole, radii, uniform
+from advprop.attacks.ball import Ball, NormName, is_number, is_whole, radii
 from advprop.attacks.objective import Objective, Targeted, input_gradient
 from advprop.attacks.pixel_model import Mode, behaviour
 from advprop.attacks.pixels import check_pixels
@@ -34,11 +35,10 @@ class PGD:
         step_size: Length of a step, in the same unit; None for a step of `eps`.
         steps: Number of steps.
         norm: `"linf"` or `"l2"` (the Euclidean length over the whole image).
-        targeted: `"random"` drives each image towards a random wrong class, as the paper does,
-            `"least_likely"` towards the class that the model thinks least of; None away from the labels.
+        targeted: None drives each image away from its label, as robustness is measured. `"random"` drives it
+            towards a random wrong class, as AdvProp trains (the default of its tasks), `"least_likely"`
+            towards the class that the model thinks least of; both are weaker.
         random_start: Whether to start at a random point of the ball.
-        clean_start: The share of starts that stay at the clean image all the same, in [0, 1].
-        start_per: Whether that share is drawn for each `"image"` or once for the `"batch"`.
         project: Whether each step ends in the ball. GD of the paper has no ball.
         mode: Behaviour of norms and dropout while the attack runs: `"eval"` (running statistics, the
             paper's choice), or `"train"` (batch statistics, as Fast AdvProp wants them).
@@ -47,7 +47,7 @@ class PGD:
             does, and such gradients turn their images into NaN, so that the loss shows it.
 
     Raises:
-        ValueError: If a setting is outside of its range.
+        ValueError: If a setting is outside of its range, or contradicts what a preset is.
 
     Examples:
         >>> import timm, torch
@@ -63,16 +63,23 @@ class PGD:
     step_size: float | None = 1 / 255
     steps: int = 5
     norm: NormName = "linf"
-    targeted: Targeted = "random"
+    targeted: Targeted = None
     random_start: bool = True
-    clean_start: float = 0.0
-    start_per: Literal["image", "batch"] = "image"
     project: bool = True
     mode: Mode = "eval"
     check: bool = True
 
+    preset: ClassVar[Mapping[str, object]] = {}
+    """The settings that make an attack what it is called."""
+
     def __post_init__(self) -> None:
-        Ball(self.eps, self.norm)  # checks both
+        for name, fixed in self.preset.items():
+            if (value := getattr(self, name)) != fixed:
+                kind = type(self).__name__
+                raise ValueError(
+                    f"{name} of {kind} is always {fixed}, got {value!r}; use PGD({name}={value!r})"
+                )
+        _ = self.ball  # checks eps and norm
         if not is_whole(self.steps) or self.steps < 0:
             raise ValueError(f"steps must be a whole number, 0 or more, got {self.steps!r}")
         if self.step_size is None:
@@ -80,16 +87,23 @@ class PGD:
                 raise ValueError(f"a step of eps needs one number for eps, got {self.eps}; pass step_size")
         elif not is_number(self.step_size) or not math.isfinite(self.step_size) or self.step_size < 0:
             raise ValueError(f"step_size must be 0 or more, got {self.step_size!r}")
-        if not is_number(self.clean_start) or not 0 <= self.clean_start <= 1:
-            raise ValueError(f"clean_start must be a share in [0, 1], got {self.clean_start!r}")
         choices = {
             "targeted": (self.targeted, ("random", "least_likely", None)),
-            "start_per": (self.start_per, ("image", "batch")),
             "mode": (self.mode, ("eval", "train")),
         }
         for name, (value, allowed) in choices.items():
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+
+    def __str__(self) -> str:
+        eps = " ".join(f"{255 * radius:.3g}" for radius in radii(self.eps))
+        aim = f"targeted ({self.targeted})" if self.targeted else "untargeted"
+        return f"{aim} {type(self).__name__}, {self.norm}, eps {eps}/255, {self.steps} steps"
+
+    @cached_property
+    def ball(self) -> Ball:
+        """The ball around each image."""
+        return Ball(self.eps, self.norm)
 
     def __call__(
         self,
@@ -122,6 +136,7 @@ class PGD:
             check_pixels(images)
         _check_batch(images, labels, targets)
         clean = images.detach()
+        radius = self.ball.radius(clean)
         finite = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
         with behaviour(model, self.mode, generator):
             adversarial = self.start(clean, generator)
@@ -131,7 +146,7 @@ class PGD:
             for _ in range(self.steps):
                 gradient = input_gradient(model, adversarial, loss)
                 finite &= gradient.flatten(1).isfinite().all(1)
-                adversarial = self.step(adversarial, clean, gradient)
+                adversarial = self.step(adversarial, clean, gradient, radius)
         if self.check:
             check_finite(finite)
         return adversarial
@@ -141,18 +156,18 @@ class PGD:
         """Length of a step: `step_size`, or `eps` where that is None."""
         return radii(self.eps)[0] if self.step_size is None else float(self.step_size)
 
-    def step(self, images: Tensor, clean: Tensor, gradient: Tensor) -> Tensor:
+    def step(self, images: Tensor, clean: Tensor, gradient: Tensor, radius: Tensor | None = None) -> Tensor:
         """One step up the gradient, back into the ball around the clean images, and into [0, 1].
 
         Args:
             images: Where the climb is, `[B, C, H, W]`.
             clean: Where the balls are, likewise.
             gradient: Of what is climbed, with respect to `images`, likewise; its length does not matter.
+            radius: What `ball.radius(clean)` gives, where it is at hand.
         """
-        ball = Ball(self.eps, self.norm)
-        images = images + self.step_length * ball.ascent(gradient)
+        images = images + self.step_length * self.ball.ascent(gradient)
         if self.project:
-            images = ball.project(images, clean)
+            images = self.ball.project(images, clean, self.ball.radius(clean) if radius is None else radius)
         return images.clamp(0, 1)
 
     def start(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -164,12 +179,7 @@ class PGD:
         """
         if not self.random_start:
             return images
-        start = Ball(self.eps, self.norm).random_point(images, generator).clamp(0, 1)
-        if not self.clean_start:
-            return start
-        count = len(images) if self.start_per == "image" else 1
-        stay = uniform((count, *(1 for _ in images.shape[1:])), images, generator) < self.clean_start
-        return torch.where(stay, images, start)
+        return self.ball.random_point(images, self.ball.radius(images), generator).clamp(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +194,8 @@ class IFGSM(PGD):
 
     random_start: bool = False
 
+    preset: ClassVar[Mapping[str, object]] = {"random_start": False}
+
 
 @dataclass(frozen=True, kw_only=True)
 class GD(PGD):
@@ -196,6 +208,8 @@ class GD(PGD):
     """
 
     project: bool = False
+
+    preset: ClassVar[Mapping[str, object]] = {"project": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +225,8 @@ class FGSM(PGD):
     step_size: float | None = None
     steps: int = 1
     random_start: bool = False
-    targeted: Targeted = None
+
+    preset: ClassVar[Mapping[str, object]] = {"step_size": None, "steps": 1, "random_start": False}
 
 
 def _check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:

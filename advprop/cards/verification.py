@@ -158,9 +158,9 @@ def _checks(card: ModelCard, known: _Conventions) -> Iterator[Check]:
         return
     note = known.definitions["Name"] if name != card.name else ""
     recorded = recorded_names().get(card.name, name)
+    told = card.name if recorded == name else recorded
     agrees = recorded == name
-    stated = card.name if agrees else recorded
-    yield Check(model=card.name, field="Name", stated=stated, found=name, agrees=agrees, explanation=note)
+    yield Check(model=card.name, field="Name", stated=told, found=name, agrees=agrees, explanation=note)
     for field, stated, found in (*_configured(card, data_config(name), known), *_counted(card, name, known)):
         agrees = stated is None or stated == found
         note = known.explanation(field, stated, found, agrees)

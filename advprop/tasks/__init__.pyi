@@ -1,7 +1,4 @@
+from .adversarial import AdversarialTask as AdversarialTask
+from .advprop import AdvPropTask as AdvPropTask
 from .fast import FastAdvPropTask as FastAdvPropTask
-from .standard import (
-    AdversarialTask as AdversarialTask,
-    AdvPropTask as AdvPropTask,
-    Source as Source,
-    StandardTask as StandardTask,
-)
+from .standard import Source as Source, StandardTask as StandardTask

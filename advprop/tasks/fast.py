@@ -1,23 +1,23 @@
-"""Fast AdvProp (Mei et al., ICLR 2022): AdvProp at about the price of standard training."""
+"""Fast AdvProp (Mei et al., ICLR 2022): AdvProp at about the price of standard training.
+
+Its three ideas have a file each: `gradient_reuse.py`, `shuffle.py` and `rebalance.py`.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from advprop.attacks import HALF_SCALE, PGD, check_classes, check_finite, check_pixels, is_half
 from advprop.norms import MAIN, add_aux_norm, branch_names, branch_parameters, forget_passes, use_branch
+from advprop.tasks.gradient_reuse import adapt_scale, input_and_parameter_gradients
+from advprop.tasks.rebalance import Rebalancing
+from advprop.tasks.shuffle import shuffle_ranks
 from advprop.tasks.standard import StandardTask
 
 ADV = "adv"
-# The scale of fp16 comes back from a halving after so many steps, as that of torch's GradScaler does.
-_STEPS_TO_DOUBLE = 2000
 
 
 class FastAdvPropTask(StandardTask):
@@ -64,7 +64,7 @@ class FastAdvPropTask(StandardTask):
     def __init__(
         self, model: nn.Module, attack: PGD | None = None, *, share: float = 0.2, **kwargs: Any
     ) -> None:
-        attack = attack or PGD(eps=1 / 255, step_size=1 / 255, steps=1, targeted=None, mode="train")
+        attack = attack or PGD(eps=1 / 255, step_size=1 / 255, steps=1, mode="train")
         _check_attack(attack)
         if not 0 < share < 1:
             raise ValueError(f"share must be over 0 and under 1, got {share}")
@@ -78,7 +78,7 @@ class FastAdvPropTask(StandardTask):
         self.attack = attack
         self.share = share
         self.register_buffer("scale", torch.tensor(HALF_SCALE, device=self.device), persistent=False)
-        self._hooks: list[RemovableHandle] = []
+        self.rebalancing = Rebalancing()
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch; see `StandardTask.forward`.
@@ -89,8 +89,9 @@ class FastAdvPropTask(StandardTask):
         forget_passes(self.trainable_module)
         n_adv = self._attacked(len(input))
         n_clean = len(input) - n_adv
-        adversarial, loss_noise, kept = self._attack(input[n_clean:], self.unmixed(target[n_clean:]))
-        adversarial, adv_labels = shuffle_ranks(adversarial, self.unmixed(target[n_clean:]))
+        adv_labels = self.unmixed(target[n_clean:])
+        adversarial, loss_noise, kept = self.attack_and_keep(input[n_clean:], adv_labels)
+        adversarial, adv_labels = shuffle_ranks(adversarial, adv_labels)
         images, labels = self.clean(input[:n_clean], target[:n_clean])
         with use_branch(self.trainable_module, {MAIN: n_clean, ADV: n_adv}):
             logits = self.pixels(self.trainable_module)(torch.cat([images, adversarial]))
@@ -98,7 +99,8 @@ class FastAdvPropTask(StandardTask):
         loss_adv = self.criterion(logits[n_clean:], adv_labels)
         clean_share, adv_share = n_clean / len(input), n_adv / len(input)
         if torch.is_grad_enabled():
-            self._scale_next_gradients({MAIN: 1 / clean_share, ADV: 1 / adv_share})
+            groups = branch_parameters(self.trainable_module)
+            self.rebalancing.scale_next_gradients(groups, {MAIN: 1 / clean_share, ADV: 1 / adv_share})
         return {
             "loss": clean_share * loss_clean + adv_share * 0.5 * (loss_noise + loss_adv + kept),
             "output": logits[:n_clean],
@@ -107,45 +109,36 @@ class FastAdvPropTask(StandardTask):
             "loss_adv": loss_adv.detach(),
         }
 
-    def _attack(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One attack step and what else its backward pass is good for.
+    def attack_and_keep(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One step of the attack, and what else its backward pass is good for.
 
-        Returns the adversarial images, the loss of the noisy ones, and a term of value 0 whose
-        gradient is that of this loss with respect to the parameters: added to the loss of the step, it
-        travels with it through gradient scaling, accumulation and the one reduction of DDP.
+        Args:
+            images: Pixels `[B, C, H, W]` in [0, 1].
+            labels: Classes `[B]`, or weights of the classes `[B, classes]`.
+
+        Returns:
+            The adversarial images, the loss of the images at the start of the attack, and a term of value 0
+            whose gradient is that of this loss with respect to the parameters.
         """
         if self.attack.check:
             check_pixels(images)
-        model = self.attackable()
-        groups = branch_parameters(model)
+        groups = branch_parameters(self.trainable_module)
         parameters = [p for p in (*groups["shared"], *groups[ADV]) if p.requires_grad]
         start = self.attack.start(images.detach()).requires_grad_()
         half = is_half(images)
         scale = self.scale.clone() if half else 1.0
-        with use_branch(model, ADV), torch.enable_grad():
-            logits = model(start)
+        with use_branch(self.trainable_module, ADV), torch.enable_grad():
+            logits = self.attackable()(start)
             if self.attack.check:
                 check_classes(labels, logits.shape[1])
             loss = self.criterion(logits, labels)
-            gradients = torch.autograd.grad(loss * scale, [start, *parameters], allow_unused=True)
-        ascent, *rest = gradients
+            ascent, kept, gradients = input_and_parameter_gradients(loss, start, parameters, scale)
         if half:
-            self._adapt_scale([g for g in gradients if g is not None])
+            adapt_scale(self.scale, gradients)
             ascent = ascent.nan_to_num(0, 0, 0)
         elif self.attack.check:
             check_finite(ascent.flatten(1).isfinite().all(1))
-        adversarial = self.attack.step(start.detach(), images, ascent)
-        pairs = [(p, g / scale) for p, g in zip(parameters, rest, strict=True) if g is not None]
-        kept: Tensor = _Kept.apply([g for _, g in pairs], *(p for p, _ in pairs))
-        return adversarial, loss.detach(), kept
-
-    def _adapt_scale(self, gradients: Sequence[Tensor]) -> None:
-        """Halves the scale where a gradient of any rank is not finite, else lets it grow; nothing waits."""
-        finite = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).isfinite().float()
-        if _has_other_ranks():
-            dist.all_reduce(finite, dist.ReduceOp.MIN)
-        grown = (self.scale * 2 ** (1 / _STEPS_TO_DOUBLE)).clamp(max=HALF_SCALE)
-        self.scale.copy_(torch.where(finite > 0, grown, self.scale / 2))
+        return self.attack.step(start.detach(), images, ascent), loss.detach(), kept
 
     def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
         """What timm's checkpoints keep beside the model: the scale of the attack's loss in fp16."""
@@ -170,73 +163,6 @@ class FastAdvPropTask(StandardTask):
                 "and both parts need one or more; take a larger batch or another share"
             )
         return count
-
-    def _scale_next_gradients(self, factors: Mapping[str, float]) -> None:
-        """Makes the next backward pass, and no other, scale the gradients of each branch's own parameters."""
-        for hook in self._hooks:
-            hook.remove()
-        groups = branch_parameters(self.trainable_module)
-        owners = {p: factor for branch, factor in factors.items() for p in groups[branch]}
-        self._hooks = [_scale_once(p, factor) for p, factor in owners.items() if p.requires_grad]
-
-
-class _Kept(torch.autograd.Function):
-    """A term of value 0 whose gradient with respect to some parameters is given.
-
-    The sum of each parameter times its gradient would do, but it has no value where one is infinite.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, gradients: Sequence[Tensor], *parameters: Tensor) -> Tensor:
-        ctx.gradients = gradients
-        return parameters[0].new_zeros((), dtype=torch.promote_types(parameters[0].dtype, torch.float32))
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *(gradient * grad_outputs[0] for gradient in ctx.gradients)
-
-
-def _scale_once(parameter: nn.Parameter, factor: float) -> RemovableHandle:
-    def scale(gradient: Tensor) -> Tensor:
-        hook.remove()
-        return gradient * factor
-
-    hook: RemovableHandle = parameter.register_hook(scale)
-    return hook
-
-
-def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Shuffles a batch over all ranks: each gets as many images back, every image is somewhere once.
-
-    Batch statistics during the attack tell images of one batch about each other; mixing the batches
-    keeps that from the training pass (Fast AdvProp, section 3.2.2).
-
-    Args:
-        images: `[B, C, H, W]`, as many on each rank.
-        labels: Classes `[B]`, or weights of the classes `[B, classes]`.
-
-    Returns:
-        Images and labels of the same shapes.
-    """
-    if not _has_other_ranks():
-        order = torch.randperm(len(images), device=images.device)
-        return images[order], labels[order]
-    all_images, all_labels = _gather(images), _gather(labels)
-    order = torch.randperm(len(all_images), device=images.device)
-    dist.broadcast(order, src=0)
-    mine = order[dist.get_rank() :: dist.get_world_size()]
-    return all_images[mine], all_labels[mine]
-
-
-def _has_other_ranks() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def _gather(tensor: Tensor) -> Tensor:
-    mine = tensor.contiguous()  # in channels_last, what is gathered could be read in another order
-    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, mine)
-    return torch.cat(parts)
 
 
 def _check_attack(attack: PGD) -> None:

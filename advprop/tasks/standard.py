@@ -1,22 +1,21 @@
-"""AdvProp as a training task: a batch of images and labels to one loss, its parts and the logits.
+"""Standard training as a task: a batch of clean images and labels to one loss, its parts and the logits.
 
-Each task is a `timm.task.TrainingTask`, so timm's loop, EMA, checkpoints, compilation and
+Each task of this room is a `timm.task.TrainingTask`, so timm's loop, EMA, checkpoints, compilation and
 distributed preparation work with it as with timm's own. Images are pixels in [0, 1]; the task
 normalises them (`timm.data.create_loader(mean=(0, 0, 0), std=(1, 1, 1))` leaves that to it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
-import torch
 from timm.data.mixup import Mixup, mixup_target
 from timm.task import ClassificationTask
 from torch import Tensor, nn
 
-from advprop.attacks import PGD, PerChannel, PixelModel, for_channels, without_ddp
-from advprop.norms import MAIN, add_aux_norm, branch_names, forget_passes, use_branch
+from advprop.attacks import PerChannel, PixelModel, for_channels, without_ddp
+from advprop.norms import MAIN, branch_names
 
 # Makes the images of an auxiliary branch out of the clean ones: an attack, or an augmentation.
 Source: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -151,115 +150,8 @@ class StandardTask(ClassificationTask):
         return super().prepare_distributed(device_ids=None if on_cpu else device_ids, **ddp_kwargs)
 
 
-class AdvPropTask(StandardTask):
-    """AdvProp (Xie et al., CVPR 2020, algorithm 1): clean and adversarial images, each through its own norms.
-
-    The attack goes through the auxiliary norms; clean images take the main norms and adversarial ones
-    the auxiliary norms, in one forward pass; the losses are added with equal weight.
-
-    With several sources this is fine-grained AdvProp: one auxiliary branch for each source of images.
-
-    The auxiliary norms bring parameters: make the optimiser after the task, of `task.parameters()`.
-
-    Args:
-        model: Any model with batch norms; auxiliary norms are added in place where it has none.
-        attack: An attack for the branch `"adv"` (`PGD()` by default), or a source of images for each
-            named branch: an attack, or any function of (model, images, labels) to images, such as an
-            augmentation.
-        **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ...
-
-    Raises:
-        ValueError: If the model's auxiliary branches are not those of the sources, it has no batch norms
-            (call `add_aux_norm(model, norms="all")` first), or is in DistributedDataParallel already.
-
-    Examples:
-        >>> import timm, torch
-        >>> from advprop import PGD, AdvPropTask
-        >>> task = AdvPropTask(timm.create_model("test_resnet", num_classes=10), PGD(steps=1))
-        >>> parts = task(torch.rand(4, 3, 64, 64), torch.randint(10, (4,)))
-        >>> parts["loss"].backward()
-        >>> sorted(parts)
-        ['loss', 'loss_adv', 'loss_clean', 'output']
-    """
-
-    trains_auxiliaries = True
-
-    def __init__(
-        self, model: nn.Module, attack: Source | Mapping[str, Source] | None = None, **kwargs: Any
-    ) -> None:
-        sources = dict(attack) if isinstance(attack, Mapping) else {"adv": attack or PGD()}
-        for source in sources.values():
-            _check_source(source)
-        if branch_names(model) == (MAIN,):
-            add_aux_norm(model, tuple(sources))
-        if set(branch_names(model)) != {MAIN, *sources}:
-            raise ValueError(
-                f"every auxiliary branch needs a source of images and every source a branch: "
-                f"the model has {branch_names(model)}, the sources are {tuple(sources)}"
-            )
-        super().__init__(model, **kwargs)
-        self.sources = sources
-
-    def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_<branch>"`."""
-        forget_passes(self.trainable_module)
-        views = {branch: self.view(branch, input, target) for branch in self.sources}
-        images, labels = self.clean(input, target)
-        with use_branch(self.trainable_module, dict.fromkeys((MAIN, *views), len(input))):
-            batch = torch.cat([images, *views.values()])
-            logits = self.pixels(self.trainable_module)(batch).chunk(1 + len(views))
-        aux_labels = self.unmixed(target)
-        losses = [self.criterion(logits[0], labels), *(self.criterion(x, aux_labels) for x in logits[1:])]
-        names = ("loss_clean", *(f"loss_{branch}" for branch in views))
-        parts = {name: loss.detach() for name, loss in zip(names, losses, strict=True)}
-        return {"loss": torch.stack(losses).sum(), "output": logits[0], **parts}
-
-    def view(self, branch: str, images: Tensor, labels: Tensor) -> Tensor:
-        """The images of an auxiliary branch, made through that branch."""
-        model = self.attackable()
-        with use_branch(model, branch):
-            return self.sources[branch](model, images, labels)
-
-
-class AdversarialTask(StandardTask):
-    """Adversarial training with one set of norms: the control that AdvProp is compared with.
-
-    Clean and adversarial images go through the same norms, in one forward pass; the losses are added
-    with equal weight, as in `AdvPropTask`, so that the auxiliary norms are the only difference.
-
-    Args:
-        model: Any model without auxiliary norms.
-        attack: Makes the adversarial images; `PGD()` by default.
-        **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ...
-
-    Raises:
-        ValueError: If the model has auxiliary norms, which would never be trained.
-
-    Examples:
-        >>> import timm, torch
-        >>> from advprop import PGD, AdversarialTask
-        >>> task = AdversarialTask(timm.create_model("test_resnet", num_classes=10), PGD(steps=1))
-        >>> parts = task(torch.rand(4, 3, 64, 64), torch.randint(10, (4,)))
-        >>> parts["loss"].backward()
-    """
-
-    def __init__(self, model: nn.Module, attack: Source | None = None, **kwargs: Any) -> None:
-        _check_source(attack := attack or PGD())
-        super().__init__(model, **kwargs)
-        self.attack = attack
-
-    def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_adv"`."""
-        adversarial = self.attack(self.attackable(), input, target)
-        images, labels = self.clean(input, target)
-        logits = self.pixels(self.trainable_module)(torch.cat([images, adversarial])).chunk(2)
-        loss_clean = self.criterion(logits[0], labels)
-        loss_adv = self.criterion(logits[1], self.unmixed(target))
-        parts = {"loss_clean": loss_clean.detach(), "loss_adv": loss_adv.detach()}
-        return {"loss": loss_clean + loss_adv, "output": logits[0], **parts}
-
-
-def _check_source(source: object) -> None:
+def check_source(source: object) -> None:
+    """Raises ValueError if it is nothing that makes images, such as a class in the place of an attack."""
     if isinstance(source, type) or not callable(source):
         raise ValueError(
             "images are made by an attack such as PGD(), or by a function of (model, images, labels), "

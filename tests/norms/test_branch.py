@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from advprop import AdvPropTask, add_aux_norm, remove_aux_norm, use_branch
 from advprop.norms.wrap import aux_norms
-from tests.test_norm import stirred, through, tiny
+from tests.norms.test_wrap import stirred, through, tiny
 
 
 @pytest.fixture

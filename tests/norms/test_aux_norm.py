@@ -15,7 +15,7 @@ from advprop import PGD, AdvPropTask, FastAdvPropTask, add_aux_norm, use_branch
 from advprop.norms.aux_norm import AuxNorm
 from advprop.norms.branch import Branch
 from advprop.norms.wrap import aux_norms
-from tests.test_norm import stirred
+from tests.norms.test_wrap import stirred
 
 
 def small_resnet(checkpointing: bool) -> nn.Module:

@@ -19,7 +19,7 @@ from advprop.recipes.recipe import make_recipe
 from advprop.runs.checkpoints import CheckpointError
 from advprop.runs.directory import Run
 from advprop.runtime.distributed import seed_all
-from advprop.tasks.standard import AdvPropTask
+from advprop.tasks import AdvPropTask
 from advprop.training.loop import Loop
 from advprop.training.trainer import Interrupted, train
 

@@ -17,7 +17,7 @@ from timm.utils import random_seed
 from torch import Tensor, nn
 
 from advprop import PGD, AdvPropTask, FastAdvPropTask, add_aux_norm, branch_parameters, use_branch
-from advprop.tasks.fast import shuffle_ranks
+from advprop.tasks.shuffle import shuffle_ranks
 from tests.reference import TinyNet, batch
 
 FAST = PGD(eps=4 / 255, step_size=4 / 255, steps=1, targeted=None, mode="train", random_start=False)

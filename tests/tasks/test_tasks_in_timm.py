@@ -25,7 +25,7 @@ from advprop import (
     use_branch,
 )
 from tests.reference import MEAN, STD, TinyNet, batch
-from tests.test_tasks import (
+from tests.tasks.test_tasks import (
     PIXELS,
     SETTINGS,
     adversarial,

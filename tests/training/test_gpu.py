@@ -20,7 +20,7 @@ from advprop.runs.directory import Run
 from advprop.runtime.distributed import World
 from advprop.training.loop import Loop
 from advprop.training.trainer import train
-from tests.test_nonfinite import poison
+from tests.training.test_nonfinite import poison
 
 pytestmark = [
     pytest.mark.cuda,

@@ -60,7 +60,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a process whose hub has weights for all names that are downloaded."""
     folder = tmp_path_factory.mktemp("weights")
-    code = "import sys; from tests.test_snippets import write_weights; write_weights(sys.argv[1])"
+    code = "import sys; from tests.pages.test_snippets import write_weights; write_weights(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, check=True)
     repos = {
         f"timm/{current_name(name)}": {"model.safetensors": (folder / name).read_bytes()} for name in NINE

@@ -28,7 +28,7 @@ from advprop import (
 )
 from advprop.attacks.objective import HALF_SCALE
 from advprop.norms.wrap import aux_norms
-from advprop.tasks.fast import shuffle_ranks
+from advprop.tasks.shuffle import shuffle_ranks
 from tests.reference import TinyNet, batch
 
 WORLD, STEPS = 2, 3

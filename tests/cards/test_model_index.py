@@ -11,7 +11,6 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-import advprop.cards.model_index as cards
 from advprop.cards.model_index import ModelCard, ModelIndex, default_pages, load_model_index
 from advprop.cards.page import ModelIndexError, Problem, strip_model_index
 
@@ -177,24 +176,6 @@ def test_a_missing_page_is_an_os_error(tmp_path: Path) -> None:
 def test_a_model_that_is_not_there_is_told_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="has no 'tf_eficientnet_b4_ap'; did you mean tf_efficientnet_b4_ap"):
         load_model_index().model("tf_eficientnet_b4_ap")
-
-
-# Where pages are
-
-
-def test_packaged_pages_come_before_those_of_the_checkout(
-    tmp_path: Path, seed: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "advprop"
-    (package / "pages").mkdir(parents=True)
-    (tmp_path / "docs" / "models").mkdir(parents=True)
-    monkeypatch.setattr(cards, "__file__", str(package / "cards.py"))
-    with pytest.raises(FileNotFoundError, match="install advprop again"):
-        default_pages()
-    in_checkout = write(tmp_path / "docs" / "models", seed)
-    assert default_pages() == (in_checkout,)
-    packaged = write(package / "pages", seed)
-    assert default_pages() == (packaged,)
 
 
 # What is wrong

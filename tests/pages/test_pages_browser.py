@@ -106,7 +106,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
         yield shown
 
 
-CONTRAST = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+CONTRAST = (Path(__file__).parents[1] / "contrast.js").read_text(encoding="utf-8")
 STRUCTURE = """() => ({
     lang: document.documentElement.lang,
     title: document.title,

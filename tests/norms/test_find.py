@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from advprop import AdvPropTask, FastAdvPropTask, add_aux_norm, branch_names, remove_aux_norm, use_branch
 from advprop.norms.wrap import aux_norms
-from tests.test_norm import stirred, through
+from tests.norms.test_wrap import stirred, through
 
 # By name, not from the list itself: a kind that is lost from that would be lost here, too.
 KINDS = {

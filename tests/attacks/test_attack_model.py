@@ -17,8 +17,8 @@ from advprop import FGSM, IFGSM, PGD, AdvPropTask, PixelModel, add_aux_norm, eva
 from advprop.attacks import objective as objective_module
 from advprop.attacks.objective import Objective
 from advprop.attacks.pixel_model import behaviour
+from tests.attacks.test_pgd import assert_same_state, caller_state, mixed_net, seeded
 from tests.reference import TinyNet, batch
-from tests.test_attack import assert_same_state, caller_state, mixed_net, seeded
 
 
 def test_evaluation_is_the_default_and_training_uses_batch_statistics() -> None:
