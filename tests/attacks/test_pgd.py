@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -22,14 +23,12 @@ with warnings.catch_warnings():  # foolbox imports a module of SciPy by its old 
 
 ATTACKS = {
     "pgd": PGD(eps=8 / 255, step_size=3 / 255, steps=3),
-    "pgd-untargeted": PGD(eps=8 / 255, step_size=3 / 255, steps=3, targeted=None),
+    "pgd-random": PGD(eps=8 / 255, step_size=3 / 255, steps=3, targeted="random"),
     "pgd-least-likely": PGD(eps=8 / 255, step_size=3 / 255, steps=3, targeted="least_likely"),
     "pgd-train": PGD(eps=8 / 255, step_size=3 / 255, steps=3, mode="train"),
     "pgd-l2": PGD(eps=0.5, step_size=0.2, steps=3, norm="l2"),
     "pgd-per-channel": PGD(eps=(2 / 255, 0.0, 16 / 255), step_size=3 / 255, steps=3),
-    "pgd-clean-start": PGD(eps=8 / 255, step_size=3 / 255, steps=3, clean_start=0.5),
-    "pgd-clean-start-batch": PGD(eps=8 / 255, step_size=3 / 255, clean_start=0.5, start_per="batch"),
-    "ifgsm": IFGSM(eps=8 / 255, step_size=3 / 255, steps=3),
+    "ifgsm": IFGSM(eps=8 / 255, step_size=3 / 255, steps=3, targeted="random"),
     "gd": GD(eps=2 / 255, step_size=3 / 255, steps=3),
     "gd-l2": GD(eps=0.1, step_size=0.2, steps=3, norm="l2"),
     "fgsm": FGSM(eps=8 / 255),
@@ -244,35 +243,37 @@ def test_fgsm_agrees_with_foolbox(norm: str, eps: float) -> None:
 # --- where it starts ------------------------------------------------------------------------------
 
 
-def share_of_clean_starts(attack: PGD, batches: int, size: int) -> tuple[float, set[float]]:
-    """The share of images that start clean, and which shares there were within one batch."""
-    images, generator = torch.full((size, 3, 2, 2), 0.5), seeded()
-    stays = [(attack.start(images, generator) == images).flatten(1).all(1) for _ in range(batches)]
-    within = {float(stay.float().mean()) for stay in stays}
-    return float(torch.cat(stays).float().mean()), within
+@pytest.mark.parametrize("kind", [PGD, IFGSM, GD, FGSM])
+def test_an_attack_is_untargeted_until_a_target_is_asked_for(kind: type[PGD]) -> None:
+    images, labels = torch.full((64, 10, 1, 1), 0.5), torch.arange(64) % 10
+    away = kind(eps=0.01)(PixelsAreLogits(), images, labels, generator=seeded()).flatten(1)
+    assert torch.equal(away.argmin(1), labels)
+    towards = kind(eps=0.01, targeted="random")(PixelsAreLogits(), images, labels, generator=seeded())
+    assert not (towards.flatten(1).argmax(1) == labels).any()
+    assert str(kind()).startswith(f"untargeted {kind.__name__}, linf, eps 4/255, ")
+    assert str(kind(targeted="random")).startswith(f"targeted (random) {kind.__name__}")
 
 
-def test_clean_start_is_a_share_of_the_images() -> None:
-    share, within = share_of_clean_starts(PGD(clean_start=0.2), batches=500, size=4)
-    assert abs(share - 0.2) < 0.04
-    assert len(within) > 2
-
-
-def test_fault_of_randn_for_rand_where_58_percent_of_batches_start_clean() -> None:
-    share, within = share_of_clean_starts(PGD(clean_start=0.2, start_per="batch"), batches=1000, size=4)
-    assert abs(share - 0.2) < 0.05
-    assert within == {0.0, 1.0}
-
-
-@pytest.mark.parametrize(("clean_start", "expected"), [(0.0, 0.0), (1.0, 1.0)])
-def test_clean_start_of_none_and_of_all(clean_start: float, expected: float) -> None:
-    assert share_of_clean_starts(PGD(clean_start=clean_start), batches=50, size=4)[0] == expected
+@pytest.mark.parametrize(
+    ("kind", "setting", "message"),
+    [
+        (FGSM, {"steps": 10}, "steps of FGSM is always 1, got 10; use PGD(steps=10)"),
+        (FGSM, {"step_size": 0.1}, "step_size of FGSM is always None, got 0.1; use PGD(step_size=0.1)"),
+        (IFGSM, {"random_start": True}, "random_start of IFGSM is always False, got True; use PGD"),
+        (GD, {"project": True}, "project of GD is always False, got True; use PGD(project=True)"),
+    ],
+)
+def test_a_preset_cannot_be_contradicted(kind: type[PGD], setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        kind(**setting)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        replace(kind(), **setting)
 
 
 def test_ifgsm_and_fgsm_start_at_the_image_and_pgd_and_gd_do_not() -> None:
     model, (images, labels) = TinyNet(), batch()
-    for attack in (IFGSM(steps=0), FGSM(steps=0)):
-        assert torch.equal(attack(model, images, labels), images)
+    for attack in (IFGSM(steps=0), FGSM()):
+        assert torch.equal(attack.start(images), images)
     for attack in (PGD(steps=0), GD(steps=0)):
         assert not torch.equal(attack(model, images, labels), images)
 
@@ -323,14 +324,14 @@ def test_given_targets_take_the_place_of_every_other_aim() -> None:
 
 def test_the_target_stays_the_same_through_all_steps() -> None:
     images, labels = torch.full((64, 10, 1, 1), 0.5), torch.zeros(64, dtype=torch.long)
-    adversarial = IFGSM(eps=0.3, step_size=0.1, steps=3)(PixelsAreLogits(), images, labels)
+    adversarial = IFGSM(eps=0.3, step_size=0.1, steps=3, targeted="random")(PixelsAreLogits(), images, labels)
     torch.testing.assert_close(adversarial.flatten(1).amax(1), torch.full((64,), 0.8))
 
 
 def test_fault_of_1000_classes_hard_coded_ten_classes_crash() -> None:
     for classes in (2, 10, 1000):
         images, labels = batch(8, classes=min(classes, 8))
-        assert PGD(steps=1)(TinyNet(classes), images, labels).shape == images.shape
+        assert PGD(steps=1, targeted="random")(TinyNet(classes), images, labels).shape == images.shape
 
 
 def test_integer_labels_of_any_width() -> None:

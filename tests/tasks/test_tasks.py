@@ -34,6 +34,7 @@ from tests import reference
 from tests.reference import MEAN, STD, NoWait, TinyNet, batch
 
 SETTINGS = {"eps": 4 / 255, "step_size": 2 / 255}
+TOWARDS = SETTINGS | {"steps": 2, "targeted": "random"}
 PIXELS = {"mean": MEAN, "std": STD}
 FAST = PGD(steps=1, targeted=None, mode="train", **SETTINGS)
 
@@ -50,15 +51,15 @@ def flip(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def advprop(model: nn.Module, **kwargs: Any) -> AdvPropTask:
-    return AdvPropTask(model, PGD(steps=2, **SETTINGS), **PIXELS | kwargs)
+    return AdvPropTask(model, PGD(**TOWARDS), **PIXELS | kwargs)
 
 
 def fine_grained(model: nn.Module, **kwargs: Any) -> AdvPropTask:
-    return AdvPropTask(model, {"adv": PGD(steps=2, **SETTINGS), "flipped": flip}, **PIXELS | kwargs)
+    return AdvPropTask(model, {"adv": PGD(**TOWARDS), "flipped": flip}, **PIXELS | kwargs)
 
 
 def adversarial(model: nn.Module, **kwargs: Any) -> AdversarialTask:
-    return AdversarialTask(model, PGD(steps=2, **SETTINGS), **PIXELS | kwargs)
+    return AdversarialTask(model, PGD(**TOWARDS), **PIXELS | kwargs)
 
 
 def standard(model: nn.Module, **kwargs: Any) -> StandardTask:
