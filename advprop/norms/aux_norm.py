@@ -1,89 +1,37 @@
-"""The layer in the place of a norm: the norm itself, its auxiliary copies, and the way through them."""
+"""The layer in the place of a norm: the norm itself and its auxiliary copies."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.utils.checkpoint import CheckpointFunction
 
-MAIN = "main"
+from advprop.norms.route import MAIN, Route, check_total
 
-Parts: TypeAlias = tuple[tuple[str, int], ...]
 Separate: TypeAlias = Literal["both", "affine", "statistics"]
 
 _AFFINE = ("weight", "bias")
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-class Route:
-    """The branches that forward passes take, one object for all wrapped norms of a model.
+def _of_branch_in_use(name: str) -> Any:
+    """A tensor of the branch in use, for code that reads `norm.weight` and the like."""
 
-    With gradient checkpointing a backward pass repeats parts of the forward pass, when the branch of that
-    time may have been left; so the route remembers which branches a backward pass may come to ask for.
-
-    A copy of a model has a route of its own, which begins at the main branch.
-    """
-
-    def __init__(self) -> None:
-        self.parts: Parts = ((MAIN, 1),)
-        self._taken: set[Parts] = set()
-        self._repeated = False
-
-    def __reduce__(self) -> tuple[type[Route], tuple[()]]:
-        return Route, ()
-
-    def forget(self) -> None:
-        """Takes no backward pass to follow on the passes so far."""
-        self._taken.clear()
-        self._repeated = False
-
-    def now(self) -> Parts:
-        """The parts of the pass under way."""
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-            return self.parts
-        if torch._C._current_graph_task_id() < 0:  # not within a backward pass
-            if self._repeated:
-                self.forget()
-            self._taken.add(self.parts)
-            return self.parts
-        self._repeated = True
-        if _in_reentrant_checkpoint():
+    def read(layer: AuxNorm) -> Any:
+        (branch, _), *others = layer.route.parts
+        if others:
             raise RuntimeError(
-                "a checkpoint with use_reentrant=True hides that a backward pass follows a forward pass, and "
-                "which branches that took is not known; pass use_reentrant=False"
+                f"something reads `{name}` of a norm while the batch goes through {dict(layer.route.parts)}, "
+                f"and each branch has its own; send the branches through one after the other"
             )
-        if len(self._taken) != 1:
-            raise RuntimeError(
-                "gradient checkpointing repeats a forward pass, and which branches that took is one of "
-                f"{sorted(map(dict, self._taken), key=str)}; go backward after each forward pass, send all "
-                "images in one batch of parts, and take passes without gradients under torch.no_grad()"
-            )
-        return next(iter(self._taken))
+        own = None if branch == MAIN else getattr(layer.aux[branch], name)
+        return getattr(layer.main, name) if own is None else own
 
-
-class BatchCheck:
-    """A hook on the call of a whole model: the parts of a batch must add up to its images.
-
-    A layer cannot tell, since it may see several rows an image.
-
-    Args:
-        route: That of the model.
-    """
-
-    def __init__(self, route: Route) -> None:
-        self.route = route
-
-    def __call__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Raises ValueError if there are parts, and they do not add up to the size of the first input."""
-        parts = self.route.now()
-        if len(parts) > 1 and inputs and isinstance(inputs[0], Tensor):
-            _check_total(parts, inputs[0].shape[0], rows=1)
+    return property(read)
 
 
 class AuxNorm(nn.Module):
@@ -101,6 +49,12 @@ class AuxNorm(nn.Module):
     Raises:
         ValueError: If the layer has nothing of what is to be separate.
     """
+
+    weight = _of_branch_in_use("weight")
+    bias = _of_branch_in_use("bias")
+    running_mean = _of_branch_in_use("running_mean")
+    running_var = _of_branch_in_use("running_var")
+    num_batches_tracked = _of_branch_in_use("num_batches_tracked")
 
     def __init__(self, norm: nn.Module, branches: Sequence[str], separate: Separate, route: Route) -> None:
         super().__init__()
@@ -123,7 +77,7 @@ class AuxNorm(nn.Module):
         total = sum(size for _, size in parts)
         # A layer may see several rows an image (windows, tokens); they lie image after image.
         rows = x.shape[0] // total
-        _check_total(parts, x.shape[0], rows)
+        check_total(parts, x.shape[0], rows)
         pieces = torch.split(x, [size * rows for _, size in parts])
         return torch.cat([self._through(name, piece) for (name, _), piece in zip(parts, pieces, strict=True)])
 
@@ -137,42 +91,15 @@ class AuxNorm(nn.Module):
         return out
 
     def __getattr__(self, name: str) -> Any:
-        """Answers for the layer in use, so that code which reads `norm.weight` goes on working."""
+        """Answers for the main layer: its settings, its activation."""
         try:
             return super().__getattr__(name)
         except AttributeError:
-            found = getattr(super().__getattr__("main"), name)
-        if name not in (*_AFFINE, *_STATISTICS):
-            return found
-        (branch, _), *others = self.route.parts
-        if others:
-            raise RuntimeError(
-                f"something reads `{name}` of a norm while the batch goes through {dict(self.route.parts)}, "
-                f"and each branch has its own; send the branches through one after the other"
-            )
-        own = None if branch == MAIN else getattr(self.aux[branch], name)
-        return found if own is None else own
+            return getattr(super().__getattr__("main"), name)
 
     def extra_repr(self) -> str:
         """The branches, for `print(model)`."""
         return f"branches={(MAIN, *self.aux)}, separate={self.separate!r}"
-
-
-def _check_total(parts: Parts, received: int, rows: int) -> None:
-    total = sum(size for _, size in parts)
-    if received != total * rows:
-        raise ValueError(
-            f"the parts of the batch must add up to its size: {dict(parts)} make {total}, and the batch is "
-            f"{received}; pass one concatenated batch of {total} images"
-        )
-
-
-def _in_reentrant_checkpoint() -> bool:
-    """Whether a checkpoint of torch's older kind repeats the pass under way."""
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_code is not CheckpointFunction.backward.__code__:
-        frame = frame.f_back
-    return frame is not None
 
 
 def _auxiliary(norm: nn.Module, separate: Separate) -> nn.Module:

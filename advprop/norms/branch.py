@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from torch import nn
 
-from advprop.norms.aux_norm import MAIN, AuxNorm, Parts, Route
+from advprop.norms.aux_norm import AuxNorm
+from advprop.norms.route import MAIN, Parts, Route
 from advprop.norms.wrap import aux_norms, branch_names, names_of
 
 Branch: TypeAlias = str | Mapping[str, int]

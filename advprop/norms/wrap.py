@@ -7,8 +7,9 @@ from typing import Literal, TypeVar
 
 from torch import nn
 
-from advprop.norms.aux_norm import MAIN, AuxNorm, BatchCheck, Route, Separate
+from advprop.norms.aux_norm import AuxNorm, Separate
 from advprop.norms.find import Norms, trained_norms
+from advprop.norms.route import MAIN, Route
 
 __all__ = ["MAIN", "AuxNorm", "add_aux_norm", "aux_norms", "branch_names", "remove_aux_norm"]
 
@@ -64,7 +65,7 @@ def add_aux_norm(
     chosen = trained_norms(model, norms, frozen)
     wrapped = {id(norm): AuxNorm(norm, branches, separate, route) for norm in chosen}
     _replace_children(model, wrapped)
-    model.register_forward_pre_hook(BatchCheck(route))
+    route.check_batches_of(model)
     return model
 
 
@@ -93,12 +94,11 @@ def remove_aux_norm(model: ModelT, keep: str = MAIN) -> ModelT:
         raise ValueError(
             f"keep must be a branch of a model with auxiliary norms; it has {names}, got {keep!r}"
         )
-    plain = {id(layer): _plain(layer, keep) for layer in aux_norms(model)}
+    layers = list(aux_norms(model))
+    for handle in {layer.route.check for layer in layers if layer.route.check}:
+        handle.remove()
+    plain = {id(layer): _plain(layer, keep) for layer in layers}
     _replace_children(model, plain)
-    for module in model.modules():
-        for key, hook in list(module._forward_pre_hooks.items()):
-            if isinstance(hook, BatchCheck):
-                del module._forward_pre_hooks[key]
     return model
 
 

@@ -12,8 +12,10 @@ import pytest
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from advprop import AdvPropTask, add_aux_norm, remove_aux_norm, use_branch
+from advprop.norms.route import in_backward_pass, in_reentrant_checkpoint
 from advprop.norms.wrap import aux_norms
 from tests.norms.test_wrap import stirred, through, tiny
 
@@ -55,6 +57,35 @@ def test_the_plain_model_that_is_back_checks_no_batch() -> None:
     model = nn.Sequential(add_aux_norm(tiny()))
     remove_aux_norm(model)
     assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_copy_is_made_plain_by_itself(kind: str, images: Tensor) -> None:
+    model = add_aux_norm(tiny())
+    remove_aux_norm(twin := COPIES[kind](model))
+    assert not any(module._forward_pre_hooks for module in twin.modules())
+    with pytest.raises(ValueError, match="make 2, and the batch is 6"):
+        through(model, images, {"main": 1, "adv": 1})
+
+
+def test_a_backward_pass_is_known_from_within() -> None:
+    seen = []
+    leaf = torch.ones(1, requires_grad=True)
+    leaf.register_hook(lambda gradient: seen.append(in_backward_pass()))
+    (2 * leaf).sum().backward()
+    assert [in_backward_pass(), *seen] == [False, True]
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_reentrant_checkpoint_is_known_from_within(reentrant: bool) -> None:
+    seen = []
+
+    def passed(x: Tensor) -> Tensor:
+        seen.append(in_reentrant_checkpoint())
+        return 2 * x
+
+    checkpoint(passed, torch.ones(1, requires_grad=True), use_reentrant=reentrant).sum().backward()
+    assert seen == [False, reentrant]
 
 
 def test_a_container_of_two_models_takes_and_leaves_a_branch_in_both() -> None:
