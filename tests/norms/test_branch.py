@@ -82,7 +82,7 @@ def test_a_reentrant_checkpoint_is_known_from_within(reentrant: bool) -> None:
 
     def passed(x: Tensor) -> Tensor:
         seen.append(in_reentrant_checkpoint())
-        return 2 * x
+        return x * x
 
     checkpoint(passed, torch.ones(1, requires_grad=True), use_reentrant=reentrant).sum().backward()
     assert seen == [False, reentrant]
