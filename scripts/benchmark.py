@@ -33,7 +33,7 @@ from advprop.data.batches import Batches, Data, TensorSet
 from advprop.models.create import data_config
 from advprop.recipes.recipe import Recipe
 from advprop.runtime.distributed import World, cpu_threads, gpu_kernels, join, own_randomness
-from advprop.training.build import build_model, build_optimiser, build_schedule
+from advprop.training.build import build_model, build_optimizer, build_schedule
 from advprop.training.loop import Loop
 from scripts import notebook_cache
 
@@ -151,7 +151,7 @@ def timms_step(recipe: Recipe, world: World, data: Data) -> Step:
     model = build_model(recipe, data).to(world.device).to(memory_format=layout)
     smoothing = {"smoothing": recipe.label_smoothing, "soft_targets": False}
     task = ClassificationTask(model, device=world.device, criterion_kwargs=smoothing, verbose=False)
-    optimiser = build_optimiser(recipe, model)
+    optimiser = build_optimizer(recipe, model)
     schedule = build_schedule(recipe, optimiser, len(data.train) // recipe.batch_size)
     if recipe.compile:
         task.compile()

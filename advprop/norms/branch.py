@@ -58,7 +58,7 @@ def use_branch(model: nn.Module, branch: Branch) -> Iterator[None]:
 def branch_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The parameters by whom they belong to: `"shared"`, `"main"` and each auxiliary branch.
 
-    Every parameter of the model is in exactly one list, so the lists can be an optimiser's groups. What the
+    Every parameter of the model is in exactly one list, so the lists can be an optimizer's groups. What the
     branches share is `"shared"`: with `separate="statistics"`, the affine parameters of the norms too.
 
     Args:

@@ -53,7 +53,7 @@ class Checkpoints:
 
         Args:
             state: Tensors, numbers, texts, and lists and dictionaries of them.
-            step: Number of optimiser steps that led to this state. Checkpoints of later steps are deleted.
+            step: Number of optimizer steps that led to this state. Checkpoints of later steps are deleted.
             protect: Steps whose checkpoints stay beside the latest ones: that of the best accuracy.
 
         Raises:

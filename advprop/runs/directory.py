@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from advprop.runtime import NO_JOB, Job
 
 RECIPE = RECIPE_FILE
 METRICS = "metrics.jsonl"
-SUMMARY = "epochs.csv"
+EPOCHS = "epochs.csv"
 RESULTS = "results.json"
 STOPPED = "stopped"
 JOB = "job"
@@ -132,19 +133,14 @@ class Run:
         replace_text(self.directory / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
         return kept
 
-    def write_summary(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Writes the table of the epochs anew."""
-        (self.directory / SUMMARY).unlink(missing_ok=True)
-        self.add_to_summary(rows)
-
-    def add_to_summary(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Adds rows to the table of the epochs."""
-        path = self.directory / SUMMARY
-        with _writing(path), path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
-            if rows and not file.tell():
-                writer.writeheader()
+    def write_epochs(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the table of the epochs."""
+        table = io.StringIO()
+        if rows:
+            writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
             writer.writerows(rows)
+        replace_text(self.directory / EPOCHS, table.getvalue())
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Writes what came out of the run."""

@@ -34,8 +34,7 @@ class Journal:
     def __init__(self, run: Run, recipe: Recipe, logs: Sequence[Log] = ()) -> None:
         self.run = run
         self.writers: list[Writer] = [_WRITERS[log](run.directory, recipe) for log in logs]
-        self.lines: list[Line] = []  # of the epoch that is not whole yet
-        self.done = 0  # the last step of the epoch before
+        self.lines: list[Line] = []
 
     def __enter__(self) -> Journal:
         return self
@@ -48,11 +47,9 @@ class Journal:
 
     def begin(self, step: int) -> None:
         """Forgets what was recorded of later steps, which are taken again."""
-        kept: list[Line] = [*self.run.forget_after(step)]
+        self.lines = [*self.run.forget_after(step)]
         for writer in self.writers:
-            writer.begin(kept)
-        self.lines, self.done = kept, 0
-        self.run.write_summary([])
+            writer.begin(self.lines)
         self.end_epoch()
 
     def record(self, **values: float) -> None:
@@ -63,23 +60,19 @@ class Journal:
             writer.write(values)
 
     def end_epoch(self) -> None:
-        """Adds the epochs that are whole to the summary."""
-        if rows := summary(self.lines, self.done):
-            self.run.add_to_summary(rows)
-            self.done = rows[-1]["step"]
-            self.lines = [line for line in self.lines if line["step"] > self.done]
+        """Writes the table of the epochs that are whole."""
+        self.run.write_epochs(summary(self.lines))
 
 
-def summary(lines: Iterable[Line], done: int = 0) -> list[dict[str, Any]]:
+def summary(lines: Iterable[Line]) -> list[dict[str, Any]]:
     """A row for each whole epoch of the metrics: means of the losses over its steps, else what was last.
 
     Args:
         lines: Lines of the metrics.
-        done: The last step before them.
     """
     rows: list[dict[str, Any]] = []
     sums: dict[str, float] = {}
-    first = before = done
+    first = before = 0
     for line in lines:
         if "loss" not in line:  # a test, after the last step of the epoch, whose own line may have been lost
             if not rows or rows[-1]["step"] != line["step"]:

@@ -21,7 +21,7 @@ class AdvPropTask(StandardTask):
 
     With several sources this is fine-grained AdvProp: one auxiliary branch for each source of images.
 
-    The auxiliary norms bring parameters: make the optimiser after the task, of `task.parameters()`.
+    The auxiliary norms bring parameters: make the optimizer after the task, of `task.parameters()`.
 
     Args:
         model: Any model with batch norms; auxiliary norms are added in place where it has none.

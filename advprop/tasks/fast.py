@@ -32,7 +32,7 @@ class FastAdvPropTask(StandardTask):
     averaged over the images that went through it, so that shared, main and auxiliary parameters move
     at the same speed. The adversarial images are shuffled, across all ranks, before they are trained on.
 
-    The auxiliary norms bring parameters: make the optimiser after the task, of `task.parameters()`.
+    The auxiliary norms bring parameters: make the optimizer after the task, of `task.parameters()`.
 
     In fp16 a gradient of the attack may be too large. It is left to the `torch.amp.GradScaler` of the
     training loop, which skips the step; the next attack scales its loss by half as much.

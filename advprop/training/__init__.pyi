@@ -1,3 +1,3 @@
 from .build import build_branches as build_branches, build_model as build_model
 from .loop import Loop as Loop
-from .trainer import train as train
+from .run import train as train

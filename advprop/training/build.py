@@ -8,7 +8,7 @@ import torch
 from timm.data.mixup import Mixup
 from timm.layers.norm_act import convert_sync_batchnorm
 from timm.models import resolve_model_input_args
-from timm.optim._optim_factory import create_optimizer_v2, list_optimizers
+from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.scheduler_factory import create_scheduler_v2
 from timm.utils.model import freeze
@@ -25,7 +25,7 @@ from advprop.tasks import AdversarialTask, AdvPropTask, FastAdvPropTask, Source,
 
 # What a configuration says of the architecture, whatever the model is trained on.
 _OF_ARCHITECTURE = ("architecture", "fixed_input_size", "min_input_size", "first_conv", "classifier")
-# timm's schedules that go by optimiser steps, which is all of them but `plateau`.
+# timm's schedules that go by optimizer steps, which is all of them but `plateau`.
 SCHEDULES = ("cosine", "tanh", "step", "constant", "multistep", "poly", "wsd", "rsqrt", "none")
 # The auxiliary branches of each method.
 _BRANCHES = {"advprop": ("adv",), "fine-grained": ("adv", "aug"), "fast": ("adv",)}
@@ -144,11 +144,11 @@ def build_augment(recipe: Recipe, data: Data, model: nn.Module) -> Augment:
     )
 
 
-def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of the model's parameters.
+def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer of the model's parameters.
 
     Raises:
-        ValueError: If there is no such optimiser, or it does not take these arguments.
+        ValueError: If there is no such optimizer, or it does not take these arguments.
     """
     settings: dict[str, Any] = {
         "opt": recipe.opt,
@@ -162,13 +162,13 @@ def build_optimiser(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     except (AssertionError, TypeError, ValueError) as error:
         known = list(map(str, list_optimizers()))
         hint = "" if recipe.opt.lower() in known else f"; {nearest(recipe.opt, known)}"
-        raise ValueError(f"the optimiser {recipe.opt!r} cannot be made: {error}{hint}") from error
+        raise ValueError(f"the optimizer {recipe.opt!r} cannot be made: {error}{hint}") from error
 
 
 def build_schedule(
-    recipe: Recipe, optimiser: torch.optim.Optimizer, steps_per_epoch: int
+    recipe: Recipe, optimizer: torch.optim.Optimizer, steps_per_epoch: int
 ) -> Scheduler | None:
-    """The schedule of the learning rate, by optimiser step.
+    """The schedule of the learning rate, by optimizer step.
 
     Raises:
         ValueError: If there is no such schedule, or it does not take these settings.
@@ -184,7 +184,7 @@ def build_schedule(
     }
     schedule: Scheduler | None
     schedule, _ = create_scheduler_v2(
-        optimiser, recipe.sched, **settings, step_on_epochs=False, updates_per_epoch=steps_per_epoch
+        optimizer, recipe.sched, **settings, step_on_epochs=False, updates_per_epoch=steps_per_epoch
     )
     return schedule
 

@@ -1,4 +1,4 @@
-"""One optimiser step after the other, and the state between them."""
+"""One optimizer step after the other, and the state between them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from advprop.evaluation import Accuracy, evaluate
 from advprop.models import data_config
 from advprop.recipes import Recipe
 from advprop.runtime import World, seed_all
-from advprop.training.build import build_augment, build_model, build_optimiser, build_schedule, build_task
+from advprop.training.build import build_augment, build_model, build_optimizer, build_schedule, build_task
 from advprop.training.meters import Losses
-from advprop.training.preflight import check_size
+from advprop.training.preflight import check_parts, check_size
 
 _TEST_BATCH = 500
 # World.share_buffers does it in DDP's place; from torch 2.15 on the argument has a new name.
@@ -62,8 +62,8 @@ class Loop:
         self.augment = build_augment(recipe, self.data, model)
         self.task = build_task(recipe, model, len(self.data.class_names), world.device)
         check_size(self.task.trainable_module, recipe.model, self.data.shape)
-        self.optimiser = build_optimiser(recipe, self.task.trainable_module)
-        self.schedule = build_schedule(recipe, self.optimiser, len(self.train_batches))
+        self.optimizer = build_optimizer(recipe, self.task.trainable_module)
+        self.schedule = build_schedule(recipe, self.optimizer, len(self.train_batches))
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
         self.losses = Losses(world)
         self.watched_until = 0
@@ -87,10 +87,10 @@ class Loop:
     @property
     def lr(self) -> float:
         """The learning rate of the next step."""
-        return float(self.optimiser.param_groups[0]["lr"])
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def advance(self, images: Tensor, labels: Tensor) -> None:
-        """Takes one optimiser step.
+        """Takes one optimizer step.
 
         Args:
             images: This rank's part of the batch `[B, C, H, W]`, pixels in [0, 1].
@@ -107,16 +107,16 @@ class Loop:
         self.task.train()
         if self.recipe.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         parts = self.backward(self.augment(images), labels)
         if self.watched:
             self.check_step(torch.stack([part["loss"] for part in parts]).mean(), before)
         for part in parts:
             self.losses.add(part)
         if self.recipe.clip_grad is not None:
-            self.scaler.unscale_(self.optimiser)
+            self.scaler.unscale_(self.optimizer)
             torch.nn.utils.clip_grad_norm_(self.task.get_clip_parameters(), self.recipe.clip_grad)
-        self.scaler.step(self.optimiser)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
         self.world.share_buffers(self.task.trainable_module)
         self.step += 1
@@ -205,7 +205,7 @@ class Loop:
             "step": self.step,
             "seconds": self.seconds,
             "losses": self.losses.state(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict() if self.schedule is not None else None,
             "scaler": self.scaler.state_dict(),
             "model": task["state_dict"],
@@ -239,23 +239,11 @@ class Loop:
         self.step = state["step"]
         self.seconds = state["seconds"]
         self.losses.load(state["losses"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        # Checkpoints of version 0.1.0 spell it otherwise.
+        self.optimizer.load_state_dict(state.get("optimizer", state.get("optimiser")))
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         self.task.load_checkpoint_state(state["model"], state.get("task"))
         if self.task.has_ema():
             self.task.load_checkpoint_state(state["ema"], ema=True)
-
-
-def check_parts(recipe: Recipe, ranks: int) -> None:
-    """Raises ValueError if a batch cannot be split over ranks and accumulated parts."""
-    parts = ranks * recipe.accumulate
-    even = 2 if recipe.mixup or recipe.cutmix else 1
-    unit = parts * even
-    if recipe.batch_size % unit:
-        pairs = ", and mixup wants pairs of images" if even == 2 else ""
-        raise ValueError(
-            f"a batch of {recipe.batch_size} cannot be split into {parts} equal parts (ranks: {ranks}, "
-            f"accumulate: {recipe.accumulate}){pairs}; {max(1, round(recipe.batch_size / unit)) * unit} could"
-        )

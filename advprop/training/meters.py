@@ -1,7 +1,8 @@
-"""The losses of a run on the device: summed there, looked at now and then."""
+"""What a run measures on its way: losses, summed on the device and looked at now and then; and time."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,3 +53,24 @@ class Losses:
         """Takes over sums."""
         self.sums = {name: torch.tensor(v, device=self.world.device) for name, v in state["sums"].items()}
         self.count = state["count"]
+
+
+class Clock:
+    """The seconds of training, over all starts of a run.
+
+    Args:
+        step: The step that the run goes on from.
+        seconds: How long it took until then.
+    """
+
+    def __init__(self, step: int = 0, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self._step = step
+        self._last = time.monotonic()
+
+    def lap(self, step: int) -> tuple[int, float]:
+        """The steps and seconds since the last lap."""
+        steps, self._step = step - self._step, step
+        before, self._last = self._last, time.monotonic()
+        self.seconds += self._last - before
+        return steps, self._last - before

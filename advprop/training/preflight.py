@@ -1,4 +1,4 @@
-"""What is tried on copies before a run begins: an image through the model, a step of the optimiser."""
+"""What is tried on copies before a run begins: an image through the model, a step of the optimizer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ import torch
 from torch import nn
 
 from advprop.recipes import Recipe
-from advprop.training.build import build_optimiser
+from advprop.training.build import build_optimizer
+
+
+def check_parts(recipe: Recipe, ranks: int) -> None:
+    """Raises ValueError if a batch cannot be split over ranks and accumulated parts."""
+    parts = ranks * recipe.accumulate
+    even = 2 if recipe.mixup or recipe.cutmix else 1
+    unit = parts * even
+    if recipe.batch_size % unit:
+        pairs = ", and mixup wants pairs of images" if even == 2 else ""
+        raise ValueError(
+            f"a batch of {recipe.batch_size} cannot be split into {parts} equal parts (ranks: {ranks}, "
+            f"accumulate: {recipe.accumulate}){pairs}; {max(1, round(recipe.batch_size / unit)) * unit} could"
+        )
 
 
 def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None:
@@ -35,32 +48,32 @@ def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None
         ) from error
 
 
-def optimiser_bytes(recipe: Recipe, model: nn.Module) -> int:
-    """Bytes that the state of the optimiser takes in a checkpoint once it has taken a step.
+def optimizer_bytes(recipe: Recipe, model: nn.Module) -> int:
+    """Bytes that the state of the optimizer takes in a checkpoint once it has taken a step.
 
     It takes one on zeros of the shapes of the model's parameters; the model stays as it is.
 
     Args:
-        recipe: Says which optimiser.
+        recipe: Says which optimizer.
         model: What it will train.
 
     Raises:
-        ValueError: If the optimiser cannot be made, or cannot take a step.
+        ValueError: If the optimizer cannot be made, or cannot take a step.
     """
     zeros = nn.ParameterList(torch.zeros_like(each) for each in model.parameters() if each.requires_grad)
-    optimiser = build_optimiser(recipe, zeros)
+    optimizer = build_optimizer(recipe, zeros)
     for parameter in zeros.parameters():
         parameter.grad = torch.zeros_like(parameter)
     try:
-        optimiser.step()
+        optimizer.step()
     except RuntimeError as error:
         told = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"the optimiser must do with the gradient, got {recipe.opt!r}, which cannot take a step "
+            f"the optimizer must do with the gradient, got {recipe.opt!r}, which cannot take a step "
             f"({told}); take another (--opt)"
         ) from error
     counter = _Counter()
-    torch.save(optimiser.state_dict(), counter)
+    torch.save(optimizer.state_dict(), counter)
     return counter.size
 
 

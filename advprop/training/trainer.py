@@ -1,121 +1,54 @@
-"""A training run from its recipe to its results: records, checkpoints, signals, resumption."""
+"""A run under way: steps, records, checkpoints, signals, resumption."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from advprop.evaluation import Accuracy, evaluate_corruptions
 from advprop.recipes import Recipe
-from advprop.runs import Journal, Log, Outcome, Run, choose_directory
-from advprop.runtime import (
-    Interrupted,
-    Job,
-    Progress,
-    Signals,
-    World,
-    compiling,
-    cpu_threads,
-    gpu_kernels,
-    join,
-    listening,
-    own_randomness,
-    torchrun_job,
-)
+from advprop.runs import Journal, Outcome
+from advprop.runtime import Interrupted, Job, Progress, Signals, World
 from advprop.training.loop import Loop
-from advprop.training.preflight import optimiser_bytes
+from advprop.training.meters import Clock
+from advprop.training.preflight import optimizer_bytes
 
 logger = logging.getLogger(__name__)
 
 
-def train(
-    recipe: Recipe,
-    out: Path | str | None = None,
-    *,
-    resume: bool = False,
-    progress: bool = False,
-    logs: Sequence[Log] = (),
-) -> Outcome:
-    """Trains a model by a recipe; the run's directory has all that it takes to repeat it or go on with it.
-
-    SIGTERM and Ctrl-C save the state before they end the run. Where torchrun starts the processes again, they
-    go on with the run that its job began or went on with.
-
-    Args:
-        recipe: What to do.
-        out: Directory of the run; by default a new one in `runs/`.
-        resume: Whether to go on with the run that is there. The result is that of a run that was never
-            interrupted, bit for bit on a CPU.
-        progress: Whether to show progress.
-        logs: Where the records go beside the files of the run: `"tensorboard"`, `"wandb"`.
-
-    Raises:
-        MissingExtraError: If a package of these is not installed.
-        ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split;
-            nothing that compiles), or the directory belongs to another run.
-        CheckpointError: If the directory cannot be written to.
-        FloatingPointError: If the loss or the gradient is no number. The state of just before that step is
-            kept in `stopped/`, beside the checkpoints. On a GPU the losses are looked at when they are
-            recorded and before a checkpoint; a run that finds one wrong goes back to the last checkpoint and
-            watches each step from there.
-        Interrupted: After SIGTERM or Ctrl-C.
-
-    Examples:
-        >>> import tempfile
-        >>> from advprop import make_recipe
-        >>> from advprop import train
-        >>> recipe = make_recipe(data="digits", epochs=1, severities=())
-        >>> outcome = train(recipe, tempfile.mkdtemp() + "/run")
-        >>> outcome.clean.n
-        1597
-    """
-    with (
-        join(recipe.device) as world,
-        cpu_threads(recipe.threads),
-        gpu_kernels(recipe.tf32),
-        own_randomness(),
-        compiling(recipe.model),
-        listening() as signals,
-    ):
-        job = world.on_first(torchrun_job)
-        directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume, job)))
-        run = Run(directory)
-        with Journal(run, recipe, logs) as journal:
-            trainer = Trainer(recipe, world, journal, resume, job)
-            with signals.deferred():
-                trainer.fit(signals, progress)
-            return trainer.finish()
-
-
 class Trainer:
-    """A run under way.
+    """A run under way: `begin`, `fit`, `finish`.
 
     Args:
         recipe: What to do.
         world: This process among the ranks.
         journal: Where its files are, and its records go.
-        resume: Whether to go on from the latest checkpoint, if there is one.
-        job: torchrun's job.
     """
 
-    def __init__(self, recipe: Recipe, world: World, journal: Journal, resume: bool, job: Job) -> None:
-        self.loop = Loop(recipe, world)
+    def __init__(self, recipe: Recipe, world: World, journal: Journal) -> None:
         self.recipe = recipe
         self.world = world
         self.journal = journal
-        self.run = run = journal.run
+        self.run = journal.run
+        self.loop = Loop(recipe, world)
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
         self.saved = -1  # the step of the last checkpoint
-        self.growth = optimiser_bytes(recipe, self.loop.task.trainable_module)
-        world.on_first(lambda: run.begin(recipe, resume, job))
+        self.clock = Clock()
+
+    def begin(self, resume: bool, job: Job) -> None:
+        """Makes the run's directory, or takes up the run that is there.
+
+        Args:
+            resume: Whether to go on from the latest checkpoint, if there is one.
+            job: torchrun's job.
+        """
+        growth = optimizer_bytes(self.recipe, self.loop.task.trainable_module)
+        self.world.on_first(lambda: self.run.begin(self.recipe, resume, job))
         if not self.load():
             self.save()  # what cannot be written is known before hours are spent
-        self.check_room()
+        self.check_room(growth=0 if self.loop.step else growth)
 
     def load(self) -> bool:
         """Takes over the latest checkpoint, if there is one, and drops the metrics of later steps."""
@@ -127,8 +60,7 @@ class Trainer:
             self.saved = self.loop.step
         self.world.on_first(lambda: self.run.keep_recipe(self.recipe))
         self.world.on_first(lambda: self.journal.begin(self.loop.step))
-        self.clock = time.monotonic() - self.loop.seconds
-        self.recorded = (self.loop.step, self.loop.seconds)
+        self.clock = Clock(self.loop.step, self.loop.seconds)
         return state is not None
 
     def fit(self, signals: Signals, progress: bool) -> None:
@@ -192,9 +124,8 @@ class Trainer:
         """Writes and shows the losses since the last record."""
         loop = self.loop
         losses = loop.losses.mean()
-        loop.seconds = time.monotonic() - self.clock
-        steps, seconds = loop.step - self.recorded[0], loop.seconds - self.recorded[1]
-        self.recorded = (loop.step, loop.seconds)
+        steps, seconds = self.clock.lap(loop.step)
+        loop.seconds = self.clock.seconds
         if self.world.is_first:
             rate = steps * self.recipe.batch_size / seconds
             self.journal.record(
@@ -243,20 +174,18 @@ class Trainer:
                 lambda: self.run.checkpoints.save(self.state(), self.loop.step, protect=protect)
             )
             self.saved = self.loop.step
-            if self.growth and self.loop.step:
-                self.check_room()
 
-    def check_room(self) -> None:
+    def check_room(self, growth: int) -> None:
         """Raises CheckpointError if the checkpoints to come do not fit on the disk.
 
-        At first the optimiser has no state yet, and its size must be reckoned; later there is one to see.
+        Args:
+            growth: Bytes that the state of the optimizer will add to the first of them.
         """
         loop, recipe = self.loop, self.recipe
-        self.growth = 0 if loop.step else self.growth
         left = loop.total_steps - loop.step
         to_come = -(-left // len(loop.train_batches)) + left // (recipe.save_every or loop.total_steps + 1)
         if to_come:
-            self.world.on_first(lambda: self.run.checkpoints.check_room(to_come, self.growth))
+            self.world.on_first(lambda: self.run.checkpoints.check_room(to_come, growth))
 
     def stop_if_told(self, number: int, at_record: bool) -> None:
         """Saves the state and raises Interrupted if a signal came to any rank.

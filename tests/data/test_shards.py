@@ -18,7 +18,7 @@ from advprop.data.shards import Shards, find_shards
 from advprop.models.create import data_config
 from advprop.recipes.recipe import make_recipe
 from advprop.runtime.optional import MissingExtraError
-from advprop.training.trainer import train
+from advprop import train
 
 SETTINGS = {"model": "test_resnet", "image_size": 32, "workers": 0, "color_jitter": 0.0, "flip": 0.0}
 

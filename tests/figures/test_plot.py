@@ -8,7 +8,7 @@ from advprop.figures.style import COLOURS
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.directory import Run
 from advprop.runtime.optional import MissingExtraError
-from advprop.training.trainer import train
+from advprop import train
 
 SMALL = {"train_images": 40, "batch_size": 10, "epochs": 3, "severities": (), "test_every": 1}
 

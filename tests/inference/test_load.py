@@ -11,7 +11,7 @@ from advprop.inference.load import load_model, load_run, trained
 from advprop.models.create import create_model, data_config
 from advprop.norms.wrap import branch_names
 from advprop.recipes.recipe import make_recipe
-from advprop.training.trainer import train
+from advprop import train
 
 DIGITS = make_recipe(train_images=40, batch_size=10, epochs=1, severities=())
 

@@ -89,13 +89,13 @@ class TestWrapping:
         states = []
         for model in (tiny(drop_path_rate=0.2), stirred(add_aux_norm(tiny(drop_path_rate=0.2)))):
             model.train()
-            optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
             torch.manual_seed(1)  # of the paths that are dropped
             for _ in range(2):
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 logits = model(images)
                 logits.square().mean().backward()
-                optimiser.step()
+                optimizer.step()
             state = {key: value for key, value in model.state_dict().items() if ".aux." not in key}
             states.append([logits.detach(), *state.values()])
         assert all(torch.equal(plain, wrapped) for plain, wrapped in zip(*states, strict=True))

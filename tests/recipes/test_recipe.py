@@ -7,7 +7,7 @@ from timm.optim import RMSpropTF
 from advprop.models.create import data_config
 from advprop.recipes.recipe import Recipe, make_recipe
 from advprop.recipes.settings import parse_fraction, short_number
-from advprop.training.build import SCHEDULES, build_optimiser, build_schedule
+from advprop.training.build import SCHEDULES, build_optimizer, build_schedule
 
 
 def test_the_default_is_advprop_on_digits():
@@ -116,7 +116,7 @@ def test_a_card_is_the_recipe_of_the_released_model(size):
 
 def test_the_learning_rate_of_a_card_falls_as_its_model_did():
     recipe = make_recipe("card:tf_efficientnet_b0_ap", data="imagenet")
-    optimiser = build_optimiser(recipe, torch.nn.Linear(2, 2))
+    optimiser = build_optimizer(recipe, torch.nn.Linear(2, 2))
     schedule = build_schedule(recipe, optimiser, steps_per_epoch=10)
 
     def lr(step):
@@ -132,7 +132,7 @@ def test_the_learning_rate_of_a_card_falls_as_its_model_did():
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule_rises_and_changes_the_learning_rate_as_its_name_says(name):
     recipe = make_recipe(sched=name, lr=0.1, epochs=10, warmup_epochs=2, decay_epochs=3)
-    optimiser = build_optimiser(recipe, torch.nn.Linear(2, 2))
+    optimiser = build_optimizer(recipe, torch.nn.Linear(2, 2))
     schedule = build_schedule(recipe, optimiser, steps_per_epoch=10)
     rates = []
     for step in range(100):

@@ -36,15 +36,15 @@ def step(task: FastAdvPropTask, dtype: torch.dtype = torch.float16) -> Tensor:
 def test_steps_that_are_too_large_are_skipped_until_they_are_not() -> None:
     made = task()
     scaler = torch.amp.GradScaler("cpu")
-    optimiser = torch.optim.SGD(made.parameters(), lr=1e-7)
+    optimizer = torch.optim.SGD(made.parameters(), lr=1e-7)
     before = [p.detach().clone() for p in made.parameters()]
     skipped = 0
     for _ in range(30):
         loss = step(made)
         assert loss.isfinite()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         scaler.scale(loss).backward()
-        scaler.step(optimiser)
+        scaler.step(optimizer)
         scaler.update()
         skipped += all(map(torch.equal, before, made.parameters()))
     assert 0 < skipped < 25

@@ -91,7 +91,7 @@ def gradients(task: ClassificationTask) -> list[Tensor | None]:
 def train_three_steps(
     parameters: list[nn.Parameter], step: Callable[[Tensor, Tensor], None], size: int
 ) -> None:
-    """Three optimiser steps; `step` leaves gradients in `.grad`."""
+    """Three optimizer steps; `step` leaves gradients in `.grad`."""
     optimizer = torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-4)
     for seed in range(3):
         torch.manual_seed(seed)

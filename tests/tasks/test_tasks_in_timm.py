@@ -1,4 +1,4 @@
-"""Everything of timm's that drives a task: EMA, checkpoints, compilation, loaders, optimisers, evaluators."""
+"""Everything of timm's that drives a task: EMA, checkpoints, compilation, loaders, optimizers, evaluators."""
 
 from __future__ import annotations
 

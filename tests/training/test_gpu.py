@@ -1,4 +1,4 @@
-"""Whole runs on a GPU: precision, compiled models, fused optimisers, what becomes of them on a CPU, NCCL."""
+"""Whole runs on a GPU: precision, compiled models, fused optimizers, what becomes of them on a CPU, NCCL."""
 
 import math
 import os
@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from advprop import train
 from advprop.cli.main import main
 from advprop.inference.export import export_timm
 from advprop.inference.load import load_model, load_run, trained
@@ -19,7 +20,6 @@ from advprop.runs.checkpoints import load
 from advprop.runs.directory import Run
 from advprop.runtime.distributed import World
 from advprop.training.loop import Loop
-from advprop.training.trainer import train
 from tests.training.test_nonfinite import poison
 
 pytestmark = [
@@ -65,7 +65,7 @@ def test_a_fast_run_is_stopped_resumed_and_then_used_on_a_cpu(plain, tmp_path, m
     run = Run(out)
     state = run.checkpoints.latest()
     assert state["step"] == 3
-    assert state["optimiser"]["param_groups"][0]["fused"]
+    assert state["optimizer"]["param_groups"][0]["fused"]
     assert not [name for name in state["model"] if "_orig_mod" in name]
     assert main(["train", "--resume", "--out", str(out)]) == 0
     assert [line["step"] for line in run.metrics() if "loss" in line] == [2, 4, 6]

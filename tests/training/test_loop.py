@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.transforms import v2
 
+from advprop import train
 from advprop.data.augment import AutoAugmented
 from advprop.data.batches import Data, TensorSet
 from advprop.data.open import open_data
@@ -15,7 +16,6 @@ from advprop.recipes.recipe import make_recipe
 from advprop.runtime.distributed import World, seed_all, seed_cpu
 from advprop.training.build import build_model, build_task
 from advprop.training.loop import Loop
-from advprop.training.trainer import train
 from tests.reference import NoWait
 
 CPU = World(torch.device("cpu"))
@@ -273,12 +273,12 @@ def test_on_a_gpu_no_step_waits_for_it(changes):
     assert made.step == 2
 
 
-def test_a_fused_optimiser_takes_the_same_steps():
+def test_a_fused_optimizer_takes_the_same_steps():
     for opt in ("sgd", "adamw"):
         fused, plain = (loop(2, opt=opt, lr=0.01, fused=flag) for flag in (True, False))
-        assert fused.optimiser.defaults["fused"]
+        assert fused.optimizer.defaults["fused"]
         torch.testing.assert_close(parameters(fused), parameters(plain), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match=r"the optimiser 'rmsproptf' cannot be made: .*'fused'"):
+    with pytest.raises(ValueError, match=r"the optimizer 'rmsproptf' cannot be made: .*'fused'"):
         loop(opt="rmsproptf", fused=True)
 
 

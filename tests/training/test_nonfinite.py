@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from advprop import train
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.checkpoints import load
 from advprop.runs.directory import Run
 from advprop.training.loop import Loop
-from advprop.training.trainer import train
 
 SMALL = make_recipe(
     train_images=40, batch_size=10, epochs=3, severities=(), test_every=3, save_every=1, ema=0.9, seed=1
@@ -73,9 +73,9 @@ def test_the_state_of_just_before_a_bad_step_is_kept(on_gpu, method, tmp_path, b
     run = Run(tmp_path / "run")
     (kept,) = (run.directory / "stopped").iterdir()
     assert str(kept) in str(stop.value)
-    drop = {"best", "optimiser", "losses"}  # saved in between, there losses were shared; see below
+    drop = {"best", "optimizer", "losses"}  # saved in between, there losses were shared; see below
     assert equal(*({k: v for k, v in state.items() if k not in drop} for state in (load(kept), before)))
-    assert equal(load(kept)["optimiser"]["state"], before["optimiser"]["state"])
+    assert equal(load(kept)["optimizer"]["state"], before["optimizer"]["state"])
     assert [path.name[:13] for path in run.checkpoints.paths()] == ["step-00000000", "step-00000004"]
     assert run.metrics()[-1]["step"] == 4
     assert ("watching each step from 5 on" in caplog.text) == on_gpu

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from advprop import train
 from advprop.cli.main import main
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.directory import Run, differences
 from advprop.training.loop import Loop
-from advprop.training.trainer import train
 
 SMALL = make_recipe(train_images=40, batch_size=10, epochs=4, severities=(), test_every=4)
 

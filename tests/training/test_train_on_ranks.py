@@ -9,9 +9,9 @@ import time
 import pytest
 import torch
 
+from advprop import train
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.directory import Run
-from advprop.training.trainer import train
 
 SMALL = make_recipe(train_images=40, batch_size=20, epochs=4, severities=(), device="cpu", save_every=1)
 
@@ -22,7 +22,7 @@ import os, pathlib, random, signal, socket, sys, time
 import torch
 from advprop.runs import checkpoints as checkpoint
 from advprop.recipes.recipe import make_recipe
-from advprop.training.trainer import train
+from advprop import train
 
 out, recipe, ranks, kills = pathlib.Path(sys.argv[1]), make_recipe(sys.argv[2]), *map(int, sys.argv[3:])
 torch.set_num_threads(1)

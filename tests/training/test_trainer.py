@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from advprop import train
 from advprop.attacks.pgd import PGD
 from advprop.data.batches import Batches, digits
 from advprop.evaluation.evaluator import evaluate
@@ -18,10 +19,10 @@ from advprop.models.create import create_model
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.checkpoints import CheckpointError
 from advprop.runs.directory import Run
+from advprop.runtime import Interrupted
 from advprop.runtime.distributed import seed_all
 from advprop.tasks import AdvPropTask
 from advprop.training.loop import Loop
-from advprop.training.trainer import Interrupted, train
 
 SMALL = make_recipe(train_images=40, batch_size=10, epochs=3, severities=(), test_every=1)
 
@@ -46,23 +47,25 @@ def outcome(tmp_path_factory):
 def test_a_run_is_what_a_plain_loop_does(outcome):
     recipe = outcome.recipe
     seed_all(recipe.seed, 0, 0)
-    task = AdvPropTask(create_model("advprop_convnet"), PGD(eps=0.2, steps=3, step_size=0.1))
+    task = AdvPropTask(
+        create_model("advprop_convnet"), PGD(eps=0.2, steps=3, step_size=0.1, targeted="random")
+    )
     decayed = [p for p in task.parameters() if p.ndim > 1]
     others = [p for p in task.parameters() if p.ndim == 1]
     groups = [{"params": others}, {"params": decayed, "weight_decay": recipe.weight_decay}]
-    optimiser = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
+    optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=True)
     batches = Batches(digits(40, recipe.seed).train, 10, recipe.seed)
     task.train()
     for step in range(12):
         warmup, total = 5 * 4, 3 * 4
         assert step < total < warmup
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = recipe.warmup_lr + step * (recipe.lr - recipe.warmup_lr) / warmup
         images, labels = next(batches.epoch(*divmod(step, 4)))
         seed_all(recipe.seed, 0, step + 1)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         task(images, labels)["loss"].backward()
-        optimiser.step()
+        optimizer.step()
     found = weights(outcome.run)
     for name, value in task.trainable_module.state_dict().items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
@@ -157,7 +160,7 @@ def test_fault_of_a_learning_rate_that_begins_anew_when_a_run_is_resumed(outcome
 
     def noted(loop, images, labels):
         advance(loop, images, labels)
-        rates.append(loop.optimiser.param_groups[0]["lr"])
+        rates.append(loop.optimizer.param_groups[0]["lr"])
 
     monkeypatch.setattr(Loop, "advance", noted)
     train(SMALL, tmp_path / "whole")
@@ -213,7 +216,7 @@ import os, pathlib, random, signal, sys, time
 import torch
 from advprop.runs import checkpoints as checkpoint
 from advprop.recipes.recipe import make_recipe
-from advprop.training.trainer import train
+from advprop import train
 
 out, recipe, kills = pathlib.Path(sys.argv[1]), make_recipe(sys.argv[2]), int(sys.argv[3])
 chance = random.Random(0)
@@ -311,9 +314,9 @@ def test_a_disk_that_is_too_small_is_told_before_the_first_step(tmp_path, monkey
         ({"data": "nowhere"}, "no data 'nowhere'"),
         ({"model": "advprop_convnt"}, "did you mean advprop_convnet"),
         ({"model": "test_convnext"}, "no norm layer of the kind"),
-        ({"opt": "sgdd"}, r"the optimiser 'sgdd' cannot be made: .*; did you mean sgd or"),
+        ({"opt": "sgdd"}, r"the optimizer 'sgdd' cannot be made: .*; did you mean sgd or"),
         ({"opt": "adamw", "opt_args": {"speed": 3}}, r"'adamw' cannot be made: [^;]*$"),
-        ({"opt_args": {"speed": 3}}, "the optimiser 'sgd' cannot be made: .*speed"),
+        ({"opt_args": {"speed": 3}}, "the optimizer 'sgd' cannot be made: .*speed"),
         ({"sched": "cosin"}, "there is no schedule 'cosin'; did you mean cosine?"),
         ({"sched": "plateau"}, "there is no schedule 'plateau'; there are cosine, .*, none"),
         ({"sched": "wsd"}, "wsd schedule requires 0 < decay_epochs"),

@@ -1,0 +1,79 @@
+"""A training run from its recipe to its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from advprop.recipes import Recipe
+from advprop.runs import Journal, Log, Outcome, Run, choose_directory
+from advprop.runtime import (
+    compiling,
+    cpu_threads,
+    gpu_kernels,
+    join,
+    listening,
+    own_randomness,
+    torchrun_job,
+)
+from advprop.training.trainer import Trainer
+
+
+def train(
+    recipe: Recipe,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    progress: bool = False,
+    logs: Sequence[Log] = (),
+) -> Outcome:
+    """Trains a model by a recipe; the run's directory has all that it takes to repeat it or go on with it.
+
+    SIGTERM and Ctrl-C save the state before they end the run. Where torchrun starts the processes again, they
+    go on with the run that its job began or went on with.
+
+    Args:
+        recipe: What to do.
+        out: Directory of the run; by default a new one in `runs/`.
+        resume: Whether to go on with the run that is there. The result is that of a run that was never
+            interrupted, bit for bit on a CPU.
+        progress: Whether to show progress.
+        logs: Where the records go beside the files of the run: `"tensorboard"`, `"wandb"`.
+
+    Raises:
+        MissingExtraError: If a package of these is not installed.
+        ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split;
+            nothing that compiles), or the directory belongs to another run.
+        CheckpointError: If the directory cannot be written to.
+        FloatingPointError: If the loss or the gradient is no number. The state of just before that step is
+            kept in `stopped/`, beside the checkpoints. On a GPU the losses are looked at when they are
+            recorded and before a checkpoint; a run that finds one wrong goes back to the last checkpoint and
+            watches each step from there.
+        Interrupted: After SIGTERM or Ctrl-C.
+
+    Examples:
+        >>> import tempfile
+        >>> from advprop import make_recipe
+        >>> from advprop import train
+        >>> recipe = make_recipe(data="digits", epochs=1, severities=())
+        >>> outcome = train(recipe, tempfile.mkdtemp() + "/run")
+        >>> outcome.clean.n
+        1597
+    """
+    with (
+        join(recipe.device) as world,
+        cpu_threads(recipe.threads),
+        gpu_kernels(recipe.tf32),
+        own_randomness(),
+        compiling(recipe.model),
+        listening() as signals,
+    ):
+        job = world.on_first(torchrun_job)
+        directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume, job)))
+        run = Run(directory)
+        with Journal(run, recipe, logs) as journal:
+            trainer = Trainer(recipe, world, journal)
+            trainer.begin(resume, job)
+            with signals.deferred():
+                trainer.fit(signals, progress)
+            return trainer.finish()
