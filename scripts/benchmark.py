@@ -32,7 +32,7 @@ from advprop import make_recipe
 from advprop.data.batches import Batches, Data, TensorSet
 from advprop.models.create import data_config
 from advprop.recipes.recipe import Recipe
-from advprop.runtime.distributed import World, cpu_threads, gpu_kernels, join, own_randomness
+from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
 from advprop.training.build import build_model, build_optimizer, build_schedule
 from advprop.training.loop import Loop
 from scripts import notebook_cache

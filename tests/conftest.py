@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from advprop import train
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.summary import Outcome
-from advprop import train
 
 # A shell's background job ignores Ctrl-C, and so would the processes that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

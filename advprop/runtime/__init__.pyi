@@ -1,22 +1,18 @@
-from .compiling import compiling as compiling
+from .compile_errors import compiling as compiling
 from .distributed import (
     World as World,
     cpu_threads as cpu_threads,
     gpu_kernels as gpu_kernels,
+    images_without_padding as images_without_padding,
     join as join,
-    own_randomness as own_randomness,
-    seed_all as seed_all,
-    seed_cpu as seed_cpu,
+    rank_and_ranks as rank_and_ranks,
+    rank_share as rank_share,
 )
 from .messages import nearest as nearest
 from .optional import MissingExtraError as MissingExtraError, need_extra as need_extra
 from .package_files import checkout as checkout, package_folder as package_folder
 from .progress import Progress as Progress
-from .shares import (
-    images_without_padding as images_without_padding,
-    rank_and_ranks as rank_and_ranks,
-    rank_share as rank_share,
-)
+from .randomness import own_randomness as own_randomness, seed_all as seed_all, seed_cpu as seed_cpu
 from .signals import Interrupted as Interrupted, Signals as Signals, listening as listening
 from .tables import format_table as format_table
 from .torchrun import NO_JOB as NO_JOB, Job as Job, torchrun_job as torchrun_job

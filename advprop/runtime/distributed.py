@@ -1,24 +1,24 @@
-"""The process among its peers: its device, its rank, and what all ranks have in common."""
+"""This process among the ranks: its device, what all ranks share, and which images are its own."""
 
 from __future__ import annotations
 
 import os
-import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-import numpy as np
 import torch
 import torch.distributed as dist
+from timm.task import evaluation_sample_limit
 from timm.utils.distributed import is_distributed_env, world_info_from_env
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
+from torch.utils.data import Dataset, DistributedSampler, Subset
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 _PEER_IS_GONE = re.compile(r"gloo|nccl|closed by peer|reset by peer", re.IGNORECASE)
 
@@ -121,33 +121,12 @@ def _meet(kind: str) -> str:
     local_rank, rank, ranks = world_info_from_env()
     store, rank, ranks = next(rendezvous("env://", rank, ranks))
     # Ranks that torchrun has started again must not find the addresses of those that have died.
-    attempt = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    attempt = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
     dist.init_process_group("nccl" if kind == "cuda" else "gloo", store=attempt, rank=rank, world_size=ranks)
     if kind != "cuda":
         return kind
     torch.cuda.set_device(local_rank)
     return f"cuda:{local_rank}"
-
-
-def seed_all(*words: int) -> None:
-    """Seeds all randomness by some numbers, such as seed, rank and step, and by nothing that went before.
-
-    Where each step of a run begins with this, a checkpoint needs no random state: the numbers are it.
-    """
-    torch.manual_seed(seed_cpu(*words))
-
-
-def seed_cpu(*words: int) -> int:
-    """Seeds the randomness of the CPU, as for reading an image; gives the seed of torch's.
-
-    `torch.manual_seed` seeds every kind of device as well, and writes down the call stack for each that is
-    not in use yet: for a small image that takes as long as reading it.
-    """
-    seeds = np.random.SeedSequence(words).generate_state(3)
-    random.seed(int(seeds[0]))
-    np.random.seed(int(seeds[1]))  # timm's mixup draws from the global state
-    torch.default_generator.manual_seed(int(seeds[2]))
-    return int(seeds[2])
 
 
 @contextmanager
@@ -179,17 +158,55 @@ def cpu_threads(count: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-@contextmanager
-def own_randomness() -> Iterator[None]:
-    """Restores the caller's random state at the end, whatever was seeded inside."""
-    python, numbers = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numbers)
-
-
 def _best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def rank_share(dataset: Dataset[Item]) -> Subset[Item]:
+    """The images of this rank: every n-th of the data set for n ranks, none twice and none left out.
+
+    Args:
+        dataset: Anything with a length and items by number.
+
+    Raises:
+        ValueError: If the data set has no length.
+
+    Examples:
+        >>> from torch.utils.data import TensorDataset
+        >>> import torch
+        >>> from advprop import rank_share
+        >>> len(rank_share(TensorDataset(torch.zeros(3, 1, 8, 8))))  # all of them, on a single rank
+        3
+    """
+    return Subset(dataset, _turns(dataset, *rank_and_ranks(all_ranks=True)))
+
+
+def rank_and_ranks(all_ranks: bool) -> tuple[int, int]:
+    """This rank's number and the number of ranks that count together."""
+    if all_ranks and dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def images_without_padding(batches: Iterable[object]) -> int | None:
+    """How many images of this rank are not the padding of a distributed sampler; None where none pads.
+
+    Raises:
+        ValueError: If the sampler leaves images out.
+    """
+    sampler = getattr(batches, "sampler", None)
+    if not isinstance(sampler, DistributedSampler):
+        limit: int | None = evaluation_sample_limit(batches)
+        return limit
+    if sampler.drop_last:
+        raise ValueError(
+            "every image must count, and the sampler leaves some out; pass drop_last=False to it"
+        )
+    return len(_turns(sampler.dataset, sampler.rank, sampler.num_replicas))
+
+
+def _turns(dataset: object, rank: int, ranks: int) -> range:
+    """The numbers of a rank's images, where the ranks take turns."""
+    if not isinstance(dataset, Sized):
+        raise ValueError(f"a share needs a data set with a length, got {type(dataset).__name__}")
+    return range(rank, len(dataset), ranks)

@@ -6,7 +6,7 @@ import os
 import uuid
 from dataclasses import dataclass
 
-from torch._C._distributed_c10d import TCPStore
+import torch.distributed as dist
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,6 @@ def torchrun_job() -> Job:
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return NO_JOB
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = TCPStore(host, port, is_master=False, wait_for_workers=False)
+    store = dist.TCPStore(host, port, is_master=False, wait_for_workers=False)
     name = store.compare_set("advprop/job", "", uuid.uuid4().hex).decode()
     return Job(name, restarted=os.environ["TORCHELASTIC_RESTART_COUNT"] != "0")

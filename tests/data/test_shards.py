@@ -11,6 +11,7 @@ import torch
 import webdataset
 from PIL import Image
 
+from advprop import train
 from advprop.data.batches import Batches
 from advprop.data.loaded_set import BadImageError
 from advprop.data.open import open_data
@@ -18,7 +19,6 @@ from advprop.data.shards import Shards, find_shards
 from advprop.models.create import data_config
 from advprop.recipes.recipe import make_recipe
 from advprop.runtime.optional import MissingExtraError
-from advprop import train
 
 SETTINGS = {"model": "test_resnet", "image_size": 32, "workers": 0, "color_jitter": 0.0, "flip": 0.0}
 

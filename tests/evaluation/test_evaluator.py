@@ -16,7 +16,7 @@ from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from advprop.evaluation.evaluator import evaluate, evaluate_attacks, evaluate_corruptions
 from advprop.norms.branch import use_branch
 from advprop.norms.wrap import add_aux_norm
-from advprop.runtime.shares import images_without_padding, rank_share
+from advprop.runtime import images_without_padding, rank_share
 
 CLASSES = 7
 

@@ -2,13 +2,13 @@ import shutil
 
 import pytest
 
+from advprop import train
 from advprop.cli.main import main
 from advprop.figures.plot import plot_runs
 from advprop.figures.style import COLOURS
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.directory import Run
 from advprop.runtime.optional import MissingExtraError
-from advprop import train
 
 SMALL = {"train_images": 40, "batch_size": 10, "epochs": 3, "severities": (), "test_every": 1}
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from advprop import train
 from advprop.evaluation.evaluator import evaluate
 from advprop.inference.load import load_model, load_run, trained
 from advprop.models.create import create_model, data_config
 from advprop.norms.wrap import branch_names
 from advprop.recipes.recipe import make_recipe
-from advprop import train
 
 DIGITS = make_recipe(train_images=40, batch_size=10, epochs=1, severities=())
 

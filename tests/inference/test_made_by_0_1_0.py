@@ -1,8 +1,8 @@
 """Runs, a recipe and an exported folder made by version 0.1.0: they load bit for bit, and go on.
 
 `tests/runs/made_by_0_1_0` was made at commit 62b85bf with `advprop.train` on scikit-learn's digits. `advprop`
-and `fast` were stopped by SIGTERM after 3 of 6 steps, `fine-grained` was finished and exported. What that version
-loaded is in `expected.json`: recipes, configurations, and the SHA-256 of the tensors with names and shapes.
+and `fast` were stopped by SIGTERM after 3 of 6 steps, `fine-grained` was finished and exported. What that
+version loaded is in `expected.json`: recipes, configurations, and the SHA-256 of the tensors with names and shapes.
 """
 
 import hashlib

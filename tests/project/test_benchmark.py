@@ -6,7 +6,7 @@ import torch
 
 from advprop import make_recipe
 from advprop.data.batches import Batches
-from advprop.runtime.distributed import World
+from advprop.runtime import World
 from advprop.training.loop import Loop
 from scripts import benchmark
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from advprop.runtime.compiling import compiling
+from advprop.runtime.compile_errors import compiling
 
 
 def test_an_error_of_the_compiler_is_a_line_and_others_stay():

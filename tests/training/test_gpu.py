@@ -18,7 +18,7 @@ from advprop.inference.load import load_model, load_run, trained
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.checkpoints import load
 from advprop.runs.directory import Run
-from advprop.runtime.distributed import World
+from advprop.runtime import World
 from advprop.training.loop import Loop
 from tests.training.test_nonfinite import poison
 

@@ -13,7 +13,7 @@ from advprop.data.open import open_data
 from advprop.models.create import create_model
 from advprop.norms.wrap import AuxNorm, branch_names
 from advprop.recipes.recipe import make_recipe
-from advprop.runtime.distributed import World, seed_all, seed_cpu
+from advprop.runtime import World, seed_all, seed_cpu
 from advprop.training.build import build_model, build_task
 from advprop.training.loop import Loop
 from tests.reference import NoWait

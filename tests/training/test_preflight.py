@@ -12,7 +12,7 @@ from advprop.models.create import create_model
 from advprop.recipes.recipe import make_recipe
 from advprop.runs import checkpoints as checkpoint
 from advprop.runs.checkpoints import CheckpointError
-from advprop.runtime.distributed import seed_all
+from advprop.runtime import seed_all
 from advprop.training.build import build_optimizer
 from advprop.training.loop import Loop
 from advprop.training.preflight import check_size, optimizer_bytes

@@ -19,8 +19,7 @@ from advprop.models.create import create_model
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.checkpoints import CheckpointError
 from advprop.runs.directory import Run
-from advprop.runtime import Interrupted
-from advprop.runtime.distributed import seed_all
+from advprop.runtime import Interrupted, seed_all
 from advprop.tasks import AdvPropTask
 from advprop.training.loop import Loop
 
