@@ -2,7 +2,7 @@
 
 `tests/runs/made_by_0_1_0` was made at commit 62b85bf with `advprop.train` on scikit-learn's digits. `advprop`
 and `fast` were stopped by SIGTERM after 3 of 6 steps, `fine-grained` was finished and exported. What that
-version loaded is in `expected.json`: recipes, configurations, and the SHA-256 of the tensors with names and shapes.
+version loaded is in `expected.json`: recipes, configurations, and the SHA-256 of the tensors.
 """
 
 import hashlib
