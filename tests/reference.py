@@ -87,7 +87,7 @@ def random_wrong_classes(labels: Tensor, classes: int) -> Tensor:
 def pgd(
     network: nn.Module, images: Tensor, labels: Tensor, *, eps: float, step_size: float, steps: int
 ) -> Tensor:
-    """AdvProp's attacker: L-infinity, towards a random wrong class, norms in evaluation behaviour."""
+    """AdvProp's attacker: L-infinity, towards a random wrong class, norms in evaluation mode."""
     training = network.training
     network.eval()
     start = random_start(images, eps)

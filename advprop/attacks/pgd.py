@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from advprop.attacks.ball import Ball, NormName, is_number, is_whole, radii
+from advprop.attacks.mode import Mode, in_mode
 from advprop.attacks.objective import Objective, Targeted, input_gradient
-from advprop.attacks.pixel_model import Mode, behaviour
 from advprop.attacks.pixels import check_pixels
 
 
@@ -138,7 +138,7 @@ class PGD:
         clean = images.detach()
         radius = self.ball.radius(clean)
         finite = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
-        with behaviour(model, self.mode, generator):
+        with in_mode(model, self.mode, generator):
             adversarial = self.start(clean, generator)
             loss = Objective(self.targeted, labels, targets, generator, self.check)
             if self.steps and self.targeted == "least_likely" and targets is None:

@@ -18,7 +18,7 @@ from timm.task import ClassificationEvaluator
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from advprop.attacks import PGD, behaviour, check_classes, check_pixels, without_ddp
+from advprop.attacks import PGD, check_classes, check_pixels, in_mode, without_ddp
 from advprop.evaluation.accuracy import Accuracy
 from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from advprop.norms import MAIN, branch_names, use_branch
@@ -51,7 +51,7 @@ def evaluate(
 ) -> Accuracy:
     """Accuracy of a model on images as they are, corrupted, or attacked (after the corruption, if both).
 
-    The model runs in evaluation behaviour, and every training flag is as before afterwards. Over several
+    The model runs in evaluation mode, and every training flag is as before afterwards. Over several
     ranks every image counts once: give each rank its share (`rank_share`), or a loader with a sampler that
     pads, whose padding is left out. Image `i` of rank `r` of `n` is taken for number `r + i * n` of the data
     set, as those samplers have it, so that corruptions are the same over any number of ranks.
@@ -219,7 +219,7 @@ def _accuracies(
     counters = {key: ClassificationEvaluator(place, max_samples=limit) for key in views}
     chances = {key: torch.Generator(place).manual_seed((seed + rank) % 2**63) for key in views}
     seen = 0
-    with behaviour(model, "eval"), _on_branch(model, branch), torch.no_grad(), _mixed(place, autocast):
+    with in_mode(model, "eval"), _on_branch(model, branch), torch.no_grad(), _mixed(place, autocast):
         for images, labels in tqdm(batches, "evaluating", disable=not progress or rank > 0):
             images, labels = images.to(place, non_blocking=True), labels.to(place, non_blocking=True)
             if not seen:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from advprop.attacks import behaviour
+from advprop.attacks import in_mode
 from advprop.data import ENDINGS, batches_of, in_channels
 from advprop.models import create_transform, data_config
 from advprop.runtime import format_table
@@ -92,7 +92,7 @@ def predict(
 
     A picture is read as in the tests of the training: in grey for a model of one channel, with the size,
     the crop and the normalisation of the model's own configuration. The model runs where it is, in
-    evaluation behaviour, and its training flags are as before afterwards.
+    evaluation mode, and its training flags are as before afterwards.
 
     Args:
         model: A timm model, or what holds one, such as DDP; auxiliary norms answer by the branch they are on.
@@ -127,7 +127,7 @@ def predict(
     namer = _namer(model, class_names)
     found: list[Prediction] = []
     shown = tqdm(total=len(pictures), desc="predicting", unit=" images", disable=not progress)
-    with behaviour(model, "eval"), torch.inference_mode(), shown:
+    with in_mode(model, "eval"), torch.inference_mode(), shown:
         for read in batches_of(loader):
             bad = [sample for sample in read if sample.pixels is None]
             if bad and bad_images == "stop":

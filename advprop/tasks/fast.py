@@ -39,13 +39,13 @@ class FastAdvPropTask(StandardTask):
 
     Args:
         model: Any model with batch norms; the branch `"adv"` is added in place where it has none.
-        attack: One untargeted step in training behaviour (batch statistics).
+        attack: One untargeted step in training mode (batch statistics).
         share: The share p of the images that is attacked, in (0, 1); the paper takes 0.2.
         **kwargs: What `StandardTask` takes: `mean`, `std`, `mixup`, `criterion`, `device` ... The
             criterion must average over images.
 
     Raises:
-        ValueError: If the attack is targeted, has not one step, or runs in evaluation behaviour, or
+        ValueError: If the attack is targeted, has not one step, or runs in evaluation mode, or
             the model has other branches than `"adv"`.
 
     Examples:
@@ -175,6 +175,6 @@ def _check_attack(attack: PGD) -> None:
         )
     if attack.steps != 1 or attack.mode != "train":
         raise ValueError(
-            "Fast AdvProp attacks with one step in training behaviour, "
+            "Fast AdvProp attacks with one step in training mode, "
             f"got steps={attack.steps} and mode={attack.mode!r}; pass PGD(steps=1, mode='train', ...)"
         )

@@ -76,6 +76,7 @@ class StandardTask(ClassificationTask):
         checked = PixelModel(model, mean, std)
         self.register_buffer("mean", checked.mean.to(self.device), persistent=False)
         self.register_buffer("std", checked.std.to(self.device), persistent=False)
+        self._pixel_models: list[PixelModel] = []  # a list, so that they are no parts of the task
         self.mixup = mixup
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -100,8 +101,14 @@ class StandardTask(ClassificationTask):
         return {"loss": loss, "output": logits, "loss_clean": loss.detach()}
 
     def pixels(self, model: nn.Module) -> PixelModel:
-        """The model as a function of pixels in [0, 1]."""
-        return PixelModel(model, self.mean, self.std)
+        """The model as a function of pixels in [0, 1], made once for each model."""
+        for known in self._pixel_models:
+            if known.model is model and known.mean is self.mean:
+                known.training = model.training
+                return known
+        made = PixelModel(model, self.mean, self.std)
+        self._pixel_models = [*self._pixel_models[-2:], made]
+        return made
 
     def attackable(self) -> PixelModel:
         """What an attack may run: the model without DDP, since an attack must not reduce gradients."""

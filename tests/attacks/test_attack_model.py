@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from advprop import FGSM, IFGSM, PGD, AdvPropTask, PixelModel, add_aux_norm, evaluate, use_branch
 from advprop.attacks import objective as objective_module
+from advprop.attacks.mode import in_mode
 from advprop.attacks.objective import Objective
-from advprop.attacks.pixel_model import behaviour
 from tests.attacks.test_pgd import assert_same_state, caller_state, mixed_net, seeded
 from tests.reference import TinyNet, batch
 
@@ -154,7 +154,7 @@ def test_a_gradient_that_is_not_finite_names_its_images(norm: str) -> None:
     assert attack(RootOfPixels(), images[::2], labels[::2]).isfinite().all()
 
 
-# --- the behaviour of what is attacked ------------------------------------------------------------
+# --- the mode of what is attacked ------------------------------------------------------------
 
 
 def test_the_branch_in_use_is_the_branch_attacked_and_stays_in_use() -> None:
@@ -183,7 +183,7 @@ def test_fault_of_a_robust_evaluation_that_crashes() -> None:
             assert F.cross_entropy(pixels(adversarial), labels) > F.cross_entropy(pixels(images), labels)
 
 
-def test_dropout_works_in_training_behaviour_and_rests_in_evaluation() -> None:
+def test_dropout_works_in_training_mode_and_rests_in_evaluation() -> None:
     model, (images, labels) = TinyNet().train(), batch()
     seen: list[bool] = []
     model.body[3].register_forward_hook(lambda module, x, y: seen.append(torch.equal(x[0], y)))
@@ -202,12 +202,12 @@ def test_a_generator_seeds_no_device_that_the_model_is_not_on(monkeypatch: pytes
     assert touched == [1]
 
 
-def test_behaviour_restores_after_an_exception() -> None:
+def test_the_mode_is_restored_after_an_exception() -> None:
     model = mixed_net()
     before = caller_state(model)
 
     def fail() -> None:
-        with behaviour(model, "train", seeded()):
+        with in_mode(model, "train", seeded()):
             model(batch()[0])
             torch.rand(3)
             raise KeyError
@@ -217,7 +217,7 @@ def test_behaviour_restores_after_an_exception() -> None:
     assert_same_state(model, before)
 
 
-def test_a_graph_that_is_open_goes_backward_after_an_attack_in_training_behaviour() -> None:
+def test_a_graph_that_is_open_goes_backward_after_an_attack_in_training_mode() -> None:
     model, (images, labels) = TinyNet(dropout=0.0).train(), batch()
     loss = F.cross_entropy(model(images), labels)
     adversarial = PGD(steps=1, mode="train", targeted=None)(model, images, labels)

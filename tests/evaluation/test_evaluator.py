@@ -165,7 +165,7 @@ def test_progress_is_shown_where_asked(capsys):
 # --- the model is left as it was -----------------------------------------------------------------
 
 
-def test_runs_in_evaluation_behaviour_and_restores_every_flag():
+def test_runs_in_evaluation_mode_and_restores_every_flag():
     model = network()
     model[1].eval()
     flags = [module.training for module in model.modules()]

@@ -157,7 +157,7 @@ def _logits(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def _train_step(model: nn.Module, images: Tensor) -> Tensor:
-    """Logits in training behaviour, which also moves the running statistics."""
+    """Logits in training mode, which also moves the running statistics."""
     model.train()
     torch.manual_seed(1)
     out = model(images)

@@ -497,3 +497,16 @@ def test_every_task_on_a_gpu(make: Callable[..., StandardTask]) -> None:
             loss = task(images.contiguous(memory_format=torch.channels_last), labels)["loss"]
         scaler(loss, optimizer)
         assert loss.isfinite()
+
+
+def test_the_model_of_pixels_is_made_once_and_follows_its_task() -> None:
+    task = StandardTask(tiny(), **PIXELS)
+    first = task.pixels(task.trainable_module)
+    assert task.pixels(task.trainable_module) is first
+    assert first not in list(task.modules())
+    task.eval()
+    assert not task.pixels(task.trainable_module).training
+    other = task.pixels(tiny())
+    assert other is not first
+    moved = task.double().pixels(task.trainable_module)
+    assert moved(batch(2)[0].double()).dtype == torch.float64
