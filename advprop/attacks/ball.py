@@ -1,7 +1,5 @@
 """The norm ball around an image: a random point in it, the steepest way up, the way back in."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

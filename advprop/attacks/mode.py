@@ -1,7 +1,5 @@
 """Evaluation or training mode for a while, with the model left as it was found."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Literal, TypeAlias

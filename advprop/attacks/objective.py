@@ -1,7 +1,5 @@
 """What an attack climbs: the loss of the labels, or minus the loss of a wrong class; and its gradient."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Literal, TypeAlias

@@ -5,8 +5,6 @@ four grey levels whatever mean and std a model wants; the normalisation belongs 
 (`PixelModel`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What is attacked: a model of pixels in [0, 1]."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel

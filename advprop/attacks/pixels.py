@@ -1,7 +1,5 @@
 """What everything here takes for an image: pixels in [0, 1], not yet normalised."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Accuracy as a record, and the two means of the errors on corrupted images that must not be mixed up."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Every function takes the images, the random numbers of each, the scale of length
 224 x 224) and the numbers of a severity as published for 224 x 224. Results may leave [0, 1].
 """
 
-from __future__ import annotations
-
 import io
 import math
 

@@ -3,8 +3,6 @@
 Images are `[B, C, H, W]`, float32; lengths are in pixels.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

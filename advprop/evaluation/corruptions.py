@@ -14,8 +14,6 @@ Results are not comparable to the last digit with those on the published ImageNe
 random numbers, photographs of frost, and a further JPEG compression.
 """
 
-from __future__ import annotations
-
 import difflib
 import operator
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 A model takes pixels in [0, 1] here, as attacks and corruptions do; `PixelModel` brings the normalisation.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

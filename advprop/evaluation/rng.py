@@ -1,7 +1,5 @@
 """Random numbers that depend on nothing but what they are for: a seed, an image, a purpose."""
 
-from __future__ import annotations
-
 import math
 
 import torch

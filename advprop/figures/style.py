@@ -1,7 +1,5 @@
 """How figures look, in the tutorials and from the command line: small SVGs for light and for dark pages."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -5,8 +5,6 @@ package: trained on scikit-learn's digits with AdvProp, and without it by the sa
 (`data_files/advprop_digits.yaml`; `scripts/make_digits_weights.py` makes them anew).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch.nn.functional as F

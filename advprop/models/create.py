@@ -1,7 +1,5 @@
 """Models by name: timm's own, by their old and their current names, and the small ConvNet of this package."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import pickle

@@ -1,7 +1,5 @@
 """Which norms an image passes through, and whose the parameters are."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager

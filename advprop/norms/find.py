@@ -1,7 +1,5 @@
 """The norm layers of a model: which there are, and why some cannot have auxiliary copies."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from typing import Literal, TypeAlias

@@ -1,7 +1,5 @@
 """Auxiliary norms: put into a model and taken out again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, TypeVar
 

@@ -5,8 +5,6 @@ What the card leaves open is filled in from the released code of the EfficientNe
 `efficientnet_builder.py` for dropout and stochastic depth.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

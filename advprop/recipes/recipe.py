@@ -1,7 +1,5 @@
 """The settings of a training run: frozen, checked, from a model's card, a YAML file and the command line."""
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Iterator, Mapping

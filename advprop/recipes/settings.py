@@ -1,7 +1,5 @@
 """The settings of a run in groups, as the recipe holds them and the command line shows them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias

@@ -4,8 +4,6 @@ A checkpoint is one file, `step-00000120-<checksum>.pt`, that `torch.load(..., w
 Its name holds the beginning of the SHA-256 of its content, so name and content appear in one rename.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

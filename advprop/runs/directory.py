@@ -1,7 +1,5 @@
 """The directory of a run: its recipe, its metrics, its checkpoints."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

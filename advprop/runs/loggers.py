@@ -1,7 +1,5 @@
 """TensorBoard and Weights & Biases, fed with the metrics of a run."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

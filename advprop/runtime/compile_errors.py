@@ -1,7 +1,5 @@
 """What torch.compile says where it cannot compile, in a line."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """This process among the ranks: its device, what all ranks share, and which images are its own."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sized

@@ -1,7 +1,5 @@
 """Packages that not everyone needs: named, with the way to install them, where they are missing."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 

@@ -1,7 +1,5 @@
 """Where the files that come with the package are: in a checkout and where it is installed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

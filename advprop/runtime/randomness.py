@@ -1,7 +1,5 @@
 """Randomness that follows from numbers, such as a seed and a step, and from nothing else."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

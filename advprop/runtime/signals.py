@@ -1,7 +1,5 @@
 """SIGINT (Ctrl-C) and SIGTERM: they end what can be ended at once, and let a training step finish."""
 
-from __future__ import annotations
-
 import signal
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The job of torchrun that a process belongs to, which goes on with what it began and with nothing else."""
 
-from __future__ import annotations
-
 import os
 import uuid
 from dataclasses import dataclass

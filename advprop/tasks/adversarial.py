@@ -1,7 +1,5 @@
 """Adversarial training with one set of norms: the control that AdvProp is compared with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """AdvProp: clean and adversarial images in one batch, each through its own batch norms."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

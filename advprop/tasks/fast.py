@@ -3,8 +3,6 @@
 Its three ideas have a file each: `gradient_reuse.py`, `shuffle.py` and `rebalance.py`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

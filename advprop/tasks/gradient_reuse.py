@@ -3,8 +3,6 @@
 The first of the three ideas of Fast AdvProp (Mei et al., ICLR 2022, section 3).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any

@@ -4,8 +4,6 @@ The third of the three ideas of Fast AdvProp (Mei et al., ICLR 2022, section 3):
 the images only, so the gradients of its own parameters are averaged over that share.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn

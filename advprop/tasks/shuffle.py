@@ -3,8 +3,6 @@
 The second of the three ideas of Fast AdvProp (Mei et al., ICLR 2022, section 3.2.2).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.distributed as dist
 from torch import Tensor

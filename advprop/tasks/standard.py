@@ -5,8 +5,6 @@ distributed preparation work with it as with timm's own. Images are pixels in [0
 normalises them (`timm.data.create_loader(mean=(0, 0, 0), std=(1, 1, 1))` leaves that to it).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 

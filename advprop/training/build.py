@@ -1,7 +1,5 @@
 """The parts of a run, each made from its recipe by timm, torch or this package."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import torch

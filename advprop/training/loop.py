@@ -1,7 +1,5 @@
 """One optimizer step after the other, and the state between them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext

@@ -1,7 +1,5 @@
 """What a run measures on its way: losses, summed on the device and looked at now and then; and time."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What is tried on copies before a run begins: an image through the model, a step of the optimizer."""
 
-from __future__ import annotations
-
 import copy
 import io
 from typing import Any

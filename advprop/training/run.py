@@ -1,7 +1,5 @@
 """A training run from its recipe to its results."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A run under way: steps, records, checkpoints, signals, resumption."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 
