@@ -8,6 +8,6 @@ from .batches import (
     TensorSet as TensorSet,
     digits as digits,
 )
-from .image_files import ENDINGS as ENDINGS, in_channels as in_channels
-from .loaded_set import batches_of as batches_of
+from .image_files import ENDINGS as ENDINGS, READ_ERRORS as READ_ERRORS, read_image as read_image
 from .open import open_data as open_data, open_test as open_test
+from .worker_processes import batches_of as batches_of

@@ -1,7 +1,5 @@
 """Changes of whole batches on the device: flips, shifts, erased rectangles."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +44,7 @@ class Augment:
         return images
 
     def _erased(self, images: Tensor) -> Tensor:
-        """Erases where timm does, among normalised images."""
+        """Erases where timm does, among normalized images."""
         mean, std = (_of_channels(images, values) for values in (self.mean, self.std))
         erase = RandomErasing(self.erase, mode="pixel", device=images.device)
         erased: Tensor = erase((images - mean) / std)

@@ -1,50 +1,44 @@
 """The labels of a data set: their names, their number, and whether they can be right."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from advprop.data.loaded_set import name_of
+from advprop.data.image_files import name_of
 
 
 def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:
     """The names of the classes of a data set, by label; their numbers, where it has no names.
 
     Args:
-        source: A data set of timm's or torchvision's.
+        source: A timm or torchvision data set.
         classes: How many there are, where the data do not tell or have fewer.
 
     Raises:
         ValueError: If neither the data nor `classes` tell how many there are, or they disagree.
     """
-    mapping = _class_map(source)
+    known = {label: str(name) for name, label in _class_map(source).items()}
     labels = labels_of(source)
-    if mapping:
-        found = {index: str(name) for name, index in mapping.items()}
-        names = tuple(found.get(index, str(index)) for index in range(max(found) + 1))
-    elif classes is not None or labels is not None:
-        names = tuple(map(str, range(int(labels.max()) + 1 if labels is not None else 0)))
-    else:
+    if not known and labels is None and classes is None:
         raise ValueError("the data do not tell the number of classes; give it: --classes")
-    if classes is not None and len(names) > classes:
-        raise ValueError(f"the data have {len(names)} classes, and the recipe has classes: {classes}")
-    return names + tuple(map(str, range(len(names), classes or 0)))
+    count = max(known) + 1 if known else int(labels.max()) + 1 if labels is not None else 0
+    if classes is not None and count > classes:
+        raise ValueError(f"the data have {count} classes, and the recipe has classes: {classes}")
+    return tuple(known.get(label, str(label)) for label in range(max(count, classes or 0)))
 
 
 def labels_of(source: Any) -> np.ndarray | None:
-    """The label of each image `[N]`, where they are known without a look at the images."""
+    """The label of each image `[N]`, where they are known without a look at the images.
+
+    Raises:
+        ValueError: If an image has no label.
+    """
     reader = getattr(source, "reader", source)
-    labels: Any
+    labels: Any = getattr(reader, "targets", None)
     if hasattr(reader, "label_key"):  # Hugging Face's
         labels = list(reader.dataset[reader.label_key])
-    elif hasattr(reader, "labels"):
-        labels = reader.labels
     elif isinstance(samples := getattr(reader, "samples", None), list):
         labels = [label for _, label, *_ in samples]
-    else:
-        labels = getattr(reader, "targets", None)
     if labels is None:
         return None
     for number, label in enumerate(labels):
@@ -58,7 +52,7 @@ def check_labels(source: Any, names: tuple[str, ...], every_class: bool) -> None
     """Raises ValueError if a label is none of the classes, or a class has no images.
 
     Args:
-        source: A data set of timm's or torchvision's.
+        source: A timm or torchvision data set.
         names: The names of the classes.
         every_class: Whether each must have images.
     """
@@ -82,11 +76,11 @@ def check_labels(source: Any, names: tuple[str, ...], every_class: bool) -> None
 
 def check_same_classes(train: Any, test: Any) -> None:
     """Raises ValueError if the classes of training and test images have other names."""
-    mappings = [_class_map(source) for source in (train, test)]
-    if mappings[0] != mappings[1]:
-        only = [sorted(set(mappings[i]) - set(mappings[1 - i]), key=str) for i in range(2)]
+    ours, theirs = _class_map(train), _class_map(test)
+    if ours != theirs:
+        only = [sorted(each, key=str) for each in (ours.keys() - theirs.keys(), theirs.keys() - ours.keys())]
         raise ValueError(
-            f"training and test images have different classes: {len(mappings[0])} and {len(mappings[1])}; "
+            f"training and test images have different classes: {len(ours)} and {len(theirs)}; "
             f"only in training: {only[0]}, only in testing: {only[1]}"
         )
 

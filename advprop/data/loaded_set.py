@@ -7,14 +7,10 @@ the number of these processes nor an interruption changes what an epoch consists
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from itertools import chain
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from PIL import Image
@@ -23,10 +19,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from advprop.data.batches import Batch
-from advprop.data.image_files import in_channels
+from advprop.data.image_files import READ_ERRORS, name_of, read_image
+from advprop.data.worker_processes import batches_of, obey_only_the_trainer, processors
 from advprop.runtime import seed_cpu
 
 logger = logging.getLogger(__name__)
+
+Problems: TypeAlias = tuple[str, ...]
 
 
 class BadImageError(OSError):
@@ -34,11 +33,11 @@ class BadImageError(OSError):
 
 
 class Sample(NamedTuple):
-    """An image as its transform leaves it, or why there is none."""
+    """An image as its transform leaves it, or None, with what could not be read in its place."""
 
     image: Any
     label: int
-    problems: tuple[str, ...] = ()
+    problems: Problems = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class Reading:
 
     Args:
         transform: PIL image to bytes `[C, H, W]`.
-        channels: 1 for grey images, 3 for colour.
+        channels: 1 for gray images, 3 for color.
         classes: Number of classes, for a check of the labels.
         seed: Seed of the transform; None for testing, where it has nothing random.
         bad_images: Whether to `"stop"` at an image that cannot be read, or to `"skip"` it: in training for
@@ -76,9 +75,9 @@ class LoadedSet:
         self.source = source
         self.reading = reading
         self.device = torch.device(device)
-        self.keys = _Keys()
         self.skipped: set[str] = set()
-        self._loader: DataLoader[Any] | None = None
+        self._wanted = _Wanted()
+        self._loader: PrefetchLoader | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -95,32 +94,34 @@ class LoadedSet:
         """
         if self._loader is None:
             self._loader = self._make_loader()
-        self.keys.now = ([(epoch, number) for number in wanted] for wanted in numbers)
+        self._wanted.keys = ([(epoch, number) for number in wanted] for wanted in numbers)
+        yield from self._loader
+
+    def _make_loader(self) -> PrefetchLoader:
+        workers = min(self.reading.workers, processors())
+        loader: DataLoader[Any] = DataLoader(
+            _Samples(self.source, self.reading),
+            batch_sampler=self._wanted,
+            collate_fn=_collate,
+            num_workers=workers,
+            worker_init_fn=obey_only_the_trainer,
+            persistent_workers=workers > 0,
+            pin_memory=self.device.type == "cuda",
+        )
         channels = self.reading.channels
-        # Pixels stay pixels: the task normalises them.
-        prefetched = PrefetchLoader(
-            cast(Any, _Checked(self._loader, self.reading, self._note)),
-            mean=(0.0,) * channels,
+        return PrefetchLoader(
+            cast(Any, _Checked(loader, self._check)),
+            mean=(0.0,) * channels,  # pixels stay pixels: the task normalizes them
             std=(1.0,) * channels,
             channels=channels,
             device=self.device,
         )
-        yield from prefetched
 
-    def _make_loader(self) -> DataLoader[Any]:
-        workers = min(self.reading.workers, _processors())
-        return DataLoader(
-            _Samples(self.source, self.reading),
-            batch_sampler=self.keys,
-            collate_fn=_collate,
-            num_workers=workers,
-            worker_init_fn=_obey_the_trainer_alone,
-            persistent_workers=workers > 0,
-            pin_memory=self.device.type == "cuda",
-        )
-
-    def _note(self, problems: tuple[str, ...]) -> None:
-        """Names the images that were skipped, each once."""
+    def _check(self, unread: Problems, problems: Problems) -> None:
+        """Stops at an image that must not be missing; names those that were skipped, each once."""
+        may_lack = self.reading.bad_images == "skip" and self.reading.seed is None
+        if unread and not may_lack:
+            raise BadImageError(f"cannot read {unread[-1]}; mend it, or go on without (--bad-images skip)")
         for problem in problems:
             if problem not in self.skipped:
                 self.skipped.add(problem)
@@ -128,131 +129,64 @@ class LoadedSet:
 
 
 @dataclass
-class _Keys:
+class _Wanted:
     """The (epoch, number) of each image of each batch that is wanted now."""
 
-    now: Iterator[list[tuple[int, int]]] = field(default_factory=lambda: iter(()))
+    keys: Iterator[list[tuple[int, int]]] = field(default_factory=lambda: iter(()))
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        return self.now
+        return self.keys
 
 
+@dataclass
 class _Samples(Dataset[Sample]):
     """The images of a source by (epoch, number)."""
 
-    def __init__(self, source: Any, reading: Reading) -> None:
-        self.source = source
-        self.reading = reading
+    source: Any
+    reading: Reading
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         epoch, number = key
-        problems: tuple[str, ...] = ()
-        for at in range(number, number + len(self.source)):
-            at %= len(self.source)
+        count = len(self.source)
+        problems: Problems = ()
+        for at in chain(range(number, count), range(number)):
             try:
-                return self._sample(epoch, at, problems)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+                return self._sample(epoch, at)._replace(problems=problems)
+            except READ_ERRORS as error:
                 problems += (f"{name_of(self.source, at)}: {error}",)
                 if self.reading.bad_images == "stop" or self.reading.seed is None:
                     break
         return Sample(None, -1, problems)
 
-    def _sample(self, epoch: int, number: int, problems: tuple[str, ...]) -> Sample:
-        image, label = self._read(number)
+    def _sample(self, epoch: int, number: int) -> Sample:
+        file, label, *_ = getattr(self.source, "reader", self.source)[number]
+        with file:
+            image = read_image(file, self.reading.channels)
+        if not 0 <= label < self.reading.classes:
+            raise ValueError(f"its label is {label}, and there are {self.reading.classes} classes")
         if self.reading.seed is not None:
             seed_cpu(self.reading.seed, epoch, number, 0)
-        return Sample(self.reading.transform(image), label, problems)
-
-    def _read(self, number: int) -> tuple[Image.Image, int]:
-        """The image, decoded, and its label."""
-        channels = self.reading.channels
-        if (reader := getattr(self.source, "reader", None)) is None:
-            image, label = self.source[number]
-            return in_channels(image, channels), int(label)
-        file, label, *_ = reader[number]
-        with file, Image.open(file) as image:
-            if not 0 <= label < self.reading.classes:
-                raise ValueError(f"its label is {label}, and there are {self.reading.classes} classes")
-            return in_channels(image, channels), int(label)
+        return Sample(self.reading.transform(image), int(label))
 
 
+@dataclass
 class _Checked:
-    """The batches of a loader, where no image has stopped it."""
+    """The batches of a loader, without those that have no image left."""
 
-    def __init__(
-        self, loader: DataLoader[Any], reading: Reading, note: Callable[[tuple[str, ...]], None]
-    ) -> None:
-        self.loader = loader
-        self.note = note
-        self.may_lack = reading.bad_images == "skip" and reading.seed is None
+    loader: DataLoader[Any]
+    check: Callable[[Problems, Problems], None]
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         for images, labels, unread, problems in batches_of(self.loader):
-            if unread and not self.may_lack:
-                raise BadImageError(
-                    f"cannot read {unread[-1]}; mend it, or go on without (--bad-images skip)"
-                )
-            self.note(problems)
+            self.check(unread, problems)
             if images is not None:
                 yield images, labels
 
 
-def batches_of(loader: DataLoader[Any]) -> Iterator[Any]:
-    """The batches of a loader; the end of one of its processes is told in a line.
-
-    torch would raise it at once, wherever this process is at the moment, in a save or in a log; without that
-    the loader finds it when it waits for a batch.
-    """
-    on_main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGCHLD) if on_main and hasattr(signal, "SIGCHLD") else None
-    try:
-        batches = iter(loader)
-        if before is not None:
-            signal.signal(signal.SIGCHLD, before)
-        yield from batches
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-            raise
-        raise OSError(
-            f"a process that reads images has ended ({' '.join(str(error).split())}); if it was short of "
-            "memory, fewer processes (--workers) need less"
-        ) from error
-
-
-def _collate(samples: list[Sample]) -> tuple[Tensor | None, Tensor | None, tuple[str, ...], tuple[str, ...]]:
+def _collate(samples: list[Sample]) -> tuple[Tensor | None, Tensor | None, Problems, Problems]:
     """Images, labels, what is wrong with one that is missing, and all that is wrong."""
     unread = next((sample.problems for sample in samples if sample.image is None), ())
     problems = tuple(problem for sample in samples for problem in sample.problems)
     read = [(sample.image, sample.label) for sample in samples if sample.image is not None]
     images, labels = fast_collate(read) if read else (None, None)
     return images, labels, unread, problems
-
-
-def _obey_the_trainer_alone(worker: int) -> None:
-    """What stops a run is often sent to all its processes; those that read live until it has been saved."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    trainer = multiprocessing.parent_process()
-    if trainer is not None and hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_wait_for_the_end, args=(trainer.pid,), daemon=True).start()
-
-
-def _wait_for_the_end(trainer: int) -> None:
-    """Ends this process when that one wants it."""
-    while (told := signal.sigwaitinfo({signal.SIGTERM})) is None or told.si_pid != trainer:
-        pass
-    os._exit(0)
-
-
-def _processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def name_of(source: Any, number: int) -> str:
-    """The file of an image, or its number where it has none."""
-    if hasattr(source, "filename"):
-        name = source.filename(number, absolute=True)
-        return str(Path(name)) if name else f"image {number}"
-    samples = getattr(source, "samples", None)
-    return str(samples[number][0]) if samples else f"image {number}"

@@ -1,28 +1,33 @@
-"""Data by name: the digits, folders and archives of images, and all that timm can read.
+"""Data by name: the digits, folders and archives of images, and everything that timm can read.
 
-What can be known of the data before training is looked at here: classes that do not match, folders
-without images, labels that are none of the classes.
+What can be known of the data before training is checked here: classes that do not match, folders without
+images, labels that are none of the classes.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+import tarfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from timm.data.dataset import ImageDataset
 from timm.data.dataset_factory import create_dataset
+from timm.data.readers.reader_image_folder import ReaderImageFolder
 from timm.data.readers.reader_image_in_tar import ReaderImageInTar
-from timm.data.transforms_factory import create_transform
 
 from advprop.data.batches import Data, Images, ImageSet
 from advprop.data.class_map import check_labels, check_same_classes, class_names
 from advprop.data.image_files import ENDINGS, all_endings
-from advprop.data.in_memory import can_stay, changed_alone, resident, resident_digits, to_tensors
+from advprop.data.in_memory import (
+    changes_of_single_images,
+    fits_in_memory,
+    fitted_digits,
+    in_memory,
+    to_tensors,
+)
 from advprop.data.loaded_set import LoadedSet, Reading
 from advprop.data.shards import Shards, find_shards
-from advprop.data.timm_policies import mend_policy
-from advprop.recipes import Recipe
+from advprop.data.transforms import Transform, testing_transform, training_transform
+from advprop.recipes import AugmentSettings, DataSettings
 from advprop.runtime import need_extra
 
 _SYNONYMS = {"train": ("training",), "validation": ("val", "valid", "eval", "test")}
@@ -32,127 +37,171 @@ _OF_TWO_SPLITS = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qm
 _SPLITS = ("train", "training", "test", "validation", "val", "valid", "eval", "evaluation")
 
 
-def open_data(recipe: Recipe, config: Mapping[str, Any]) -> Data:
-    """The data of a recipe.
+def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str, Any], seed: int = 0) -> Data:
+    """Opens a data set for training and testing.
 
     Small sets of images of one size are kept on the device, as bytes, unless each image is to be changed on
     its own; other images are read as needed.
 
     Args:
-        recipe: Says which data, and how they are read.
-        config: What the model wants of its images (`models.data_config`).
+        data: Which data. A `Recipe` holds these settings, too.
+        augment: How the images are read, and how those for training are changed one by one. A `Recipe` holds
+            these settings, too.
+        config: The images that the model expects: `advprop.models.data_config(model)`.
+        seed: Seed of the random changes, and of which digits are for training.
 
     Raises:
         ValueError: If there are no such data, their labels are not right, or a setting cannot act on them.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from advprop.data import Batches, open_data
+        >>> from advprop.models import data_config
+        >>> from advprop.recipes import AugmentSettings, DataSettings
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("train/cat", "train/dog", "validation/cat", "validation/dog"):
+        ...     (folder / name).mkdir(parents=True)
+        ...     Image.new("RGB", (80, 60)).save(folder / name / "1.png")
+        >>> settings = DataSettings(data=str(folder), workers=0)
+        >>> data = open_data(settings, AugmentSettings(), data_config("resnet50"))
+        >>> data.class_names
+        ('cat', 'dog')
+        >>> for images, labels in Batches(data.train, batch_size=2, seed=0).epoch(0):
+        ...     print(images.shape)
+        torch.Size([2, 3, 224, 224])
     """
-    if recipe.data == "digits":
-        return resident_digits(recipe)
-    if recipe.train_split == recipe.test_split:
-        raise ValueError(f"train_split and test_split must differ, got {recipe.train_split!r} for both")
-    train, test = (_open_split(recipe, training) for training in (True, False))
-    names = class_names(train, recipe.classes)
+    if data.data == "digits":
+        return fitted_digits(data, augment, seed)
+    if data.train_split == data.test_split:
+        raise ValueError(f"train_split and test_split must differ, got {data.train_split!r} for both")
+    train, test = (_open_split(data, split) for split in (data.train_split, data.test_split))
+    names = class_names(train, data.classes)
     check_same_classes(train, test)
-    check_labels(train, names, every_class=recipe.classes is None)
+    check_labels(train, names, every_class=data.classes is None)
     check_labels(test, names, every_class=False)
-    if not changed_alone(recipe) and can_stay((train, test), recipe.channels, recipe.image_size):
-        return resident(recipe, train, test, names)
-    size = recipe.image_size or config["input_size"][1]
+    wanted = (data.channels, data.image_size)
+    if not changes_of_single_images(augment) and all(fits_in_memory(each, *wanted) for each in (train, test)):
+        return in_memory(to_tensors(train, *wanted), to_tensors(test, *wanted), names)
+    size = data.image_size or config["input_size"][1]
     images = Images(
         class_names=names,
-        shape=(recipe.channels or 3, size, size),
-        crop_pct=recipe.crop_pct or config["crop_pct"],
+        shape=(data.channels or 3, size, size),
+        crop_pct=augment.crop_pct or config["crop_pct"],
         crop_mode=config["crop_mode"],
-        interpolation=recipe.interpolation or config["interpolation"],
+        interpolation=augment.interpolation or config["interpolation"],
     )
-    sets = [
-        LoadedSet(source, _reading(recipe, config, images, training))
-        for source, training in ((train, True), (test, False))
-    ]
-    return Data(train=sets[0], test=sets[1], **vars(images))
+    return Data(
+        train=_read_one_by_one(train, data, images, training_transform(augment, images, config), seed),
+        test=_read_one_by_one(test, data, images, testing_transform(images)),
+        **vars(images),
+    )
 
 
-def open_test(recipe: Recipe, config: Mapping[str, Any]) -> tuple[ImageSet, tuple[str, ...]]:
-    """The test images of a recipe alone, in the size of a model, and the names of their classes.
+def open_test(data: DataSettings, config: Mapping[str, Any]) -> tuple[ImageSet, tuple[str, ...]]:
+    """Opens the test images alone, as a model expects them.
 
     Args:
-        recipe: Says which data, and how they are read.
-        config: What the model wants of its images (`models.data_config`).
+        data: Which data.
+        config: The images that the model expects: `advprop.models.data_config(model)`.
+
+    Returns:
+        The images, and the names of their classes.
 
     Raises:
         ValueError: If there are no such data, or their labels are not right.
     """
-    if recipe.data == "digits":
+    if data.data == "digits":
         raise ValueError(
             "which of the digits are for testing is up to the run; evaluate its directory, without --data"
         )
-    source = _open_split(recipe, training=False)
-    names = class_names(source, recipe.classes)
+    source = _open_split(data, data.test_split)
+    names = class_names(source, data.classes)
     check_labels(source, names, every_class=False)
     channels, height, _ = config["input_size"]
     as_trained = (config["crop_pct"], config["interpolation"]) == (1.0, "bilinear")
-    if as_trained and can_stay((source,), channels, height):
-        return to_tensors(source, channels, height, len(names)), names
+    if as_trained and fits_in_memory(source, channels, height):
+        return to_tensors(source, channels, height), names
     like = {key: config[key] for key in ("crop_pct", "crop_mode", "interpolation")}
     images = Images(class_names=names, shape=config["input_size"], **like)
-    return LoadedSet(source, _reading(recipe, config, images, training=False)), names
+    return _read_one_by_one(source, data, images, testing_transform(images)), names
 
 
-def _open_split(recipe: Recipe, training: bool) -> Any:
-    split = recipe.train_split if training else recipe.test_split
-    path = Path(recipe.data).expanduser()
+def _read_one_by_one(
+    source: Any, data: DataSettings, images: Images, transform: Transform, seed: int | None = None
+) -> LoadedSet:
+    reading = Reading(
+        transform=transform,
+        channels=images.shape[0],
+        classes=len(images.class_names),
+        seed=seed,
+        bad_images=data.bad_images,
+        workers=data.workers,
+    )
+    return LoadedSet(source, reading)
+
+
+def _open_split(data: DataSettings, split: str) -> Any:
+    path = Path(data.data).expanduser()
     if path.exists():
-        return _open_folder(_folder(path, split), recipe)
-    kind = recipe.data.partition("/")[0].lower()
+        return _open_folder(_folder(path, split))
+    kind, _, name = data.data.partition("/")
+    kind = kind.lower()
     if kind == "wds":
-        folder = _folder_of_name(recipe)
-        shards = Shards(find_shards(folder, (split, *_SYNONYMS.get(split, ()))))
-        return ImageDataset(str(folder), reader=shards)
-    if kind == "hfds":
-        need_extra("hfds", "datasets")
-    elif kind in _STREAMS:
+        folder = _folder_of_shards(data)
+        return ImageDataset(str(folder), reader=Shards(find_shards(folder, _names_of(split))))
+    if kind in _STREAMS:
         raise ValueError(
-            f"{recipe.data} is a stream, in which no run could go on where it stopped; "
+            f"{data.data} is a stream, in which no run could go on where it stopped; "
             "save it as a folder, as shards (wds/...) or with Hugging Face (hfds/...)"
         )
-    elif kind != "torch":
+    if kind not in ("hfds", "torch"):
         raise ValueError(
-            f"there are no data {recipe.data!r}: no such folder, and no name such as digits, "
+            f"there are no data {data.data!r}: no such folder, and no name such as digits, "
             "torch/fashion_mnist, hfds/..., wds/..."
         )
-    elif recipe.data.partition("/")[2].lower() in _OF_TWO_SPLITS and split not in _SPLITS:
-        raise ValueError(f"{recipe.data} has the splits train and test, got {split!r}")
-    return _open_by_name(recipe, split, kind)
+    if kind == "hfds":
+        need_extra("hfds", "datasets")
+    elif name.lower() in _OF_TWO_SPLITS and split not in _SPLITS:
+        raise ValueError(f"{data.data} has the splits train and test, got {split!r}")
+    return _open_by_name(data, split, kind)
 
 
-def _open_by_name(recipe: Recipe, split: str, kind: str) -> Any:
+def _names_of(split: str) -> tuple[str, ...]:
+    """What the folder, the archive or the shards of a split may be called, the likeliest first."""
+    return (split, *_SYNONYMS.get(split, ()))
+
+
+def _open_by_name(data: DataSettings, split: str, kind: str) -> Any:
     """What timm reads by name: torchvision's data, and those of Hugging Face, from the disk or their hub."""
-    name, root = recipe.data, recipe.data_dir or ("data" if kind == "torch" else None)
+    name, root = data.data, data.data_dir or ("data" if kind == "torch" else None)
     if kind == "hfds" and (folder := Path(name.partition("/")[2]).expanduser()).is_dir():
         name = f"hfds/{folder}"
     try:
-        return create_dataset(name, root=root, split=split, download=recipe.download)
+        return create_dataset(name, root=root, split=split, download=data.download)
     except (RuntimeError, AssertionError, OSError, ImportError, ValueError) as error:
-        hint = "" if recipe.download or kind != "torch" else "; --download fetches what is known by name"
+        hint = "" if data.download or kind != "torch" else "; --download fetches what is known by name"
         where = f" in {root}" if root else ""
         raise ValueError(f"cannot open {name}{where}: {' '.join(str(error).split())}{hint}") from error
 
 
-def _folder_of_name(recipe: Recipe) -> Path:
+def _folder_of_shards(data: DataSettings) -> Path:
     """The folder that `wds/NAME` stands for: NAME, on its own or in `data_dir`, or `data_dir` itself."""
-    name = recipe.data.partition("/")[2]
-    root = Path(recipe.data_dir or ".").expanduser()
-    tried = [root / Path(name).expanduser(), *([root] if recipe.data_dir else [])]
-    for folder in tried:
-        if folder.is_dir():
-            return folder
-    raise ValueError(f"there is no folder {tried[0]} with the shards of {recipe.data}")
+    root = Path(data.data_dir or ".").expanduser()
+    named = root / Path(data.data.partition("/")[2]).expanduser()
+    if named.is_dir():
+        return named
+    if data.data_dir and root.is_dir():
+        return root
+    raise ValueError(f"there is no folder {named} with the shards of {data.data}")
 
 
 def _folder(root: Path, split: str) -> Path:
     """The folder or the archive of a split."""
-    names = (split, *_SYNONYMS.get(split, ()))
     if not root.is_dir():
         raise ValueError(f"{root} must be a folder with the folders or archives of the splits, and is a file")
+    names = _names_of(split)
     for name in names:
         for path in (root / name, root / f"{name}.tar"):
             if path.exists():
@@ -161,62 +210,33 @@ def _folder(root: Path, split: str) -> Path:
     raise ValueError(f"{root} has no folder {' or '.join(names)}; it has {there}")
 
 
-def _open_folder(path: Path, recipe: Recipe) -> Any:
-    folders = path.is_dir() and any(each.is_dir() for each in path.iterdir())
-    if path.is_dir():
-        _check_classes(path)
+def _open_folder(path: Path) -> ImageDataset:
+    """A folder of class folders, a folder of a tar file for each class, or a tar file of either."""
+    inside = list(path.iterdir()) if path.is_dir() else []
+    of_tars = not path.is_dir() or (any(path.glob("*.tar")) and not any(each.is_dir() for each in inside))
+    _check_classes(inside)
     try:
         with all_endings():
-            if path.is_dir() and not folders and any(path.glob("*.tar")):
-                return _in_order(ImageDataset(str(path), reader=ReaderImageInTar(str(path))))
-            return _in_order(create_dataset("", root=str(path), search_split=False))
-    except (RuntimeError, AssertionError) as error:
+            reader = _tars_in_order(path) if of_tars else ReaderImageFolder(str(path))
+    except (RuntimeError, AssertionError, tarfile.TarError) as error:
         raise ValueError(f"there are no images in the folders of {path}: {error}") from error
+    return ImageDataset(str(path), reader=reader)
 
 
-def _in_order(source: Any) -> Any:
+def _tars_in_order(path: Path) -> ReaderImageInTar:
     """The images of tar files by their whole names: timm has those of equal names as the disk lists them."""
-    reader = source.reader
-    if isinstance(reader, ReaderImageInTar):
-        parts = reader.samples
-        names = [(shard or "", child.name if child else "", image.name) for image, shard, child in parts]
-        order = sorted(range(len(names)), key=names.__getitem__)
-        reader.samples, reader.targets = parts[order], reader.targets[order]
-    return source
+    reader = ReaderImageInTar(str(path))
+    parts = reader.samples
+    names = [(shard or "", child.name if child else "", image.name) for image, shard, child in parts]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    reader.samples, reader.targets = parts[order], reader.targets[order]
+    return reader
 
 
-def _check_classes(path: Path) -> None:
+def _check_classes(inside: Iterable[Path]) -> None:
     """Raises ValueError if an image is in no class, or a class has no images."""
-    for each in sorted(path.iterdir()):
+    for each in sorted(inside):
         if each.is_file() and each.suffix.lower() in ENDINGS:
             raise ValueError(f"the image {each} must be in a folder with the name of its class")
         if each.is_dir() and not any(file.suffix.lower() in ENDINGS for file in each.rglob("*")):
             raise ValueError(f"the class {each} has no images; remove the folder, or fill it")
-
-
-def _reading(recipe: Recipe, config: Mapping[str, Any], images: Images, training: bool) -> Reading:
-    settings: dict[str, Any] = {
-        "scale": recipe.scale or (1.0, 1.0),
-        "ratio": None if recipe.scale else (1.0, 1.0),
-        "hflip": recipe.flip,
-        "color_jitter": recipe.color_jitter or None,
-        "auto_augment": recipe.auto_augment,
-        "interpolation": images.interpolation,
-        "crop_pct": images.crop_pct,
-        "crop_mode": images.crop_mode,
-        "mean": config["mean"],
-        "std": config["std"],
-        "use_prefetcher": True,  # bytes, and no normalisation
-    }
-    try:
-        transform = mend_policy(create_transform(images.shape, is_training=training, **settings))
-    except (AssertionError, KeyError, ValueError) as error:
-        raise ValueError(f"there is no auto_augment {recipe.auto_augment!r}: {error}") from error
-    return Reading(
-        transform=transform,
-        channels=images.shape[0],
-        classes=len(images.class_names),
-        seed=recipe.seed if training else None,
-        bad_images=recipe.bad_images,
-        workers=recipe.workers,
-    )

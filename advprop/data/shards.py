@@ -4,12 +4,11 @@ WebDataset itself reads shards as streams, in an order that no run could take up
 the places of all images are noted first, so that each is read by its number, as from a folder.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -36,7 +35,7 @@ class Shards:
         self._places = np.array(found, dtype=np.int64)
 
     @property
-    def labels(self) -> np.ndarray:
+    def targets(self) -> np.ndarray:
         """The class of each image `[N]`."""
         return self._places[:, 3]
 
@@ -95,29 +94,28 @@ def _expanded(pattern: str) -> list[str]:
 
 def _samples(path: Path) -> Iterator[tuple[int, int, int]]:
     """Where each image of a shard begins, its length in bytes, and its label."""
-    image: tarfile.TarInfo | None = None
-    key, label = "", None
     try:
         with tarfile.open(path, "r:") as archive:
-            for member in (each for each in archive if each.isfile()):
-                folder, _, name = member.name.rpartition("/")
-                stem, _, ending = name.partition(".")
-                if f"{folder}/{stem}" != key:
-                    _check_labelled(image)
-                    key, image, label = f"{folder}/{stem}", None, None
-                if ending == "cls":
-                    file = archive.extractfile(member)
-                    label = int(file.read()) if file else None
-                elif f".{ending.lower()}" in ENDINGS:
-                    image = member
+            for _, members in groupby(filter(tarfile.TarInfo.isfile, archive), lambda each: _key(each)[0]):
+                image = label = None
+                for member in members:
+                    ending = _key(member)[1]
+                    if ending == "cls" and (file := archive.extractfile(member)):
+                        label = int(file.read())
+                    elif f".{ending.lower()}" in ENDINGS:
+                        image = member
+                if image and label is None:
+                    raise ValueError(
+                        f"{image.name} has no label, a file of the same name with the ending .cls"
+                    )
                 if image and label is not None:
                     yield image.offset_data, image.size, label
-                    image = label = None
-            _check_labelled(image)
     except (tarfile.TarError, OSError, ValueError) as error:
         raise ValueError(f"cannot read the shard {path}: {error}") from error
 
 
-def _check_labelled(image: tarfile.TarInfo | None) -> None:
-    if image:
-        raise ValueError(f"{image.name} has no label, a file of the same name with the ending .cls")
+def _key(member: tarfile.TarInfo) -> tuple[str, str]:
+    """What the files of a sample have in common, and the ending of this one."""
+    folder, _, name = member.name.rpartition("/")
+    stem, _, ending = name.partition(".")
+    return f"{folder}/{stem}", ending

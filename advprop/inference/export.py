@@ -1,7 +1,5 @@
 """Trained models for other programs: a folder that timm loads, and ONNX, checked against the model."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math
@@ -19,7 +17,7 @@ from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 
 from advprop.attacks import PixelModel
-from advprop.inference.prediction import check_names
+from advprop.inference.class_names import check_names
 from advprop.models import ConvNet, data_config
 from advprop.norms import MAIN, branch_names
 from advprop.runtime import format_table, need_extra
@@ -31,9 +29,9 @@ _LARGEST_FILE = 2**31 - 2**24  # of ONNX, without the weights in a second file
 def export_timm(model: nn.Module, directory: Path | str, class_names: Sequence[str] | None = None) -> Path:
     """Writes a model as a folder that `timm.create_model("local-dir:DIRECTORY", pretrained=True)` loads.
 
-    The folder has `model.safetensors` and `config.json`, which says how pictures are to be prepared and
+    The folder has `model.safetensors` and `config.json`, which says how images are to be prepared and
     what the classes are called. timm needs no part of this package for it, unless the architecture is its
-    own small ConvNet: then `import advprop` comes first.
+    own small ConvNet: then `import advprop.models` comes first.
 
     Args:
         model: A plain timm model, such as `load_run` gives; wherever it is, and left as it is.
@@ -67,6 +65,8 @@ def export_timm(model: nn.Module, directory: Path | str, class_names: Sequence[s
     own = {"label_names": names} if len(names) == plain.num_classes else {}
     with _replacing(Path(directory)) as partial:
         save_for_hf(plain, str(partial), model_config=own, safe_serialization=True)
+        # safetensors writes files that nobody else may read
+        (partial / "model.safetensors").chmod((partial / "config.json").stat().st_mode)
     return Path(directory)
 
 
@@ -74,7 +74,7 @@ def export_onnx(model: nn.Module, file: Path | str, tolerance: float = 1e-4) -> 
     """Writes a model as ONNX, for any number of images, if onnxruntime computes the same with it.
 
     The input `images` is `[B, C, H, W]`, the output `logits` is `[B, classes]`. A timm model takes
-    normalised images; a `PixelModel` of it takes pixels in [0, 1]. The file's metadata have the model's
+    normalized images; a `PixelModel` of it takes pixels in [0, 1]. The file's metadata have the model's
     configuration as JSON under `pretrained_cfg`.
 
     Args:
@@ -124,17 +124,17 @@ def describe_export(model: nn.Module, folder: Path, difference: float | None = N
         difference: What `export_onnx` gave, if it wrote `model.onnx` there.
     """
     channels, height, width = data_config(model)["input_size"]
-    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+    colors = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
     classes: Any = model.num_classes
     size = {file.name: f"{file.stat().st_size / 1e6:.2f} MB" for file in folder.iterdir() if file.is_file()}
     told = {
         "model.safetensors": f"weights, {size['model.safetensors']}",
-        "config.json": f"{classes} classes, {colours} images of {height} x {width} pixels",
+        "config.json": f"{classes} classes, {colors} images of {height} x {width} pixels",
     }
     if difference is not None:
         told["model.onnx"] = f"{size['model.onnx']}, logits off PyTorch's by {difference:.1e} at most"
     files = [(str(folder / name), what) for name, what in told.items()]
-    needed = "advprop, timm" if isinstance(model, ConvNet) else "timm"  # which of them knows the architecture
+    needed = "advprop.models, timm" if isinstance(model, ConvNet) else "timm"  # which knows the architecture
     name = json.dumps(f"local-dir:{folder}", ensure_ascii=False)
     return (
         f"{format_table(('file', 'content'), files)}\n\n"
@@ -163,13 +163,8 @@ def _replacing(directory: Path) -> Iterator[Path]:
     """A folder to write in, whose files move to the directory at the end, if all went well."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
-        ordinary = Path(partial) / ".ordinary"
-        ordinary.touch()
-        mode = ordinary.stat().st_mode
-        ordinary.unlink()
         yield Path(partial)
         for path in sorted(Path(partial).iterdir()):
-            path.chmod(mode)  # safetensors writes files that nobody else may read
             path.replace(directory / path.name)
 
 
@@ -211,10 +206,10 @@ def _parity(model: nn.Module, inner: nn.Module, file: Path) -> tuple[float, int,
 
 
 def _random_images(model: nn.Module, inner: nn.Module, count: int) -> Tensor:
-    """Random pixels `[count, C, H, W]`, normalised for a model that wants them so."""
+    """Random pixels `[count, C, H, W]`, normalized for a model that wants them so."""
     config = data_config(inner)
     pixels = torch.rand(count, *config["input_size"], generator=torch.Generator().manual_seed(count))
     if isinstance(model, PixelModel):
         return pixels
-    mean, std = (torch.tensor(config[key]).view(1, -1, 1, 1) for key in ("mean", "std"))
-    return (pixels - mean) / std
+    images: Tensor = PixelModel(nn.Identity(), config["mean"], config["std"])(pixels)
+    return images

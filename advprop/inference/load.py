@@ -1,11 +1,10 @@
 """Trained models from wherever they are: the directory of a run, an exported folder, timm's by name."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import timm
 from safetensors import SafetensorError
@@ -21,6 +20,10 @@ from advprop.runtime import cpu_threads, join, own_randomness
 from advprop.training import Loop, build_branches, build_model
 
 CONFIG = "config.json"
+# What timm raises for weights that are missing, damaged or of another model, and for a configuration that is
+# not JSON, lacks something, or has a number for a name.
+_WEIGHTS_ERRORS = (OSError, EOFError, RuntimeError, SafetensorError)
+_CONFIG_ERRORS = (ValueError, LookupError, TypeError, AttributeError)
 
 
 def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
@@ -49,10 +52,7 @@ def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
         ((1, 8, 8), '7')
     """
     run = Run(Path(directory))
-    recipe = run.recipe
-    state = run.checkpoints.latest()
-    if state is None:
-        raise ValueError(f"the run in {directory} has no checkpoint yet")
+    recipe, state = run.recipe, _last_state(run)
     # Its weights are in the checkpoint: those that it began with are neither needed nor looked for.
     blank = replace(recipe, pretrained=False, weights=None)
     with own_randomness():
@@ -79,10 +79,8 @@ def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[Pixel
         ValueError: If the directory is not one of a run, or the run has no checkpoint.
     """
     run = Run(Path(directory))
+    state = _last_state(run)
     recipe = replace(run.recipe, sync_batch_norm=False, compile=False)  # of no use here, and not everywhere
-    state = run.checkpoints.latest()
-    if state is None:
-        raise ValueError(f"the run in {directory} has no checkpoint yet")
     with join(device) as world, cpu_threads(recipe.threads), own_randomness():
         loop = Loop(recipe, world)
         loop.load(state)
@@ -125,9 +123,16 @@ def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:
     return create_model(str(source), pretrained=True).eval()
 
 
+def _last_state(run: Run) -> dict[str, Any]:
+    state = run.checkpoints.latest()
+    if state is None:
+        raise ValueError(f"the run in {run.directory} has no checkpoint yet")
+    return state
+
+
 def _load_folder(path: Path) -> nn.Module:
     try:
         return timm.create_model(f"local-dir:{path}", pretrained=True).eval()
-    except (OSError, RuntimeError, SafetensorError, LookupError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except (*_WEIGHTS_ERRORS, *_CONFIG_ERRORS) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"cannot load the exported model in {path}: {reason}") from error

@@ -1,24 +1,20 @@
-"""The classes of pictures: files or PIL images in, names and probabilities out."""
+"""Predictions: image files or PIL images in, names and probabilities out."""
 
-from __future__ import annotations
-
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from PIL import Image
-from timm.data.dataset_info import CustomDatasetInfo, DatasetInfo
-from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from advprop.attacks import in_mode
-from advprop.data import ENDINGS, batches_of, in_channels
+from advprop.data import ENDINGS, READ_ERRORS, batches_of, read_image
+from advprop.inference.class_names import check_names, names_of_classes
 from advprop.models import create_transform, data_config
 from advprop.runtime import format_table
 
@@ -122,17 +118,15 @@ def predict(
             raise ValueError(f"{name} must be {least} or more, got {number}")
     model = unwrap_model(model)
     several = [images] if isinstance(images, Path | str | Image.Image) else list(images)
-    pictures = _Pictures(several, model)
-    loader = DataLoader(pictures, batch_size, num_workers=workers, collate_fn=list)
-    namer = _namer(model, class_names)
+    names = _names(model, class_names)
+    loader = DataLoader(_Pictures(several, model), batch_size, num_workers=workers, collate_fn=list)
     found: list[Prediction] = []
-    shown = tqdm(total=len(pictures), desc="predicting", unit=" images", disable=not progress)
+    shown = tqdm(total=len(several), desc="predicting", unit=" images", disable=not progress)
     with in_mode(model, "eval"), torch.inference_mode(), shown:
         for read in batches_of(loader):
-            bad = [sample for sample in read if sample.pixels is None]
-            if bad and bad_images == "stop":
+            if bad_images == "stop" and (bad := [each for each in read if each.problem]):
                 raise OSError(f"cannot read {bad[0].name}: {bad[0].problem}")
-            found += _predict_batch(model, read, top, namer)
+            found += _predict_batch(model, read, top, names)
             shown.update(len(read))
     return found
 
@@ -175,46 +169,8 @@ def prediction_table(predictions: Iterable[Prediction]) -> str:
     return format_table(("image", "class", "probability, %"), rows, right={2}) if rows else ""
 
 
-def names_of_classes(model: nn.Module) -> Callable[[int], str]:
-    """The name of a class by its label: as the model's configuration has it, or ImageNet, or its number."""
-    info = _classes(model)
-    return info.index_to_description if info else str
-
-
-def label_names(model: nn.Module) -> dict[str, int]:
-    """The label of each class by the name that data give it, such as that of a folder; empty if not known."""
-    info = _classes(model)
-    return {info.index_to_label_name(label): label for label in info.label_indices()} if info else {}
-
-
-def check_names(class_names: Sequence[str], count: int) -> None:
-    """Raises ValueError unless there is a name for each class."""
-    if isinstance(class_names, str) or len(class_names) != count:
-        raise ValueError(f"class_names must be {count} names, one for each class, got {class_names!r:.60}")
-
-
-def _classes(model: nn.Module) -> DatasetInfo | None:
-    """What is known of the classes of a model."""
-    config = getattr(model, "pretrained_cfg", None) or {}
-    names = config.get("label_names")
-    if names and len(names) == (getattr(model, "num_classes", None) or config.get("num_classes")):
-        return CustomDatasetInfo(names, config.get("label_descriptions") or _synsets(names))
-    subset = infer_imagenet_subset(model)
-    return ImageNetInfo(subset) if subset else None
-
-
-def _synsets(names: Sequence[str] | Mapping[Any, str]) -> dict[str, str] | None:
-    """What WordNet's numbers stand for, if all names of the classes are such: the folders of ImageNet."""
-    numbers = list(names.values() if isinstance(names, Mapping) else names)
-    if not all(re.fullmatch(r"n\d{8}", name) for name in numbers):
-        return None
-    info = ImageNetInfo("imagenet-22k")
-    known = set(info.label_names())
-    return {name: info.label_name_to_description(name) if name in known else name for name in numbers}
-
-
 class _Sample(NamedTuple):
-    """A picture as the model wants it, or why there is none."""
+    """An image as the model expects it, or why there is none."""
 
     name: str
     pixels: Tensor | None
@@ -222,17 +178,16 @@ class _Sample(NamedTuple):
 
 
 class _Pictures(Dataset[_Sample]):
-    """Pictures as the model wants them."""
+    """Images as the model expects them."""
 
     def __init__(self, images: Sequence[Picture], model: nn.Module) -> None:
         if not getattr(model, "pretrained_cfg", None):
             kind = type(model).__name__
             raise ValueError(f"the model must be one of timm's, with a pretrained_cfg, got {kind}")
-        channels = data_config(model)["input_size"][0]
-        if channels not in (1, 3):
-            raise ValueError(f"the model must take images of 1 or 3 channels, and takes {channels}")
         self.images = images
-        self.channels = channels
+        self.channels: int = data_config(model)["input_size"][0]
+        if self.channels not in (1, 3):
+            raise ValueError(f"the model must take images of 1 or 3 channels, and takes {self.channels}")
         self.transform = create_transform(model)
 
     def __len__(self) -> int:
@@ -242,34 +197,29 @@ class _Pictures(Dataset[_Sample]):
         image = self.images[number]
         name = f"image {number}" if isinstance(image, Image.Image) else str(image)
         try:
-            if isinstance(image, Image.Image):
-                return _Sample(name, self.transform(in_channels(image, self.channels)))
-            with Image.open(image) as opened:
-                return _Sample(name, self.transform(in_channels(opened, self.channels)))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return _Sample(name, self.transform(read_image(image, self.channels)))
+        except READ_ERRORS as error:
             return _Sample(name, None, " ".join(str(error).split()))
 
 
 def _predict_batch(
-    model: nn.Module, read: Sequence[_Sample], top: int, namer: Callable[[int], str]
+    model: nn.Module, read: Sequence[_Sample], top: int, names: Callable[[int], str]
 ) -> Iterator[Prediction]:
     pixels = [sample.pixels for sample in read if sample.pixels is not None]
-    rows: Iterator[tuple[list[float], list[int]]] = iter(())
+    rows: Iterator[list[Guess]] = iter(())
     if pixels:
-        like = next(model.parameters())
-        shares = model(torch.stack(pixels).to(like)).float().softmax(1)
+        shares = model(torch.stack(pixels).to(next(model.parameters()))).float().softmax(1)
         best = shares.topk(min(top, shares.shape[1]))
-        rows = zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        rows = (
+            [Guess(label, names(label), share) for label, share in zip(*row, strict=True)]
+            for row in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        )
     for sample in read:
-        if sample.pixels is None:
-            yield Prediction(image=sample.name, problem=sample.problem)
-        else:
-            probabilities, labels = next(rows)
-            guesses = (Guess(label, namer(label), p) for label, p in zip(labels, probabilities, strict=True))
-            yield Prediction(image=sample.name, guesses=tuple(guesses))
+        guesses = () if sample.problem else tuple(next(rows))
+        yield Prediction(image=sample.name, guesses=guesses, problem=sample.problem)
 
 
-def _namer(model: nn.Module, class_names: Sequence[str] | None) -> Callable[[int], str]:
+def _names(model: nn.Module, class_names: Sequence[str] | None) -> Callable[[int], str]:
     if class_names is None:
         return names_of_classes(model)
     check_names(class_names, getattr(model, "num_classes", len(class_names)))

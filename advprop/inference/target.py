@@ -1,35 +1,54 @@
-"""A trained model and test images that are not those of its run."""
-
-from __future__ import annotations
+"""A trained model, and test images that are not those of its run."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advprop.attacks import PixelModel
 from advprop.data import Batch, Batches, open_test
+from advprop.inference.class_names import labels_by_name
 from advprop.inference.load import load_model
-from advprop.inference.prediction import label_names
 from advprop.models import data_config
 from advprop.norms import MAIN
-from advprop.recipes import Recipe
+from advprop.recipes import DataSettings
 from advprop.runtime import join
 
 _TEST_BATCH = 100
 
 
-@contextmanager
-def model_and_images(
-    source: Path | str, recipe: Recipe, branch: str = MAIN, device: str = "auto"
-) -> Iterator[tuple[PixelModel, Relabelled]]:
-    """A trained model and the test images of a recipe, prepared as the model wants them.
+@dataclass(frozen=True)
+class Relabeled:
+    """Batches whose labels are those of a model.
 
     Args:
-        source: Directory of a run, folder of an exported model, or name of a model with pretrained weights.
-        recipe: Says which data they are.
+        batches: Pixels and labels.
+        labels: The model's label of each label of the data `[classes]`, on the device of the batches.
+    """
+
+    batches: Batches
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for images, labels in self.batches:
+            yield images, self.labels[labels]
+
+
+@contextmanager
+def model_and_images(
+    source: Path | str, data: DataSettings, branch: str = MAIN, device: str = "auto"
+) -> Iterator[tuple[PixelModel, Relabeled]]:
+    """A trained model and test images, prepared as the model expects them.
+
+    Args:
+        source: As for `load_model`.
+        data: Which images.
         branch: For a run, whose batch norms the model has.
         device: Where they should be.
 
@@ -39,31 +58,13 @@ def model_and_images(
     model = load_model(source, branch)
     config = data_config(model)
     with join(device) as world:
-        images, names = open_test(recipe, config)
-        ranks = {"rank": world.rank, "ranks": world.ranks}
-        batches = Batches(images.to(world.device), _TEST_BATCH * world.ranks, **ranks)
+        images, names = open_test(data, config)
+        batches = Batches(
+            images.to(world.device), _TEST_BATCH * world.ranks, rank=world.rank, ranks=world.ranks
+        )
+        labels = torch.tensor(labels_for(model, names), device=world.device)
         model = model.to(world.device)
-        yield PixelModel(model, config["mean"], config["std"]), Relabelled(batches, labels_for(model, names))
-
-
-class Relabelled:
-    """Batches whose labels are those of a model.
-
-    Args:
-        batches: Pixels and labels.
-        labels: The model's label of each label of the data.
-    """
-
-    def __init__(self, batches: Batches, labels: Sequence[int]) -> None:
-        self.batches = batches
-        self.labels = torch.tensor(labels)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for images, labels in self.batches:
-            yield images, self.labels.to(labels.device)[labels]
+        yield PixelModel(model, config["mean"], config["std"]), Relabeled(batches, labels)
 
 
 def labels_for(model: nn.Module, names: Sequence[str]) -> tuple[int, ...]:
@@ -81,7 +82,7 @@ def labels_for(model: nn.Module, names: Sequence[str]) -> tuple[int, ...]:
         >>> labels_for(SimpleNamespace(num_classes=3, pretrained_cfg=config), ("bee", "cat"))
         (1, 2)
     """
-    known = label_names(model)
+    known = labels_by_name(model)
     strange = [name for name in names if name not in known]
     if not strange:
         return tuple(known[name] for name in names)

@@ -50,7 +50,8 @@ class Loop:
         self.world = world
         self.step = 0
         self.seconds = 0.0
-        self.data = (data or open_data(recipe, data_config(recipe.model))).to(world.device)
+        data = data or open_data(recipe, recipe, data_config(recipe.model), recipe.seed)
+        self.data = data.to(world.device)
         ranks = {"rank": world.rank, "ranks": world.ranks}
         self.train_batches = Batches(self.data.train, recipe.batch_size, recipe.seed, **ranks)
         self.test_batches = Batches(self.data.test, _TEST_BATCH * world.ranks, **ranks)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from advprop.data import in_memory as resident
+from advprop.data import in_memory
 from advprop.data.batches import Batches, TensorSet, digits
-from advprop.data.class_map import labels_of
+from advprop.data.class_map import check_labels, labels_of
 from advprop.data.in_memory import to_tensors
 from advprop.data.loaded_set import LoadedSet
 from advprop.data.open import open_data
@@ -17,7 +17,11 @@ from advprop.recipes.recipe import make_recipe
 
 def opened(data, folder=None, **settings):
     recipe = make_recipe(data=data, data_dir=str(folder), workers=0, model="test_resnet", **settings)
-    return open_data(recipe, data_config("test_resnet"))
+    return open_data(recipe, recipe, data_config("test_resnet"))
+
+
+def open_digits(recipe):
+    return open_data(recipe, recipe, data_config("advprop_convnet"), recipe.seed)
 
 
 def _idx(path, array):
@@ -53,13 +57,13 @@ def test_fashion_mnist_is_kept_on_the_device(fashion, channels, size):
         np.testing.assert_allclose(images[0, 0], expected, rtol=1e-6)
 
 
-def test_colour_becomes_grey():
+def test_color_becomes_gray():
     pixels = np.zeros((2, 4, 4, 3), np.uint8) + np.array([200, 100, 50], np.uint8)
     source = SimpleNamespace(data=pixels, targets=[0, 1])
-    grey = to_tensors(source, 1, None, 2)
-    assert set(grey.images.flatten().tolist()) == {(200 * 299 + 100 * 587 + 50 * 114) // 1000}
-    with pytest.raises(ValueError, match="labels must be from 0 to 0, got 0 to 1"):
-        to_tensors(source, None, None, 1)
+    gray = to_tensors(source, 1, None)
+    assert set(gray.images.flatten().tolist()) == {(200 * 299 + 100 * 587 + 50 * 114) // 1000}
+    with pytest.raises(ValueError, match="from 0 to 0, and that of 1 images is not: image 1 has 1"):
+        check_labels(source, ("only",), every_class=False)
 
 
 def test_labels_of_several_numbers_are_the_first():
@@ -88,16 +92,16 @@ def test_what_changes_a_single_image_has_images_read_one_by_one(settings, fashio
 
 
 def test_sets_that_grow_too_large_are_read_one_by_one(fashion, monkeypatch):
-    monkeypatch.setattr(resident, "_LARGEST", 30 * 28 * 28)
+    monkeypatch.setattr(in_memory, "_LARGEST", 30 * 28 * 28)
     assert isinstance(opened("torch/fashion_mnist", fashion).train, TensorSet)
     for settings in ({"image_size": 29}, {"channels": 3}):
         assert isinstance(opened("torch/fashion_mnist", fashion, **settings).train, LoadedSet)
 
 
 def test_digits_have_the_channels_and_the_size_that_are_asked_for():
-    plain = open_data(make_recipe(), data_config("advprop_convnet"))
+    plain = open_digits(make_recipe())
     assert torch.equal(plain.train.images, digits(200, 0).train.images)
-    data = open_data(make_recipe(image_size=32, channels=3), data_config("advprop_convnet"))
+    data = open_digits(make_recipe(image_size=32, channels=3))
     assert data.shape == (3, 32, 32)
     assert data.train.images.shape[1:] == data.test.images.shape[1:] == (3, 32, 32)
     torch.testing.assert_close(
@@ -110,4 +114,4 @@ def test_digits_have_the_channels_and_the_size_that_are_asked_for():
 )
 def test_settings_that_cannot_act_on_the_digits_are_refused(setting, value):
     with pytest.raises(ValueError, match=f"the digits have 10 classes.*they cannot have {setting}: "):
-        open_data(make_recipe({setting: value}), data_config("advprop_convnet"))
+        open_digits(make_recipe({setting: value}))

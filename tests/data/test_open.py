@@ -11,11 +11,12 @@ from PIL import Image
 from timm.data.auto_augment import AugmentOp
 from timm.data.readers.img_extensions import get_img_extensions
 
+from advprop.data import open_data
 from advprop.data.batches import Batches
 from advprop.data.loaded_set import BadImageError, LoadedSet
-from advprop.data.open import open_data
-from advprop.data.timm_policies import mend_policy
+from advprop.data.transforms import mend_policy
 from advprop.models.create import data_config
+from advprop.recipes import AugmentSettings, DataSettings
 from advprop.recipes.recipe import make_recipe
 
 NAMES = ("ant", "bee", "cat")
@@ -39,7 +40,7 @@ def opened(data, model="test_resnet", **settings):
     recipe = make_recipe(
         {"workers": 0, "image_size": 32, "model": model, "color_jitter": 0.0}, data=str(data), **settings
     )
-    return open_data(recipe, data_config(model))
+    return open_data(recipe, recipe, data_config(model), recipe.seed)
 
 
 def epoch(images, number=0, **settings):
@@ -56,6 +57,17 @@ def test_a_folder_of_class_folders_is_read(folder):
         levels = images.flatten(1).mean(1) * 255
         assert torch.equal((levels / 80).floor().long(), labels)
     assert [labels.tolist() for _, labels in epoch(data.test)] == [[0, 0, 1, 1, 2, 2]]
+
+
+def test_data_are_opened_without_a_recipe(folder):
+    settings = DataSettings(data=str(folder), image_size=32, workers=0)
+    augment = AugmentSettings(color_jitter=0.0, auto_augment="rand-m9-mstd0.5")
+    data = open_data(settings, augment, data_config("test_resnet"), seed=3)
+    same = opened(folder, auto_augment="rand-m9-mstd0.5", seed=3)
+    for ours, theirs in ((data.train, same.train), (data.test, same.test)):
+        pairs = zip(epoch(ours, 1, seed=0), epoch(theirs, 1, seed=0), strict=True)
+        assert all(torch.equal(one, other) for pair in pairs for one, other in zip(*pair, strict=True))
+    assert (data.images, data.class_names) == (same.images, NAMES)
 
 
 def test_grey_and_size_are_as_wanted(folder):

@@ -59,7 +59,7 @@ def shards(tmp_path_factory):
 
 def opened(data, **settings):
     recipe = make_recipe(SETTINGS, data=data, scale=None, **settings)
-    return open_data(recipe, data_config(recipe.model))
+    return open_data(recipe, recipe, data_config(recipe.model), recipe.seed)
 
 
 def levels(images):

@@ -106,7 +106,10 @@ def test_a_standard_run_has_no_other_branch(tmp_path):
         (".", "neither the directory of a run nor an exported model"),
         ("begun", "has no checkpoint yet"),
         ("empty", "cannot load the exported model in empty: .*architecture"),
-        ("broken", "cannot load the exported model in broken: "),
+        ("broken", "cannot load the exported model in broken: JSONDecodeError: "),
+        ("strange", "cannot load the exported model in strange: AttributeError: "),
+        ("weightless", "cannot load the exported model in weightless: RuntimeError: No suitable checkpoints"),
+        ("hollow", "cannot load the exported model in hollow: EOFError"),
     ],
 )
 def test_what_is_no_model_is_said(source, message, tmp_path, monkeypatch):
@@ -115,9 +118,13 @@ def test_what_is_no_model_is_said(source, message, tmp_path, monkeypatch):
         ("begun", "recipe.yaml", DIGITS.to_yaml()),
         ("empty", "config.json", "{}"),
         ("broken", "config.json", '{"architecture": "test_resnet"'),
+        ("strange", "config.json", '{"architecture": 3}'),
+        ("weightless", "config.json", '{"architecture": "test_resnet", "pretrained_cfg": {}}'),
+        ("hollow", "config.json", '{"architecture": "test_resnet", "pretrained_cfg": {}}'),
     ):
         (tmp_path / name).mkdir()
         (tmp_path / name / file).write_text(text)
+    (tmp_path / "hollow" / "pytorch_model.bin").touch()
     with pytest.raises(ValueError, match=message):
         load_model(source)
 

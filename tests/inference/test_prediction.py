@@ -8,12 +8,12 @@ from PIL import Image
 from torch import nn
 
 from advprop.attacks.pixel_model import PixelModel
+from advprop.inference.class_names import names_of_classes
 from advprop.inference.load import load_run
 from advprop.inference.prediction import (
     Guess,
     Prediction,
     find_images,
-    names_of_classes,
     predict,
     prediction_table,
 )

@@ -15,7 +15,7 @@ from advprop.inference.export import export_timm
 from advprop.inference.load import load_run
 from advprop.inference.target import labels_for, model_and_images
 from advprop.models.create import create_model, data_config
-from advprop.recipes.recipe import make_recipe
+from advprop.recipes import DataSettings
 
 
 def model_of(count, names=None):
@@ -29,8 +29,7 @@ def exported(folder_run, tmp_path_factory):
 
 
 def measured(source, data, branch="main"):
-    recipe = make_recipe(data=str(data), workers=0)
-    with model_and_images(source, recipe, branch, "cpu") as (model, batches):
+    with model_and_images(source, DataSettings(data=str(data), workers=0), branch, "cpu") as (model, batches):
         return evaluate(model, batches)
 
 
@@ -84,12 +83,12 @@ def test_images_that_fit_on_the_device_have_the_size_of_the_model(monkeypatch):
         targets=torch.tensor([0, 1, 2, 3, 4, 9]),
         class_to_idx={name: label for label, name in enumerate(FashionMNIST.classes)},
     )
-    monkeypatch.setattr(sources, "_open_split", lambda recipe, training: source)
+    monkeypatch.setattr(sources, "_open_split", lambda data, split: source)
     config = data_config(create_model("test_resnet", num_classes=10))
-    recipe = make_recipe(data="torch/fashion_mnist")
-    assert isinstance(sources.open_test(recipe, config)[0], LoadedSet)  # the model wants a crop
+    wanted = DataSettings(data="torch/fashion_mnist")
+    assert isinstance(sources.open_test(wanted, config)[0], LoadedSet)  # the model wants a crop
     config |= {"crop_pct": 1.0, "interpolation": "bilinear"}
-    images, names = sources.open_test(recipe, config)
+    images, names = sources.open_test(wanted, config)
     assert images.images.shape == (6, *config["input_size"])
     assert images.labels.tolist() == [0, 1, 2, 3, 4, 9]
     assert names == tuple(FashionMNIST.classes)

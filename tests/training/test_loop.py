@@ -165,7 +165,7 @@ def test_other_weights_are_a_start_with_a_new_last_layer(tmp_path):
     source = create_model("advprop_convnet", num_classes=7, in_chans=3)
     save_file(source.state_dict(), tmp_path / "weights.safetensors")
     torch.save({"state_dict": source.state_dict()}, tmp_path / "weights.pth")
-    data = open_data(SMALL, {})
+    data = open_data(SMALL, SMALL, {})
     for name in ("weights.safetensors", "weights.pth"):
         model = build_model(make_recipe(vars(SMALL), weights=str(tmp_path / name)), data)
         assert torch.equal(model.stages[1].conv.weight, source.stages[1].conv.weight)
@@ -207,7 +207,7 @@ def test_other_norms_than_batch_norms_have_branches_on_demand():
 
 
 def test_momentum_of_batch_norms_is_set_on_all_branches():
-    data = open_data(SMALL, {})
+    data = open_data(SMALL, SMALL, {})
     recipe = make_recipe(vars(SMALL), bn_momentum=0.01, method="advprop")
     task = build_task(recipe, build_model(recipe, data), 10, torch.device("cpu"))
     wrapped = [m for m in task.modules() if isinstance(m, AuxNorm)]
