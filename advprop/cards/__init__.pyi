@@ -1,14 +1,27 @@
 from .listing import (
     describe_card as describe_card,
-    find_card as find_card,
     list_cards as list_cards,
     list_legend as list_legend,
+    show as show,
 )
+from .model_card import Collection as Collection, ModelCard as ModelCard
 from .model_index import (
-    ModelCard as ModelCard,
     ModelIndex as ModelIndex,
+    default_pages as default_pages,
     load_model_index as load_model_index,
 )
-from .snippets import snippet as snippet
+from .page import (
+    ModelIndexError as ModelIndexError,
+    read_page as read_page,
+    strip_model_index as strip_model_index,
+)
+from .snippets import snippet as snippet, snippets_of as snippets_of
 from .timm_names import timm_name as timm_name
-from .verification import run_verify as run_verify
+from .timm_results import Result as Result, Results as Results, load_results as load_results
+from .verification import (
+    Check as Check,
+    Verification as Verification,
+    load_verification as load_verification,
+    verify as verify,
+)
+from .verification_table import format_verification as format_verification

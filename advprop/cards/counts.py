@@ -1,22 +1,14 @@
 """What a model costs, counted on the meta device: no weight is made and no image is seen.
 
-The model index states FLOPs and file sizes that follow definitions of their own; they are reproduced here to
-the last digit, so that a wrong number can be told from an unusual one.
+The FLOPs of the model index follow a definition of their own. They are reproduced here to the last digit, so
+that a wrong number can be told from an unusual one.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
-import re
-from collections import OrderedDict
-from typing import Any, NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-
-_NEW = re.compile(r"(^|\.)(drop|aa|drop_path|gate|flatten|bn3\.act)$")  # no modules of timm's in 2020
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -83,70 +75,6 @@ def _forward(model: nn.Module, height: int, width: int) -> None:
         model(torch.empty(1, channels, height, width, device=weight.device, dtype=weight.dtype))
 
 
-def count_index_bytes(model: nn.Module) -> int:
-    """Bytes of a model's checkpoint file by the definition of the model index.
-
-    The state dict as `torch.save` wrote it before PyTorch 1.6, with the version record of the modules that
-    timm's EfficientNets had then.
-    """
-    state = model.state_dict()
-    versions = vars(state)["_metadata"]
-    then = OrderedDict(state)
-    vars(then)["_metadata"] = OrderedDict(
-        (_module_then(name), version) for name, version in versions.items() if not _NEW.search(name)
-    )
-    return count_legacy_bytes(then)
-
-
-def count_legacy_bytes(state: dict[str, Tensor]) -> int:
-    """Bytes of the file that `torch.save` wrote before PyTorch 1.6: a few pickles, then the raw tensors.
-
-    Args:
-        state: Tensors by name, each with memory of its own; their values are not read and may be on the meta
-            device.
-    """
-    body = io.BytesIO()
-    pickler = _LegacyPickler(body, protocol=2)
-    pickler.dump(state)
-    system = {
-        "protocol_version": 1001,
-        "little_endian": True,
-        "type_sizes": {"short": 2, "int": 4, "long": 4},
-    }
-    pickles = (0x1950A86A20F9469CFC6C, 1001, system, sorted(pickler.keys))
-    raw = sum(8 + tensor.numel() * tensor.element_size() for tensor in state.values())
-    return sum(len(pickle.dumps(each, protocol=2)) for each in pickles) + body.tell() + raw
-
-
-class _Storage(NamedTuple):
-    """Stands for the memory of a tensor, which a checkpoint's pickle only refers to."""
-
-    kind: type
-    numel: int
-
-
-class _LegacyPickler(pickle.Pickler):
-    """Pickles tensors as `torch.save` does, without their memory."""
-
-    def __init__(self, file: io.BytesIO, protocol: int) -> None:
-        super().__init__(file, protocol=protocol)
-        self.keys: list[str] = []
-
-    def persistent_id(self, obj: Any) -> Any:
-        if not isinstance(obj, _Storage):
-            return None
-        self.keys.append(str(10**13 + len(self.keys)))  # was an address in memory, of 14 digits
-        return "storage", obj.kind, self.keys[-1], "cpu", obj.numel, None
-
-    def reducer_override(self, obj: Any) -> Any:
-        if not isinstance(obj, Tensor):
-            return NotImplemented
-        kind = getattr(torch, torch.storage._dtype_to_storage_type_map()[obj.dtype])
-        storage = _Storage(kind, obj.numel())
-        shape, stride = tuple(obj.shape), obj.stride()
-        return torch._utils._rebuild_tensor_v2, (storage, 0, shape, stride, False, OrderedDict())
-
-
-def _module_then(name: str) -> str:
-    """What a module was called when activations stood beside batch norms, not in them."""
-    return re.sub(r"bn(\d)\.act$", r"act\1", name)
+def count_tensor_bytes(model: nn.Module) -> int:
+    """Bytes of the numbers in a model's state dict, without what a file says of them."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())

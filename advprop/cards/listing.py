@@ -5,31 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from advprop.cards.model_index import ModelCard, ModelIndex
+from advprop.cards.model_card import ModelCard
+from advprop.cards.model_index import ModelIndex
 from advprop.cards.timm_names import timm_name
 from advprop.cards.timm_results import load_results
-from advprop.runtime import format_table, nearest
+from advprop.runtime import format_table
 
 _NOT_IN_TIMM = "not in timm"
-
-
-def find_card(index: ModelIndex, name: str) -> ModelCard:
-    """The card of a model, by its old or its current name.
-
-    Raises:
-        ValueError: If there is none; the message has the nearest names.
-
-    Examples:
-        >>> from advprop import load_model_index
-        >>> from advprop.cards import find_card
-        >>> find_card(load_model_index(), "tf_efficientnet_b4.ap_in1k").name
-        'tf_efficientnet_b4_ap'
-    """
-    named = {_timm_name(card): card for card in index.models} | {card.name: card for card in index.models}
-    if name not in named:
-        shown = [each for each in named if ("." in each) == ("." in name)] or list(named)
-        raise ValueError(f"there is no card for the model {name!r}; {nearest(name, sorted(shown))}")
-    return named[name]
 
 
 def list_cards(index: ModelIndex) -> str:
@@ -102,7 +84,7 @@ def _rows(card: ModelCard, index: ModelIndex) -> Iterator[tuple[str, str, str]]:
         from advprop.models import data_config
 
         config = data_config(name)
-        yield "mean, std", f"{config['mean']}, {config['std']}", "what pixels in [0, 1] are normalised with"
+        yield "mean, std", f"{config['mean']}, {config['std']}", "what pixels in [0, 1] are normalized with"
     if measured := load_results().of(name):
         yield "ImageNet top-1", f"{measured.accuracy['imagenet'].top1:.2f} %", "measured by timm's authors"
         if card.parameters is None:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import re
 
-import jinja2
-
-from advprop.cards.listing import find_card
 from advprop.cards.model_index import load_model_index
 from advprop.cards.timm_names import timm_name
 from advprop.runtime import nearest, package_folder
@@ -31,7 +28,7 @@ def snippet_names(model: str = "") -> tuple[str, ...]:
         >>> "predict" in snippet_names()
         True
     """
-    folder = snippets_of(find_card(load_model_index(), model).collection) if model else ""
+    folder = snippets_of(load_model_index().model(model).collection) if model else ""
     return tuple(sorted(path.stem for path in (package_folder("snippet_files") / folder).glob("*.py")))
 
 
@@ -62,9 +59,11 @@ def snippet(name: str, model: str) -> str:
         >>> print(snippet("predict", "tf_efficientnet_b4_ap").splitlines()[0])
         import torch
     """
-    folder = snippets_of(find_card(load_model_index(), model).collection)
+    folder = snippets_of(load_model_index().model(model).collection)
     if name not in snippet_names(model):
         raise ValueError(f"there is no snippet {name!r}; {nearest(name, snippet_names(model))}")
+    import jinja2  # not for mistakes
+
     loader = jinja2.FileSystemLoader(package_folder("snippet_files") / folder)
     env = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     env.filters["timm_name"] = timm_name

@@ -10,16 +10,12 @@ import csv
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
-from advprop.runtime import package_folder
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from advprop.cards.model_card import Record
+from advprop.runtime import nearest, package_folder
 
 
-class TestSet(_Record):
+class TestSet(Record):
     """Images that accuracy was measured on, and the file of the source that has the figures."""
 
     __test__ = False  # no test of pytest's
@@ -29,7 +25,7 @@ class TestSet(_Record):
     paper: str
 
 
-class Hardware(_Record):
+class Hardware(Record):
     """What a speed was measured with, and the file of the source that has the figures."""
 
     task: Literal["inference", "training"]
@@ -40,21 +36,21 @@ class Hardware(_Record):
     file: str
 
 
-class Accuracy(_Record):
+class Accuracy(Record):
     """Shares of images in per cent whose label is the best guess, or among the best five."""
 
     top1: float
     top5: float
 
 
-class Throughput(_Record):
+class Throughput(Record):
     """Images per second, and on what."""
 
     images_per_second: float
     hardware: Hardware
 
 
-class Result(_Record):
+class Result(Record):
     """One checkpoint: the setting it was measured in, accuracy by test set, throughput.
 
     Attributes:
@@ -78,7 +74,7 @@ class Result(_Record):
     throughput: tuple[Throughput, ...]
 
 
-class Results(_Record):
+class Results(Record):
     """All checkpoints, with the source of the figures and what to bear in mind about them."""
 
     source: str
@@ -104,8 +100,9 @@ class Results(_Record):
         Raises:
             ValueError: If there is no such recipe or test set.
         """
-        _check("recipe", recipe, self.recipes)
-        _check("test set", test_set, self.test_sets)
+        for kind, key, known in (("recipe", recipe, self.recipes), ("test set", test_set, self.test_sets)):
+            if key not in known:
+                raise ValueError(f"there is no {kind} {key!r}; {nearest(key, known)}")
         return {row.variant: row.accuracy[test_set].top1 for row in self.rows if row.recipe == recipe}
 
     def gain(self, recipe: str, over: str, test_set: str = "imagenet") -> dict[str, float]:
@@ -149,8 +146,3 @@ def _row(line: dict[str, str], test_sets: list[str], hardware: dict[str, Hardwar
             {"images_per_second": line[column], "hardware": on} for column, on in hardware.items()
         ],
     }
-
-
-def _check(kind: str, key: str, known: dict[str, Any]) -> None:
-    if key not in known:
-        raise ValueError(f"there is no {kind} {key!r}; there are {', '.join(known)}")

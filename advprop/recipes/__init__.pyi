@@ -5,7 +5,7 @@ from .settings import (
     Method as Method,
     MethodSettings as MethodSettings,
     ModelSettings as ModelSettings,
-    OptimiserSettings as OptimiserSettings,
+    OptimizerSettings as OptimizerSettings,
     RunSettings as RunSettings,
     parse_fraction as parse_fraction,
     short_number as short_number,

@@ -1,7 +1,7 @@
 """The training recipe that a model's card states, as settings of a run.
 
 What the card leaves open is filled in from the released code of the EfficientNets
-(github.com/tensorflow/tpu, models/official/efficientnet): `main.py` for the schedule and the optimiser,
+(github.com/tensorflow/tpu, models/official/efficientnet): `main.py` for the schedule and the optimizer,
 `efficientnet_builder.py` for dropout and stochastic depth.
 """
 
@@ -20,7 +20,7 @@ _RELEASED: dict[str, Any] = {
     "warmup_lr": 0.0,
     "ema": 0.9999,
 }
-_OPTIMISERS = {"RMSProp": "rmsproptf", "SGD with Momentum": "sgd", "AdamW": "adamw"}
+_OPTIMIZERS = {"RMSProp": "rmsproptf", "SGD with Momentum": "sgd", "AdamW": "adamw"}
 _STOCHASTIC_DEPTH = 0.2
 _RMSPROP_EPS = 0.001
 
@@ -69,7 +69,7 @@ def _techniques(card: ModelCard) -> dict[str, Any]:
     """The settings of techniques that a card names without a number."""
     named = set(card.training_techniques)
     settings: dict[str, Any] = {
-        "opt": next((opt for technique, opt in _OPTIMISERS.items() if technique in named), None)
+        "opt": next((opt for technique, opt in _OPTIMIZERS.items() if technique in named), None)
     }
     if "RMSProp" in named:
         settings["opt_args"] = {"alpha": card.rmsprop_decay, "eps": _RMSPROP_EPS}

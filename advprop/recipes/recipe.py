@@ -1,38 +1,62 @@
 """The settings of a training run: frozen, checked, from a model's card, a YAML file and the command line."""
 
-import difflib
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, ClassVar
+from __future__ import annotations
 
-import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from advprop.recipes.settings import (
-    RANGES,
     AugmentSettings,
     DataSettings,
     MethodSettings,
     ModelSettings,
-    OptimiserSettings,
+    OptimizerSettings,
     RunSettings,
 )
+from advprop.runtime import nearest
+
+if TYPE_CHECKING:  # help is shown without them
+    from pydantic import TypeAdapter, ValidationError
+
+Range: TypeAlias = tuple[str, Callable[[Any], bool]]
+
+_SHARE: Range = ("from 0 to 1", lambda x: 0 <= x <= 1)
+_COUNT: Range = ("1 or more", lambda x: x >= 1)
+_POSITIVE: Range = ("over 0", lambda x: x > 0)
+_NOT_NEGATIVE: Range = ("0 or more", lambda x: x >= 0)
+
+_RANGES: Mapping[str, Range] = {
+    **dict.fromkeys(("train_images", "classes", "image_size", "threads"), _COUNT),
+    **dict.fromkeys(("epochs", "batch_size", "accumulate", "lr_base_size"), _COUNT),
+    **dict.fromkeys(("test_every", "log_every", "save_every", "keep"), _COUNT),
+    **dict.fromkeys(("lr", "step_size", "clip_grad", "decay_epochs", "crop_pct"), _POSITIVE),
+    **dict.fromkeys(("steps", "weight_decay", "warmup_epochs", "warmup_lr", "seed"), _NOT_NEGATIVE),
+    **dict.fromkeys(("workers", "shift", "color_jitter", "mixup", "cutmix"), _NOT_NEGATIVE),
+    **dict.fromkeys(("eps", "momentum", "decay_rate", "label_smoothing", "flip", "erase"), _SHARE),
+    **dict.fromkeys(("drop_rate", "drop_path_rate", "bn_momentum"), _SHARE),
+    "ema": ("at least 0 and under 1, or the average stays at the first weights", lambda x: 0 <= x < 1),
+    "share": ("over 0 and under 1", lambda x: 0 < x < 1),
+    "scale": ("two shares, over 0 and at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
+    "severities": ("from 1 to 5 each", lambda x: set(x) <= {1, 2, 3, 4, 5}),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(RunSettings, OptimiserSettings, MethodSettings, ModelSettings, AugmentSettings, DataSettings):
+class Recipe(RunSettings, OptimizerSettings, MethodSettings, ModelSettings, AugmentSettings, DataSettings):
     """All settings of a training run; `make_recipe` makes one from a file, a card or a few settings.
 
     Raises:
         ValueError: If a number is out of its range, or not finite.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=False)
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        for name, (wanted, fits) in RANGES.items():
+        for name, (wanted, fits) in _RANGES.items():
             value = getattr(self, name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name} must be a finite number, got {value}; give one {wanted}")
@@ -46,7 +70,9 @@ class Recipe(RunSettings, OptimiserSettings, MethodSettings, ModelSettings, Augm
 
     def to_yaml(self) -> str:
         """All settings as YAML that `make_recipe` reads back."""
-        return yaml.safe_dump(_ADAPTER.dump_python(self, mode="json"), sort_keys=False)
+        import yaml
+
+        return yaml.safe_dump(_adapter().dump_python(self, mode="json"), sort_keys=False)
 
 
 # What data wants that is far from the other defaults, unless the user says otherwise.
@@ -78,7 +104,13 @@ _METHOD_PRESETS: Mapping[str, Mapping[str, Any]] = {"fast": {"steps": 1, "target
 
 RECIPE_FILE = "recipe.yaml"  # in the directory of a run
 _CARD = "card:"
-_ADAPTER: TypeAdapter[Recipe] = TypeAdapter(Recipe)
+
+
+@cache
+def _adapter() -> TypeAdapter[Recipe]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Recipe)
 
 
 def make_recipe(*sources: str | Path | Mapping[str, Any], **settings: Any) -> Recipe:
@@ -114,6 +146,8 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[str, Any]:
         from advprop.recipes.from_card import card_settings
 
         return f"{source}: ", card_settings(str(source).removeprefix(_CARD))
+    import yaml
+
     path = Path(source)
     try:
         return f"{path}: ", yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -127,8 +161,12 @@ def _checked(layer: Any, where: str) -> dict[str, Any]:
     """The settings of one source, in their types."""
     if not isinstance(layer, Mapping):
         raise ValueError(f"{where}a recipe is a list of `setting: value`, got {layer!r}")
+    if not layer:
+        return {}
+    from pydantic import ValidationError
+
     try:
-        recipe = _ADAPTER.validate_python(dict(layer))
+        recipe = _adapter().validate_python(dict(layer))
     except ValidationError as error:
         raise ValueError(where + "; ".join(_problems(error))) from error
     return {name: getattr(recipe, name) for name in layer}
@@ -138,11 +176,9 @@ def _problems(error: ValidationError) -> Iterator[str]:
     known = [each.name for each in fields(Recipe)]
     for problem in error.errors():
         name = str(problem["loc"][0]) if problem["loc"] else ""
-        if name not in known and name:
-            near = difflib.get_close_matches(name, known, n=1)
-            yield f"unknown setting {name!r}; " + (
-                f"did you mean {near[0]!r}?" if near else "leave it out; `advprop train --help` shows all"
-            )
+        if name and name not in known:
+            advice = nearest(name, known, "leave it out; `advprop train --help` shows all")
+            yield f"unknown setting {name!r}; {advice}"
         elif problem["type"] == "value_error":
             yield f"{name}: " * bool(name) + problem["msg"].removeprefix("Value error, ")
         else:

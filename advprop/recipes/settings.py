@@ -1,10 +1,8 @@
 """The settings of a run in groups, as the recipe holds them and the command line shows them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
-
-from pydantic import BeforeValidator
 
 Method: TypeAlias = Literal["advprop", "fine-grained", "fast", "adversarial", "standard"]
 Target: TypeAlias = Literal["random", "least_likely", "none"]
@@ -34,7 +32,17 @@ def short_number(value: float) -> str:
     return f"{levels}/255" if len(repr(value)) > 8 and value == levels / 255 else f"{value:g}"
 
 
-Pixels: TypeAlias = Annotated[float, BeforeValidator(parse_fraction)]
+class _Fraction:
+    """Lets pydantic read fractions; pydantic itself is not imported for the settings alone."""
+
+    @staticmethod
+    def __get_pydantic_core_schema__(source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core.core_schema import no_info_before_validator_function
+
+        return no_info_before_validator_function(parse_fraction, handler(source))
+
+
+Pixels: TypeAlias = Annotated[float, _Fraction]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,18 +159,18 @@ class MethodSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimiserSettings:
-    """How long, with which optimiser and schedule.
+class OptimizerSettings:
+    """How long, with which optimizer and schedule.
 
     Args:
         epochs: Passes over the training images.
-        batch_size: Images in one optimiser step, over all devices.
+        batch_size: Images in one optimizer step, over all devices.
         accumulate: Parts of a batch that go through the model one after the other, for want of memory.
-        opt: Name of one of timm's optimisers.
+        opt: Name of one of timm's optimizers.
         lr: Learning rate at the end of the warm-up.
         lr_base_size: Batch size that `lr` is meant for: it is scaled to `batch_size`; none: taken as it is.
-        momentum: Momentum of the optimiser.
-        opt_args: More arguments of the optimiser, such as `alpha 0.9 eps 0.001`.
+        momentum: Momentum of the optimizer.
+        opt_args: More arguments of the optimizer, such as `alpha 0.9 eps 0.001`.
         fused: Update all weights in one kernel; torch's own SGD, Adam, AdamW and Adagrad can.
         weight_decay: Weight decay; biases and norms have none.
         sched: Name of one of timm's schedules: cosine, step, constant ...
@@ -208,8 +216,8 @@ class RunSettings:
         threads: CPU threads; none: as many as torch likes. Tiny images are fastest with one, and results
             repeat bit for bit only with the same number.
         test_every: Epochs between two tests on the test images, beside the one at the end.
-        log_every: Optimiser steps between two records of the losses, beside the one after each epoch.
-        save_every: Optimiser steps between two checkpoints, beside the one after each epoch.
+        log_every: Optimizer steps between two records of the losses, beside the one after each epoch.
+        save_every: Optimizer steps between two checkpoints, beside the one after each epoch.
         keep: Number of checkpoints to keep, beside the best.
         severities: Severities of the 15 corruptions of the test images at the end; none: no corruptions.
     """
@@ -227,26 +235,3 @@ class RunSettings:
     save_every: int | None = None
     keep: int = 2
     severities: tuple[int, ...] = ()
-
-
-Range: TypeAlias = tuple[str, Callable[[Any], bool]]
-
-_SHARE: Range = ("from 0 to 1", lambda x: 0 <= x <= 1)
-_COUNT: Range = ("1 or more", lambda x: x >= 1)
-_POSITIVE: Range = ("over 0", lambda x: x > 0)
-_NOT_NEGATIVE: Range = ("0 or more", lambda x: x >= 0)
-
-RANGES: Mapping[str, Range] = {
-    **dict.fromkeys(("train_images", "classes", "image_size", "threads"), _COUNT),
-    **dict.fromkeys(("epochs", "batch_size", "accumulate", "lr_base_size"), _COUNT),
-    **dict.fromkeys(("test_every", "log_every", "save_every", "keep"), _COUNT),
-    **dict.fromkeys(("lr", "step_size", "clip_grad", "decay_epochs", "crop_pct"), _POSITIVE),
-    **dict.fromkeys(("steps", "weight_decay", "warmup_epochs", "warmup_lr", "seed"), _NOT_NEGATIVE),
-    **dict.fromkeys(("workers", "shift", "color_jitter", "mixup", "cutmix"), _NOT_NEGATIVE),
-    **dict.fromkeys(("eps", "momentum", "decay_rate", "label_smoothing", "flip", "erase"), _SHARE),
-    **dict.fromkeys(("drop_rate", "drop_path_rate", "bn_momentum"), _SHARE),
-    "ema": ("at least 0 and under 1, or the average stays at the first weights", lambda x: 0 <= x < 1),
-    "share": ("over 0 and under 1", lambda x: 0 < x < 1),
-    "scale": ("two shares, over 0 and at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
-    "severities": ("from 1 to 5 each", lambda x: set(x) <= {1, 2, 3, 4, 5}),
-}

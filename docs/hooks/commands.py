@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 
-from advprop.cli.main import parse
+from advprop.cli.parser import parse
 from docs.hooks.rendering import PageError
 
 _PLAIN = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}

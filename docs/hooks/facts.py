@@ -11,7 +11,8 @@ from typing import Any
 
 import timm
 
-from advprop.cards.model_index import Collection, ModelCard, ModelIndex, default_pages, load_model_index
+from advprop.cards.model_card import Collection, ModelCard
+from advprop.cards.model_index import ModelIndex, default_pages, load_model_index
 from advprop.cards.page import read_page
 from advprop.cards.snippets import snippets_of
 from advprop.cards.timm_results import Result, Results, load_results

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from advprop.cards.model_index import ModelCard, ModelIndex, default_pages, load_model_index
+from advprop.cards.model_card import ModelCard
+from advprop.cards.model_index import ModelIndex, default_pages, load_model_index
 from advprop.cards.page import ModelIndexError, Problem, strip_model_index
 
 NINE = [f"tf_efficientnet_b{size}_ap" for size in (1, 2, 3, 4, 5, 6, 7, 8, 0)]
@@ -174,7 +175,9 @@ def test_a_missing_page_is_an_os_error(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_not_there_is_told_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match="has no 'tf_eficientnet_b4_ap'; did you mean tf_efficientnet_b4_ap"):
+    with pytest.raises(
+        ValueError, match="no card for the model 'tf_eficientnet_b4_ap'; did you mean tf_efficientnet_b4_ap"
+    ):
         load_model_index().model("tf_eficientnet_b4_ap")
 
 

@@ -82,7 +82,7 @@ def small(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (programs / "small" / "predict.py").write_text('name = "{{ model_name }}"\n')
     (programs / "small" / "code_snippets.md").write_text("```python\n{% include 'small/predict.py' %}\n```\n")
     (programs / "code_snippets.md").write_text("the others' programs\n")
-    monkeypatch.setattr(snippets, "_folder", lambda: programs)
+    monkeypatch.setattr(snippets, "package_folder", lambda name: programs)
     monkeypatch.setattr(rendering, "TEMPLATES", (programs, rendering.TEMPLATES[1]))
     return page
 

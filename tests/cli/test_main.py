@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from advprop.cli.commands import Train
-from advprop.cli.main import main, parse
+from advprop.cli.main import main
+from advprop.cli.parser import parse
+from advprop.cli.train import Train
 from advprop.runs import directory as runs
 
 COMMANDS = ("train", "plot", "evaluate", "predict", "export", "models", "snippet", "verify")
@@ -63,19 +64,19 @@ def test_options_start_from_the_data_the_method_and_the_recipe():
     assert parse(["train", "--data", "elsewhere"]).method.eps == 4 / 255
     assert parse(["train", "--method=fast"]).method.target == "none"
     command = parse(["train", "--recipe", "card:tf_efficientnet_b0_ap", "--eps", "2/255"])
-    assert (command.method.eps, command.optimiser.opt_args) == (2 / 255, {"alpha": 0.9, "eps": 0.001})
-    assert parse(["train", "--opt-args", "alpha", "1/2"]).optimiser.opt_args == {"alpha": 0.5}
-    assert parse(["train", "--opt-args"]).optimiser.opt_args == {}
+    assert (command.method.eps, command.optimizer.opt_args) == (2 / 255, {"alpha": 0.9, "eps": 0.001})
+    assert parse(["train", "--opt-args", "alpha", "1/2"]).optimizer.opt_args == {"alpha": 0.5}
+    assert parse(["train", "--opt-args"]).optimizer.opt_args == {}
     Path("recipe.yaml").write_text("epochs: 3\nlr: 0.5\n")
     command = parse(["train", "--recipe", "recipe.yaml", "--lr", "1/4", "--eps", "8/255"])
     command = parse(["train", "--recipe", "card:tf_efficientnet_b0_ap", "recipe.yaml", "--lr", "0.1"])
     assert isinstance(command, Train)
-    found = command.optimiser
+    found = command.optimizer
     assert (found.momentum, found.epochs, found.lr) == (0.9, 3, 0.1)  # of the card, the file, the options
     assert found.opt == "rmsproptf"
     command = parse(["train", "--recipe", "recipe.yaml", "--lr", "1/4", "--eps", "8/255"])
     assert isinstance(command, Train)
-    assert (command.optimiser.epochs, command.optimiser.lr, command.method.eps) == (3, 0.25, 8 / 255)
+    assert (command.optimizer.epochs, command.optimizer.lr, command.method.eps) == (3, 0.25, 8 / 255)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_options_start_from_the_data_the_method_and_the_recipe():
     [
         ([], r"Expected one of \{train, "),
         (["trian"], "Unrecognized options: trian"),
-        (["train", "--epoch", "3"], r"--epoch, 3; did you mean --epochs\?"),
+        (["train", "--epoch", "3"], r"--epoch, 3; did you mean --epochs or "),
         (["train", "--eps", "x"], "--eps: could not convert string to float: 'x'"),
         (["train", "--opt-args", "alpha"], "--opt-args: expected a number after each name, got alpha"),
         (["train", "--eps", "1/x"], "--eps: expected a number such as 0.1 or 4/255, got '1/x'"),
@@ -106,7 +107,10 @@ def test_a_mistake_is_one_line_and_status_2(words, message, capsys):
 
 def test_a_box_of_lines_becomes_a_line_as_well():
     shown = run("train", "--epoch", "3", env=os.environ | {"PYTHONIOENCODING": "utf-8"})
-    assert shown.stderr == "advprop: error: Unrecognized options: --epoch, 3; did you mean --epochs?\n"
+    assert (
+        shown.stderr
+        == "advprop: error: Unrecognized options: --epoch, 3; did you mean --epochs or --decay-epochs?\n"
+    )
 
 
 def test_a_bug_shows_its_traceback_on_request(monkeypatch):

@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import save
 
 from advprop.cards.model_index import load_model_index
-from advprop.cli.commands import Train
-from advprop.cli.main import parse
+from advprop.cli.parser import parse
+from advprop.cli.train import Train
 from advprop.models.create import create_model, current_name
 from tests.hub import serve_hub
 from tests.site_tools import (

@@ -1,0 +1,80 @@
+"""The command that measures a trained model."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from advprop.cli.console import say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure the accuracy of a trained model: clean, corrupted, attacked.
+
+    Args:
+        model: Directory of a run, which is measured on its own test images. With --data also the folder of
+            an exported model, or the name of a model that timm has weights of.
+        data: Other test images: a folder with a folder for each class, or what timm reads.
+        data_dir: Folder that holds the data of that name.
+        test_split: Name of the split, or of the folder, with the test images of these data.
+        bad_images: What to do about one of these images that cannot be read.
+        workers: Processes that read these images.
+        severities: Severities of the 15 corruptions, from 1 to 5.
+        eps: Radii of attacks, in pixels of [0, 1], such as 2/255; none: no attack.
+        steps: Steps of the attacks.
+        branch: Batch norms to use: main, or adv.
+        device: cpu, cuda, mps; auto takes the best there is.
+    """
+
+    model: Positional[str]
+    data: str | None = None
+    data_dir: str | None = None
+    test_split: str = "validation"
+    bad_images: Literal["stop", "skip"] = "stop"
+    workers: int = 4
+    severities: tuple[int, ...] = (1, 2, 3, 4, 5)
+    eps: tuple[float, ...] = ()
+    steps: tuple[int, ...] = (10,)
+    branch: str = "main"
+    device: str = "auto"
+
+    def __call__(self) -> int:
+        """Shows the tables."""
+        from advprop.evaluation import evaluate, evaluate_attacks, evaluate_corruptions
+        from advprop.runs import attack_table, corruption_table
+
+        with self._open() as (model, batches, branch):
+            options: dict[str, Any] = {"branch": branch, "progress": sys.stderr.isatty()}
+            say(f"clean: {evaluate(model, batches, **options)}")
+            if self.severities:
+                found = evaluate_corruptions(model, batches, severities=self.severities, **options)
+                say(f"\naccuracy in % on corrupted images\n{corruption_table(found)}")
+            if self.eps:
+                attacked = evaluate_attacks(model, batches, self.eps, self.steps, **options)
+                say(f"\naccuracy in % on attacked images\n{attack_table(attacked)}")
+        return 0
+
+    @contextmanager
+    def _open(self) -> Iterator[tuple[Any, Any, str]]:
+        """The model, the test images, and the branch of the model to use."""
+        from advprop.inference import model_and_images, trained
+        from advprop.recipes import make_recipe
+        from advprop.runs import RECIPE
+
+        if self.data is None:
+            if not (Path(self.model) / RECIPE).is_file():
+                raise ValueError(
+                    f"{self.model} is not the directory of a run; with --data it may be another model"
+                )
+            with trained(self.model, self.device) as (model, batches):
+                yield model, batches, self.branch
+            return
+        where = {"data": self.data, "data_dir": self.data_dir, "test_split": self.test_split}
+        recipe = make_recipe(where, bad_images=self.bad_images, workers=self.workers)
+        with model_and_images(self.model, recipe, self.branch, self.device) as (model, images):
+            yield model, images, "main"

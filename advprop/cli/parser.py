@@ -1,0 +1,122 @@
+"""The words of the command line read into a command, an instance with its options, by tyro."""
+
+import argparse
+import io
+import re
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from advprop.cli.cards import Models, Snippet, Verify
+from advprop.cli.evaluate import Evaluate
+from advprop.cli.export import Export
+from advprop.cli.plot import Plot
+from advprop.cli.predict import Predict
+from advprop.cli.train import Train
+from advprop.recipes import RECIPE_FILE, Method, make_recipe, parse_fraction, short_number
+from advprop.runtime import nearest
+
+_DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
+_OTHERS: Any = Plot | Evaluate | Predict | Export | Models | Snippet | Verify
+
+
+def parse(arguments: Sequence[str]) -> Any:
+    """The command that the arguments stand for.
+
+    Raises:
+        ValueError: If they stand for none, or a recipe that they name cannot be read.
+        SystemExit: After help was shown.
+    """
+    complaint = io.StringIO()
+    train = _base(arguments[1:]) if arguments[:1] == ["train"] else Train()
+    try:
+        with redirect_stderr(complaint):
+            return tyro.cli(
+                Annotated[Train, tyro.conf.subcommand(default=train)] | _OTHERS,
+                prog="advprop",
+                description=_DESCRIPTION,
+                args=list(arguments),
+                config=(tyro.conf.OmitArgPrefixes,),
+                registry=_values(),
+            )
+    except SystemExit as stop:
+        if stop.code:
+            raise ValueError(_one_line(complaint.getvalue())) from None
+        raise
+
+
+def _base(words: Sequence[str]) -> Train:
+    """The training command with the settings that its options start from.
+
+    They are those of the run that is to be resumed, of the recipes, of the data and of the method: tyro shows
+    them as defaults, so they must be known before it reads the words.
+    """
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    reader.add_argument("--recipe", nargs="*", default=[])
+    reader.add_argument("--resume", action="store_true")
+    for name in ("--out", "--data", "--method"):
+        reader.add_argument(name, nargs="?")
+    found = reader.parse_known_args(words)[0]
+    own = Path(found.out or "", RECIPE_FILE)
+    sources = [own, *found.recipe] if found.resume and own.is_file() else found.recipe
+    given = {"data": found.data} if found.data is not None else {}
+    if found.method in get_args(Method):  # tyro knows better how to say so if not
+        given["method"] = found.method
+    return Train.of(make_recipe(*sources, **given))
+
+
+def _values() -> ConstructorRegistry:
+    """Lets every number be written as a fraction, `--eps 4/255`, and settings with names as pairs.
+
+    tyro makes options of the names that a recipe has already: `eps` of RMSProp would be that of the attack.
+    """
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def fraction(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[float] | None:
+        if info.type is not float:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="NUMBER",
+            instance_from_str=lambda words: float(parse_fraction(words[0])),
+            is_instance=lambda value: isinstance(value, float | int),
+            str_from_instance=lambda value: [short_number(value)],
+        )
+
+    @registry.primitive_rule
+    def pairs(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, float]] | None:
+        if info.type != dict[str, float] and info.type is not dict:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs="*",
+            metavar="[NAME NUMBER]...",
+            instance_from_str=_pairs,
+            is_instance=lambda value: isinstance(value, dict),
+            str_from_instance=lambda value: [x for name, n in value.items() for x in (name, short_number(n))],
+        )
+
+    return registry
+
+
+def _pairs(words: list[str]) -> dict[str, float]:
+    if len(words) % 2:
+        raise ValueError(f"expected a number after each name, got {' '.join(words)}")
+    return {name: float(parse_fraction(number)) for name, number in zip(words[::2], words[1::2], strict=True)}
+
+
+def _one_line(box: str) -> str:
+    """What tyro says in a box, in a line, with the nearest options where it knows some.
+
+    The box is drawn with lines, its title in the first of them; or, where the output is not UTF-8, with
+    dashes, its title above the first of them.
+    """
+    bare = re.sub(r"\x1b\[[\d;]*m|[│╭╮╰╯]", "", box)
+    _, said, *more = (" ".join(part.split()) for part in re.split(r"(?m)^ *(?:─.*─|-{9,}) *$", bare))
+    flags = {flag for part in more if part.startswith("Perhaps") for flag in re.findall(r"--[\w-]+", part)}
+    wrong = said.partition("options: ")[2].split(",")[0]
+    return f"{said.rstrip('.')}; {nearest(wrong, flags - {'--help'}, '--help shows what there is')}"
