@@ -1,8 +1,8 @@
 """The rooms of the package, drawn from its imports: what is drawn is what the code does."""
 
-from __future__ import annotations
-
 import ast
+import math
+from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from docs.hooks.svg import drawing, element, figure, path, rect, text, tip
 
 PACKAGE = Path(__file__).resolve().parents[2] / "advprop"
-_WIDTH, _GAP, _LINE, _HEAD, _BETWEEN = 720.0, 16.0, 18.0, 34.0, 40.0
+_WIDTH, _BOX, _GAP, _LINE, _HEAD, _BETWEEN = 720.0, 200.0, 14.0, 17.0, 34.0, 56.0
 
 
 def imports(source: str) -> set[str]:
@@ -91,22 +91,40 @@ def arrows() -> list[tuple[str, str]]:
     ]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a room's box is: its corner and height, and its row with where that begins and ends."""
+
+    x: float
+    y: float
+    height: float
+    row: int
+    bottom: float
+
+    @property
+    def middle(self) -> float:
+        """Where arrows begin and end."""
+        return self.x + _BOX / 2
+
+
 def rooms_picture() -> str:
     """The rooms as boxes with their files inside, the highest on top, and arrows to what they need."""
-    places, height = _places()
-    lines = [_arrow(places[above], places[below]) for above, below in arrows()]
-    boxes = [_box(room, *place) for room, place in places.items()]
+    places = _places()
+    long = [arrow for arrow in arrows() if places[arrow[1]].row > places[arrow[0]].row + 1]
+    lines = [_arrow(places[above], places[below]) for above, below in arrows() if (above, below) not in long]
+    lanes: dict[bool, int] = {True: 0, False: 0}
+    for above, below in long:
+        left = places[below].middle < _WIDTH / 2
+        lines.append(_long_arrow(places[above], places[below], left, lanes[left]))
+        lanes[left] += 1
     picture = drawing(
         _WIDTH,
-        height,
+        max(place.bottom for place in places.values()) + 4,
         *lines,
-        *boxes,
+        *(_box(room, place) for room, place in places.items()),
         name="rooms",
         title="The rooms of the package",
-        description="; ".join(
-            f"{room} needs {', '.join(sorted(used(room))) or 'no other'}"
-            for room in sorted(places, key=floor)
-        ),
+        description="; ".join(f"{room} needs {', '.join(sorted(used(room))) or 'none'}" for room in places),
     )
     caption = (
         "Every arrow runs downwards, to what a room needs. What it also reaches through another room has no "
@@ -115,52 +133,68 @@ def rooms_picture() -> str:
     return figure(picture, caption)
 
 
-def _places() -> tuple[dict[str, tuple[float, float, float, float]], float]:
-    """Left, top, width and height of each room's box, and the height of the whole."""
+def _places() -> dict[str, Place]:
+    """Where the box of each room is."""
     found, y = {}, 4.0
-    for level in sorted({floor(room) for room in rooms()}, reverse=True):
+    for number, level in enumerate(sorted({floor(room) for room in rooms()}, reverse=True)):
         row = [room for room in rooms() if floor(room) == level]
-        width = min(220.0, (_WIDTH - _GAP * (len(row) - 1)) / len(row))
-        left = (_WIDTH - len(row) * width - _GAP * (len(row) - 1)) / 2
-        for number, room in enumerate(row):
-            height = _HEAD + _LINE * -(-len(inside(room)) // 2)
-            found[room] = (left + number * (width + _GAP), y, width, height)
-        y = max(top + height for _, top, _, height in found.values()) + _BETWEEN
-    return found, y - _BETWEEN + 4
+        heights = {room: _HEAD + _LINE * -(-len(inside(room)) // 2) for room in row}
+        left = (_WIDTH - len(row) * _BOX - _GAP * (len(row) - 1)) / 2
+        bottom = y + max(heights.values())
+        for place, room in enumerate(row):
+            found[room] = Place(left + place * (_BOX + _GAP), y, heights[room], number, bottom)
+        y = bottom + _BETWEEN
+    return found
 
 
-def _box(room: str, x: float, y: float, width: float, height: float) -> str:
+def _box(room: str, place: Place) -> str:
     names = [Path(name).stem for name in inside(room)]
     half = -(-len(names) // 2)
+    column = max(7.2 * max(map(len, names[:half])) + 10, _BOX / 2 - 4)
     labels = [
         text(
-            x + 10 + (width / 2 - 4) * (number // half),
-            y + 38 + _LINE * (number % half),
+            place.x + 10 + column * (number // half),
+            place.y + 38 + _LINE * (number % half),
             name,
             anchor="start",
             class_="small",
         )
         for number, name in enumerate(names)
     ]
-    title = text(x + 10, y + 20, room, anchor="start", class_="strong")
-    return element("g", rect(x, y, width, height, "box", tip(job(f"{room}/__init__.py"))), title, *labels)
+    title = text(place.x + 10, place.y + 20, room, anchor="start", class_="strong")
+    box = rect(place.x, place.y, _BOX, place.height, "box", tip(job(f"{room}/__init__.py")))
+    return element("g", box, title, *labels)
 
 
-def _arrow(above: tuple[float, float, float, float], below: tuple[float, float, float, float]) -> str:
-    x1, y1 = above[0] + above[2] / 2, above[1] + above[3]
-    x2, y2 = below[0] + below[2] / 2, below[1] - 2
-    return path([(x1, y1), (x2, y2)], "line") + path([(x2 - 4, y2 - 8), (x2, y2), (x2 + 4, y2 - 8)], "line")
+def _arrow(above: Place, below: Place) -> str:
+    return _line([(above.middle, above.y + above.height), (below.middle, below.y)])
+
+
+def _long_arrow(above: Place, below: Place, left: bool, lane: int) -> str:
+    """An arrow around the rows between: along the side of the picture, each in a lane of its own."""
+    side, shift = 8.0 + 10 * lane, 6.0 * lane
+    x = side if left else _WIDTH - side
+    start = above.middle + (-30 - shift if left else 30 + shift)
+    end = below.middle + (-30 - shift if left else 30 + shift)
+    out, back = above.bottom + 14 + shift, below.y - 20 - shift
+    return _line(
+        [(start, above.y + above.height), (start, out), (x, out), (x, back), (end, back), (end, below.y)]
+    )
+
+
+def _line(points: list[tuple[float, float]]) -> str:
+    """A line with the head of an arrow at its end."""
+    (x0, y0), (x, y) = points[-2:]
+    length = math.hypot(x - x0, y - y0)
+    dx, dy = 8 * (x - x0) / length, 8 * (y - y0) / length
+    head = [(x - dx - dy / 2, y - dy + dx / 2), (x, y), (x - dx + dy / 2, y - dy - dx / 2)]
+    return path(points, "line") + path(head, "line")
 
 
 def rooms_table() -> str:
     """Every room with what it is for, and its files with their jobs, from the top; a Markdown table."""
-    lines = []
+    lines = ["| Room and file | Job |", "| --- | --- |"]
     for room in sorted(rooms(), key=floor, reverse=True):
-        lines += [f"### `{room}/` {{ data-search-exclude }}", "", f"{job(f'{room}/__init__.py')}.", ""]
-        lines += ["| File | Its one job | Used by other rooms |", "| --- | --- | --- |"]
-        for name in inside(room):
-            stem = Path(name).stem
-            names = ", ".join(f"`{each}`" for each, module in exported(room).items() if module == stem)
-            lines.append(f"| `{stem}.py` | {escape(job(name))} | {names} |")
-        lines.append("")
+        lines.append(f"| **`{room}/`** | **{escape(job(f'{room}/__init__.py'))}** |")
+        lines += [f"| `{Path(name).name}` | {escape(job(name))} |" for name in inside(room)]
     return "\n".join(lines)
