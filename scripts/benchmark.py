@@ -9,8 +9,6 @@ The measurement is added to those in `docs/measured/benchmark.json`, in the plac
 and settings.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics
@@ -29,12 +27,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from advprop import make_recipe
-from advprop.data.batches import Batches, Data, TensorSet
-from advprop.models.create import data_config
-from advprop.recipes.recipe import Recipe
+from advprop.data import Batches, Data, TensorSet
+from advprop.models import data_config
+from advprop.recipes import Recipe
 from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
-from advprop.training.build import build_model, build_optimizer, build_schedule
-from advprop.training.loop import Loop
+from advprop.training import Loop, build_model, build_optimizer, build_schedule
 from scripts import notebook_cache
 
 RECORD = notebook_cache.ROOT / "docs" / "measured" / "benchmark.json"

@@ -11,8 +11,6 @@ images and tested on the other 10,000, corrupted. Its outcomes are kept as well.
 The images are those of Debian's package dataset-fashion-mnist, or of torchvision.
 """
 
-from __future__ import annotations
-
 import argparse
 import gzip
 import json
@@ -26,7 +24,7 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from advprop import make_recipe, train
-from advprop.recipes.settings import Method
+from advprop.recipes import Method
 from scripts import notebook_cache
 
 MEASURED = notebook_cache.ROOT / "docs" / "measured"

@@ -4,8 +4,6 @@
 long each took there, and what came out of the cells with the tag `gpu`. The files are committed.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import asdict, dataclass

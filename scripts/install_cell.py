@@ -3,8 +3,6 @@
 Where the package is installed, as in the tested run, the cell does nothing. Pages leave it out.
 """
 
-from __future__ import annotations
-
 import re
 from importlib.metadata import version
 

@@ -8,8 +8,6 @@ with all corruptions at all severities. It takes some ninety seconds of one CPU 
 outcomes are kept as well. Other seeds have other test images, but not disjoint ones: all are of those 1797.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json
@@ -23,9 +21,9 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from advprop import load_run, make_recipe, train
-from advprop.evaluation.corruptions import SEVERITIES
-from advprop.recipes.recipe import Recipe
-from advprop.runs.summary import Outcome, mean_top1
+from advprop.evaluation import SEVERITIES
+from advprop.recipes import Recipe
+from advprop.runs import Outcome, mean_top1
 from scripts import notebook_cache
 
 FILES = notebook_cache.PACKAGE / "data_files"

@@ -7,8 +7,6 @@ model indices, versions of numeric libraries and of Python, the kind of device. 
 and an edit of the library re-runs every tutorial.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

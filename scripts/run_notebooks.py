@@ -1,7 +1,5 @@
 """Run the tutorials whose code changed, through nbval: `python -m scripts.run_notebooks`."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import subprocess

@@ -4,8 +4,6 @@
 minutes of building are spent. The standard library is enough, so this runs before anything is installed.
 """
 
-from __future__ import annotations
-
 import functools
 import subprocess
 import sys

@@ -4,8 +4,6 @@ The standard library is enough. A stamp is written last: an environment without 
 anew, one with the stamp of an older lock is brought up to date, and one that is current costs no time.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import importlib.util

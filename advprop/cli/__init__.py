@@ -1,1 +1,5 @@
 """The command line: arguments to commands, errors to one line and an exit status."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -3,7 +3,7 @@ from .accuracy import (
     mce_alexnet as mce_alexnet,
     mean_corruption_error as mean_corruption_error,
 )
-from .corruptions import CORRUPTIONS as CORRUPTIONS, corrupt as corrupt
+from .corruptions import CORRUPTIONS as CORRUPTIONS, SEVERITIES as SEVERITIES, corrupt as corrupt
 from .evaluator import (
     evaluate as evaluate,
     evaluate_attacks as evaluate_attacks,

@@ -4,5 +4,6 @@ from .summary import (
     Outcome as Outcome,
     attack_table as attack_table,
     corruption_table as corruption_table,
+    mean_top1 as mean_top1,
     outcome_table as outcome_table,
 )

@@ -1,14 +1,12 @@
 """What the command line says of itself, for its page."""
 
-from __future__ import annotations
-
 import io
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 
-from advprop.cli.parser import parse
+from advprop.cli import parse
 from docs.hooks.rendering import PageError
 
 _PLAIN = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}

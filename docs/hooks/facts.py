@@ -1,7 +1,5 @@
 """What the site knows of each model: its card, what was counted and checked, what was measured."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -11,13 +9,23 @@ from typing import Any
 
 import timm
 
-from advprop.cards.model_card import Collection, ModelCard
-from advprop.cards.model_index import ModelIndex, default_pages, load_model_index
-from advprop.cards.page import read_page
-from advprop.cards.snippets import snippets_of
-from advprop.cards.timm_results import Result, Results, load_results
-from advprop.cards.verification import Check, Verification, load_verification, verify
-from advprop.models.create import current_name
+from advprop.cards import (
+    Check,
+    Collection,
+    ModelCard,
+    ModelIndex,
+    Result,
+    Results,
+    Verification,
+    default_pages,
+    load_model_index,
+    load_results,
+    load_verification,
+    read_page,
+    snippets_of,
+    verify,
+)
+from advprop.models import current_name
 from scripts import notebook_cache
 
 RECORDS = notebook_cache.ROOT / ".cache" / "verification"

@@ -1,7 +1,5 @@
 """What is done to the HTML of a page: formulas as MathML, and code with fewer tags."""
 
-from __future__ import annotations
-
 import html
 import re
 

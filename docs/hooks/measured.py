@@ -1,7 +1,5 @@
 """What the programs of `scripts/` have measured, as rows of tables."""
 
-from __future__ import annotations
-
 import json
 import math
 import statistics

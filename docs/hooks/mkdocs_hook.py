@@ -1,7 +1,5 @@
 """The MkDocs side of the site: hands its events to the plain functions beside it."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Callable
@@ -17,7 +15,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # the hook is loaded from its file, not as a part of a package
 
-from advprop.cards.page import ModelIndexError
+from advprop.cards import ModelIndexError
 from docs.hooks import tree
 from docs.hooks.html import lighten, to_mathml
 from docs.hooks.notebooks import NotebookError

@@ -1,7 +1,5 @@
 """An executed notebook as Markdown: light pages that the site's own theme, links and search understand."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from html import escape

@@ -1,7 +1,5 @@
 """Outputs of notebook cells made fit for a page: text, HTML, and light SVG that follows the theme."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

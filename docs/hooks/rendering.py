@@ -1,7 +1,5 @@
 """Jinja for pages and snippets: strict, with errors that name the file and the line."""
 
-from __future__ import annotations
-
 import traceback
 from pathlib import Path
 from typing import Any

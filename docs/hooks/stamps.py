@@ -1,7 +1,5 @@
 """What a notebook's page says of its runs, and where else the notebook is to be had."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from html import escape
 from typing import Any

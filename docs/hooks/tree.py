@@ -1,7 +1,5 @@
 """The pages of the site as plain functions that return Markdown; any site generator could sit on top."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass, field
@@ -11,8 +9,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from advprop.cards.listing import show
-from advprop.cards.page import strip_model_index
+from advprop.cards import show, strip_model_index
 from docs.hooks import charts, commands, measured, pictures, rendering, rooms, stamps
 from docs.hooks.facts import Facts, Model, read_facts
 from docs.hooks.notebooks import Rendered, first_figure, render_notebook

@@ -1,7 +1,5 @@
 """`python -m docs.hooks.write_tree FOLDER` writes all pages as Markdown, for another site generator."""
 
-from __future__ import annotations
-
 import argparse
 import shutil
 from pathlib import Path
