@@ -62,7 +62,7 @@ class AutoAugmented:
         policies = v2.AutoAugmentPolicy.IMAGENET
         self.policy = v2.AutoAugment(policies)
         self.drawn: list[tuple[str, float]] = []
-        self.draws = v2.AutoAugment(policies)  # notes its changes in `drawn` in the place of making them
+        self.draws = v2.AutoAugment(policies)  # notes its changes in `drawn` instead of making them
         self.draws._apply_image_or_video_transform = self._note
 
     @torch.no_grad()
@@ -105,9 +105,6 @@ def _of_channels(images: Tensor, values: Sequence[float]) -> Tensor:
 def _shifted(images: Tensor, most: int) -> Tensor:
     count, _, height, width = images.shape
     padded = F.pad(images, (most, most, most, most))
-    down, right = torch.randint(2 * most + 1, (2, count, 1), device=images.device)
-    rows = (down + torch.arange(height, device=images.device))[:, None, :, None]
-    columns = (right + torch.arange(width, device=images.device))[:, None, None, :]
-    batch = torch.arange(count, device=images.device)[:, None, None, None]
-    channels = torch.arange(images.shape[1], device=images.device)[None, :, None, None]
-    return padded[batch, channels, rows, columns]
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, down, right, H, W]
+    down, right = torch.randint(2 * most + 1, (2, count), device=images.device)
+    return windows[torch.arange(count, device=images.device), :, down, right]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 
@@ -39,29 +40,38 @@ class Accuracy:
         top5: Share of the images whose label is among the five largest logits (among all, if fewer).
         n: Number of images.
         loss: Mean cross-entropy.
+        attack: The attack on the images; empty if there was none.
 
     Examples:
         >>> from advprop import Accuracy
         >>> print(Accuracy(top1=0.9, top5=1.0, n=360, loss=0.3))
         90.0 % (86.5 to 92.7, n = 360)
+        >>> print(Accuracy(top1=0.9, top5=1.0, n=360, loss=0.3, attack="untargeted PGD"))
+        90.0 % (86.5 to 92.7, n = 360) under untargeted PGD
     """
 
     top1: float
     top5: float
     n: int
     loss: float
+    attack: str = ""
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % confidence interval of `top1` (Wilson), in [0, 1]."""
-        centre = self.top1 + _Z95**2 / (2 * self.n)
+        center = self.top1 + _Z95**2 / (2 * self.n)
         spread = _Z95 * math.sqrt(self.top1 * (1 - self.top1) / self.n + _Z95**2 / (4 * self.n**2))
         shrink = 1 + _Z95**2 / self.n
-        return max(0.0, (centre - spread) / shrink), min(1.0, (centre + spread) / shrink)
+        return max(0.0, (center - spread) / shrink), min(1.0, (center + spread) / shrink)
 
     def __str__(self) -> str:
         low, high = self.interval
-        return f"{100 * self.top1:.1f} % ({100 * low:.1f} to {100 * high:.1f}, n = {self.n})"
+        under = f" under {self.attack}" if self.attack else ""
+        return f"{100 * self.top1:.1f} % ({100 * low:.1f} to {100 * high:.1f}, n = {self.n}){under}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, for a file; without `attack` if there was none."""
+        return {name: value for name, value in vars(self).items() if name != "attack" or value}
 
 
 def mean_corruption_error(table: Mapping[str, Mapping[int, Accuracy]]) -> float:

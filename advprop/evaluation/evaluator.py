@@ -1,29 +1,23 @@
 """Accuracy of a model: on clean images, on corrupted ones, under an attack; on any branch, over all ranks.
 
-A model takes pixels in [0, 1] here, as attacks and corruptions do; `PixelModel` brings the normalisation.
+A model takes pixels in [0, 1] here, as attacks and corruptions do; `PixelModel` brings the normalization.
 """
 
-import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
-from typing import TypeAlias, TypedDict, TypeVar, Unpack
+from typing import TypedDict, TypeVar, Unpack
 
 import torch
-import torch.distributed as dist
-from timm.task import ClassificationEvaluator
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import nn
 
-from advprop.attacks import PGD, check_classes, check_pixels, in_mode, without_ddp
+from advprop.attacks import PGD
 from advprop.evaluation.accuracy import Accuracy
-from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from advprop.norms import MAIN, branch_names, use_branch
-from advprop.runtime import images_without_padding, rank_and_ranks
+from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES
+from advprop.evaluation.one_pass import Batches, View, accuracies
 
-Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
-Key = TypeVar("Key", bound=Hashable)
+Row = TypeVar("Row", bound=Hashable)
+Column = TypeVar("Column", bound=Hashable)
 Number = TypeVar("Number", int, float)
 
 
@@ -60,7 +54,7 @@ def evaluate(
         batches: Pixels `[B, C, H, W]` in [0, 1] and classes `[B]`.
         corruption: One of `CORRUPTIONS`.
         severity: 1 to 5, for a corruption.
-        attack: An attack on the branch that is evaluated; for the usual robust accuracy an untargeted one.
+        attack: An attack on the branch that is evaluated; the accuracy says which it was.
         **options: `branch` (`"main"`) to evaluate; `seed` (0) of corruptions and attacks; `device` (the
             model's); `autocast`, torch.bfloat16 or torch.float16, for mixed precision; `all_ranks` (True),
             whether to count over all ranks of torch.distributed, where it runs, or this one's images only;
@@ -81,7 +75,8 @@ def evaluate(
     """
     if (corruption is None) != (severity is None):
         raise ValueError(f"corruption and severity go together, got {corruption!r} and {severity!r}")
-    return _accuracies(model, batches, {None: _View(corruption, severity, attack)}, **options)[None]
+    [found] = accuracies(model, batches, [View(corruption, severity, attack)], **options)
+    return found
 
 
 def evaluate_corruptions(
@@ -110,32 +105,33 @@ def evaluate_corruptions(
         (4, True)
     """
     kinds = (kinds,) if isinstance(kinds, str) else kinds
-    severities = _several(severities)
-    views = {(kind, severity): _View(kind, severity) for kind in kinds for severity in severities}
-    found = _accuracies(model, batches, views, **options)
-    return {kind: {severity: found[kind, severity] for severity in severities} for kind in kinds}
+    views = {kind: {level: View(kind, level) for level in _several(severities)} for kind in kinds}
+    return _table(model, batches, views, **options)
 
 
 def evaluate_attacks(
     model: nn.Module,
     batches: Batches,
     eps: float | Sequence[float] = (1 / 255, 2 / 255, 4 / 255, 8 / 255),
-    steps: int | Sequence[int] = (1, 5, 10),
+    steps: int | Sequence[int] | None = None,
     attack: PGD | None = None,
     **options: Unpack[Options],
 ) -> dict[float, dict[int, Accuracy]]:
     """Accuracy by eps and steps of an attack, `table[4 / 255][10]`, in one pass over the batches.
 
     The step size follows as 2.5 * eps / steps (Madry et al. 2018, section 5), so that every attack can
-    reach and cross its ball.
+    reach and cross its ball; FGSM takes its one step of eps.
 
     Args:
         model: As for `evaluate`.
         batches: As for `evaluate`.
         eps: Radius or radii, in pixels of [0, 1].
-        steps: Number or numbers of steps.
-        attack: The attack whose eps, steps and step size are set; `PGD(targeted=None)` by default.
+        steps: Number or numbers of steps; by default 1, 5 and 10, or those that the attack always takes.
+        attack: The attack whose eps, steps and step size are set; `PGD()`, which is untargeted, by default.
         **options: As for `evaluate`.
+
+    Raises:
+        ValueError: As for `evaluate`, or if the attack always takes another number of steps.
 
     Examples:
         >>> import torch
@@ -146,127 +142,33 @@ def evaluate_attacks(
         >>> sorted(table) == [2 / 255, 8 / 255]
         True
     """
-    base = attack or PGD(targeted=None)
-    eps, steps = _several(eps), _several(steps)
+    base = attack or PGD()
+    if steps is None:
+        steps = base.steps if "steps" in base.preset else (1, 5, 10)
     views = {
-        (radius, count): _View(
-            attack=replace(base, eps=radius, steps=count, step_size=2.5 * radius / max(count, 1))
-        )
-        for radius in eps
-        for count in steps
+        radius: {count: View(attack=_with_radius(base, radius, count)) for count in _several(steps)}
+        for radius in _several(eps)
     }
-    found = _accuracies(model, batches, views, **options)
-    return {radius: {count: found[radius, count] for count in steps} for radius in eps}
+    return _table(model, batches, views, **options)
+
+
+def _with_radius(attack: PGD, eps: float, steps: int) -> PGD:
+    """The attack in another ball, with steps that reach and cross it, where the attack leaves that open."""
+    step_size = None if "step_size" in attack.preset else 2.5 * eps / max(steps, 1)
+    return replace(attack, eps=eps, steps=steps, step_size=step_size)
+
+
+def _table(
+    model: nn.Module,
+    batches: Batches,
+    views: Mapping[Row, Mapping[Column, View]],
+    **options: Unpack[Options],
+) -> dict[Row, dict[Column, Accuracy]]:
+    found = iter(
+        accuracies(model, batches, list(chain(*(row.values() for row in views.values()))), **options)
+    )
+    return {key: {column: next(found) for column in row} for key, row in views.items()}
 
 
 def _several(values: Number | Sequence[Number]) -> Sequence[Number]:
     return values if isinstance(values, Iterable) else (values,)
-
-
-@dataclass(frozen=True)
-class _View:
-    """What is done to the images before the model sees them."""
-
-    corruption: str | None = None
-    severity: int | None = None
-    attack: PGD | None = None
-
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        numbers: range,
-        seed: int,
-        chance: torch.Generator,
-    ) -> Tensor:
-        if self.corruption is not None and self.severity is not None:
-            images = corrupt(
-                images,
-                self.corruption,
-                self.severity,
-                seed=seed,
-                first_index=numbers.start,
-                index_step=numbers.step,
-                check=False,
-            )
-        return self.attack(model, images, labels, generator=chance) if self.attack else images
-
-
-def _accuracies(
-    model: nn.Module,
-    batches: Batches,
-    views: Mapping[Key, _View],
-    *,
-    branch: str = MAIN,
-    seed: int = 0,
-    device: torch.device | str | None = None,
-    autocast: torch.dtype | None = None,
-    all_ranks: bool = True,
-    progress: bool = False,
-) -> dict[Key, Accuracy]:
-    """Accuracy in each view, in one pass; the device waits for nothing but the first batch's check."""
-    model = without_ddp(model)
-    if not views:
-        raise ValueError(
-            "there is nothing to evaluate; name one kind and severity, or eps and steps, at least"
-        )
-    rank, ranks = rank_and_ranks(all_ranks)
-    place = _device(model) if device is None else torch.device(device)
-    limit = images_without_padding(batches)
-    counters = {key: ClassificationEvaluator(place, max_samples=limit) for key in views}
-    chances = {key: torch.Generator(place).manual_seed((seed + rank) % 2**63) for key in views}
-    seen = 0
-    with in_mode(model, "eval"), _on_branch(model, branch), torch.no_grad(), _mixed(place, autocast):
-        for images, labels in tqdm(batches, "evaluating", disable=not progress or rank > 0):
-            images, labels = images.to(place, non_blocking=True), labels.to(place, non_blocking=True)
-            if not seen:
-                check_pixels(images)
-            numbers = range(rank + ranks * seen, rank + ranks * (seen + len(images)), ranks)
-            for key, view in views.items():
-                logits = model(view(model, images, labels, numbers, seed, chances[key]))
-                if not seen:
-                    check_classes(labels, logits.shape[1])
-                _count(counters[key], logits, labels)
-            seen += len(images)
-    return _totals(counters, reduce=ranks > 1)
-
-
-def _count(counter: ClassificationEvaluator, logits: Tensor, labels: Tensor) -> None:
-    try:
-        counter.update(logits, labels)
-    except IndexError:  # on a CPU, of a class that the model does not have
-        check_classes(labels, logits.shape[1])
-        raise
-
-
-def _totals(counters: Mapping[Key, ClassificationEvaluator], reduce: bool) -> dict[Key, Accuracy]:
-    """The counts over all ranks as accuracies."""
-    counts = torch.stack([counter.counts for counter in counters.values()])
-    losses = torch.stack([counter.loss_sum for counter in counters.values()])
-    if reduce:
-        dist.all_reduce(counts)
-        dist.all_reduce(losses)
-    found = {}
-    for key, (n, top1, top5), loss in zip(counters, counts.tolist(), losses.tolist(), strict=True):
-        if not n:
-            raise ValueError("there are no images to evaluate: the batches are empty, or were used up before")
-        if math.isnan(loss):
-            what = "clean images" if key is None else f"view {key}"
-            raise FloatingPointError(f"the model has logits that are not numbers on {what}; evaluate in fp32")
-        found[key] = Accuracy(top1=top1 / n, top5=top5 / n, n=n, loss=loss / n)
-    return found
-
-
-def _device(model: nn.Module) -> torch.device:
-    tensor = next(chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if tensor is None else tensor.device
-
-
-def _on_branch(model: nn.Module, branch: str) -> AbstractContextManager[None]:
-    plain = branch == MAIN and branch_names(model) == (MAIN,)
-    return nullcontext() if plain else use_branch(model, branch)
-
-
-def _mixed(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[None]:
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

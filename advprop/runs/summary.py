@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -46,10 +46,10 @@ class Outcome:
     def to_dict(self) -> dict[str, Any]:
         """Numbers and texts only, for a file."""
         corrupted = {
-            kind: {str(severity): asdict(each) for severity, each in row.items()}
+            kind: {str(severity): each.to_dict() for severity, each in row.items()}
             for kind, row in self.corrupted.items()
         }
-        return {"clean": asdict(self.clean), "corrupted": corrupted, "seconds": self.seconds}
+        return {"clean": self.clean.to_dict(), "corrupted": corrupted, "seconds": self.seconds}
 
     @classmethod
     def from_dict(cls, run: Run, values: Mapping[str, Any]) -> Outcome:

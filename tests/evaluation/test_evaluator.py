@@ -9,7 +9,7 @@ from timm.data.distributed_sampler import OrderedDistributedSampler
 from torch import multiprocessing, nn
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from advprop.attacks.pgd import FGSM, PGD
+from advprop.attacks.pgd import FGSM, IFGSM, PGD
 from advprop.attacks.pixel_model import PixelModel
 from advprop.evaluation.accuracy import ALEXNET_ERRORS, Accuracy, mce_alexnet, mean_corruption_error
 from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
@@ -70,6 +70,13 @@ def test_the_interval_is_wilsons(right, n):
 
 def test_an_accuracy_prints_its_interval():
     assert str(answer(0.9, 360)) == "90.0 % (86.5 to 92.7, n = 360)"
+
+
+def test_an_accuracy_under_attack_says_which():
+    attacked = Accuracy(top1=0.1, top5=1.0, n=20, loss=1.0, attack=str(PGD(eps=4 / 255, steps=5)))
+    assert str(attacked) == "10.0 % (2.8 to 30.1, n = 20) under untargeted PGD, linf, eps 4/255, 5 steps"
+    assert attacked.to_dict() == vars(attacked)
+    assert answer(0.9).to_dict() == {"top1": 0.9, "top5": 1.0, "n": 10, "loss": 1.0}
 
 
 def test_mean_corruption_error_is_the_plain_mean_of_errors():
@@ -315,6 +322,29 @@ def test_the_attack_of_a_table_can_be_chosen():
     assert table[0.5][3] == evaluate(network(), batches(), attack=by_hand)
 
 
+def test_an_evaluation_records_its_attack():
+    attack = PGD(eps=0.1, steps=2, targeted="random")
+    assert evaluate(network(), batches(), attack=attack).attack == str(attack)
+    assert evaluate(network(), batches(), corruption="fog", severity=1).attack == ""
+    table = evaluate_attacks(network(), batches(), 4 / 255)
+    assert list(table[4 / 255]) == [1, 5, 10]
+    for steps, found in table[4 / 255].items():
+        assert found.attack == f"untargeted PGD, linf, eps 4/255, {steps} steps"
+
+
+def test_fgsm_takes_its_one_step_of_eps():
+    model = network()
+    table = evaluate_attacks(model, batches(), (0.05, 0.1), attack=FGSM())
+    assert table == {eps: {1: evaluate(model, batches(), attack=FGSM(eps=eps))} for eps in (0.05, 0.1)}
+    assert evaluate_attacks(model, batches(), 0.1, 1, FGSM()) == {0.1: table[0.1]}
+    with pytest.raises(ValueError, match="steps of FGSM is always 1, got 5"):
+        evaluate_attacks(model, batches(), steps=(1, 5), attack=FGSM())
+    found = evaluate_attacks(model, batches(), 0.1, 4, IFGSM())
+    assert found[0.1][4] == evaluate(
+        model, batches(), attack=IFGSM(eps=0.1, steps=4, step_size=2.5 * 0.1 / 4)
+    )
+
+
 # --- errors --------------------------------------------------------------------------------------
 
 
@@ -363,9 +393,11 @@ def test_logits_that_are_no_numbers_are_an_error():
         def forward(self, images):
             return super().forward(images) * math.nan
 
-    with pytest.raises(FloatingPointError, match=r"not numbers on view \('fog', 1\)"):
+    with pytest.raises(
+        FloatingPointError, match="NaN logits on images with fog of severity 1; evaluate in fp32"
+    ):
         evaluate_corruptions(Broken(), batches(), kinds=("fog",))
-    with pytest.raises(FloatingPointError, match="not numbers on clean images"):
+    with pytest.raises(FloatingPointError, match="NaN logits on clean images"):
         evaluate(Broken(), batches())
 
 
