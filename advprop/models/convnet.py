@@ -5,6 +5,7 @@ package: trained on scikit-learn's digits with AdvProp, and without it by the sa
 (`data_files/advprop_digits.yaml`; `scripts/make_digits_weights.py` makes them anew).
 """
 
+from collections import OrderedDict
 from typing import Any
 
 import torch.nn.functional as F
@@ -56,7 +57,7 @@ default_cfgs = generate_default_cfgs(
 class ConvNet(nn.Module):
     """Three stages of convolution, batch norm and ReLU; each halves the image but the first.
 
-    `forward` takes normalised images `[B, in_chans, H, W]` and gives logits `[B, num_classes]`.
+    `forward` takes normalized images `[B, in_chans, H, W]` and gives logits `[B, num_classes]`.
 
     Args:
         num_classes: Number of classes; 0 gives the features in place of logits.
@@ -111,11 +112,12 @@ class ConvNet(nn.Module):
 
 
 def _stage(in_chans: int, width: int, stride: int) -> nn.Sequential:
-    stage = nn.Sequential()
-    stage.add_module("conv", nn.Conv2d(in_chans, width, 3, stride, padding=1, bias=False))
-    stage.add_module("bn", nn.BatchNorm2d(width))
-    stage.add_module("act", nn.ReLU(inplace=True))
-    return stage
+    layers = {
+        "conv": nn.Conv2d(in_chans, width, 3, stride, padding=1, bias=False),
+        "bn": nn.BatchNorm2d(width),
+        "act": nn.ReLU(inplace=True),
+    }
+    return nn.Sequential(OrderedDict(layers))
 
 
 @register_model

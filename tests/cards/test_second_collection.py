@@ -16,8 +16,8 @@ from advprop.cards.listing import describe_card, list_cards
 from advprop.cards.model_index import load_model_index
 from advprop.cards.page import ModelIndexError
 from advprop.cards.verification import verify
+from advprop.models import create_model
 from advprop.models.convnet import default_cfgs
-from advprop.models.create import create_model
 from advprop.recipes.recipe import make_recipe
 from docs.hooks import facts, rendering, tree
 

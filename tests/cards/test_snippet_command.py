@@ -9,7 +9,7 @@ import pytest
 
 from advprop.cards.model_index import load_model_index
 from advprop.cards.snippets import snippet, snippet_names, snippets_of
-from advprop.models.create import current_name
+from advprop.models import current_name
 
 MODELS = [card.name for card in load_model_index().members("AdvProp")]
 FIRST = [

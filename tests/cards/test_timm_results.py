@@ -9,7 +9,7 @@ import pytest
 
 from advprop.cards.model_index import load_model_index
 from advprop.cards.timm_results import load_results
-from advprop.models.create import current_name, data_config
+from advprop.models import current_name, data_config
 
 
 def test_rows_and_source() -> None:

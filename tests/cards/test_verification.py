@@ -22,7 +22,7 @@ from advprop.cards.timm_names import recorded_names
 from advprop.cards.verification import Verification, load_verification, verify
 from advprop.cards.verification_table import format_verification
 from advprop.cli.main import main
-from advprop.models.create import create_model
+from advprop.models import create_model
 from advprop.runtime import format_table
 
 NAMES = [card.name for card in load_model_index().members("AdvProp")]

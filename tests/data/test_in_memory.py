@@ -11,7 +11,7 @@ from advprop.data.class_map import check_labels, labels_of
 from advprop.data.in_memory import to_tensors
 from advprop.data.loaded_set import LoadedSet
 from advprop.data.open import open_data
-from advprop.models.create import data_config
+from advprop.models import data_config
 from advprop.recipes.recipe import make_recipe
 
 

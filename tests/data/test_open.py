@@ -15,7 +15,7 @@ from advprop.data import open_data
 from advprop.data.batches import Batches
 from advprop.data.loaded_set import BadImageError, LoadedSet
 from advprop.data.transforms import mend_policy
-from advprop.models.create import data_config
+from advprop.models import data_config
 from advprop.recipes import AugmentSettings, DataSettings
 from advprop.recipes.recipe import make_recipe
 

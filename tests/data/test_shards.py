@@ -16,7 +16,7 @@ from advprop.data.batches import Batches
 from advprop.data.loaded_set import BadImageError
 from advprop.data.open import open_data
 from advprop.data.shards import Shards, find_shards
-from advprop.models.create import data_config
+from advprop.models import data_config
 from advprop.recipes.recipe import make_recipe
 from advprop.runtime.optional import MissingExtraError
 

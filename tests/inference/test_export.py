@@ -18,7 +18,7 @@ from advprop.inference import export
 from advprop.inference.export import describe_export, export_onnx, export_timm
 from advprop.inference.load import load_model, load_run
 from advprop.inference.prediction import predict
-from advprop.models.create import create_model, data_config
+from advprop.models import create_model, data_config
 from advprop.norms.branch import use_branch
 from advprop.norms.wrap import add_aux_norm, remove_aux_norm
 from advprop.runtime import optional as extras

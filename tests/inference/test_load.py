@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from advprop import train
 from advprop.evaluation.evaluator import evaluate
 from advprop.inference.load import load_model, load_run, trained
-from advprop.models.create import create_model, data_config
+from advprop.models import create_model, data_config
 from advprop.norms.wrap import branch_names
 from advprop.recipes.recipe import make_recipe
 

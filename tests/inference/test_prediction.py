@@ -17,7 +17,7 @@ from advprop.inference.prediction import (
     predict,
     prediction_table,
 )
-from advprop.models.create import create_model, create_transform
+from advprop.models import create_model, create_transform
 from advprop.norms.wrap import add_aux_norm
 
 

@@ -14,7 +14,7 @@ from advprop.evaluation.evaluator import evaluate
 from advprop.inference.export import export_timm
 from advprop.inference.load import load_run
 from advprop.inference.target import labels_for, model_and_images
-from advprop.models.create import create_model, data_config
+from advprop.models import create_model, data_config
 from advprop.recipes import DataSettings
 
 

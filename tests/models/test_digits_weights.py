@@ -21,7 +21,7 @@ from torchvision.transforms.functional import to_pil_image
 from advprop import PixelModel, create_model, create_transform, evaluate, evaluate_corruptions, list_models
 from advprop.cards.snippets import snippet
 from advprop.data.batches import Batches, digits
-from advprop.models.create import data_config
+from advprop.models import data_config
 from advprop.recipes.from_card import card_settings
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.summary import mean_top1
@@ -53,7 +53,7 @@ def test_they_are_listed() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_plain_timm_loads_them_without_a_network(name: str) -> None:
     program = (
-        "import socket, timm, advprop\n"
+        "import socket, timm, advprop.models\n"
         "def refuse(*_): raise AssertionError('the network was asked')\n"
         "socket.socket.connect = refuse\n"
         f"model = timm.create_model({name!r}, pretrained=True)\n"

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from timm.models import get_deprecated_models
 from timm.optim import create_optimizer_v2
 
-from advprop.models.create import (
+from advprop.models import (
     create_model,
     create_transform,
     current_name,

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from advprop.cards.model_index import load_model_index
 from advprop.cli.parser import parse
 from advprop.cli.train import Train
-from advprop.models.create import create_model, current_name
+from advprop.models import create_model, current_name
 from tests.hub import serve_hub
 from tests.site_tools import (
     ROOT,

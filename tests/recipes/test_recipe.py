@@ -4,7 +4,7 @@ import yaml
 from hypothesis import given, strategies as st
 from timm.optim import RMSpropTF
 
-from advprop.models.create import data_config
+from advprop.models import data_config
 from advprop.recipes.recipe import Recipe, make_recipe
 from advprop.recipes.settings import parse_fraction, short_number
 from advprop.training.build import SCHEDULES, build_optimizer, build_schedule

@@ -10,7 +10,7 @@ from advprop import train
 from advprop.data.augment import AutoAugmented
 from advprop.data.batches import Data, TensorSet
 from advprop.data.open import open_data
-from advprop.models.create import create_model
+from advprop.models import create_model
 from advprop.norms.wrap import AuxNorm, branch_names
 from advprop.recipes.recipe import make_recipe
 from advprop.runtime import World, seed_all, seed_cpu

@@ -8,7 +8,7 @@ from torch import nn
 
 from advprop import train
 from advprop.evaluation.accuracy import Accuracy
-from advprop.models.create import create_model
+from advprop.models import create_model
 from advprop.recipes.recipe import make_recipe
 from advprop.runs import checkpoints as checkpoint
 from advprop.runs.checkpoints import CheckpointError

@@ -15,7 +15,7 @@ from advprop.attacks.pgd import PGD
 from advprop.data.batches import Batches, digits
 from advprop.evaluation.evaluator import evaluate
 from advprop.inference.load import trained
-from advprop.models.create import create_model
+from advprop.models import create_model
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.checkpoints import CheckpointError
 from advprop.runs.directory import Run
