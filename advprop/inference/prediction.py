@@ -28,6 +28,11 @@ class Guess(NamedTuple):
         label: Number of the class.
         name: Name of the class.
         probability: How sure the model is, in [0, 1].
+
+    Examples:
+        >>> from advprop import Guess
+        >>> Guess(label=3, name="cat", probability=0.75).name
+        'cat'
     """
 
     label: int

@@ -28,25 +28,28 @@ class Change:
 
 CHANGES = {
     "the attack steps down": Change(
-        "attack.py",
-        "images = images + self.step_length * ball.ascent(gradient)",
-        "images = images - self.step_length * ball.ascent(gradient)",
+        "attacks/pgd.py",
+        "images = images + self.step_length * self.ball.ascent(gradient)",
+        "images = images - self.step_length * self.ball.ascent(gradient)",
         "02_from_scratch.ipynb",
     ),
     "the attack goes through the main norms": Change(
-        "tasks.py",
+        "tasks/advprop.py",
         "with use_branch(model, branch):",
         "with use_branch(model, MAIN):",
         "02_from_scratch.ipynb",
     ),
     "adversarial images go through the main norms": Change(
-        "tasks.py",
+        "tasks/advprop.py",
         "with use_branch(self.trainable_module, dict.fromkeys((MAIN, *views), len(input))):",
         "with use_branch(self.trainable_module, MAIN):",
         "02_from_scratch.ipynb",
     ),
-    "a hundredth of the learning rate reaches the optimiser": Change(
-        "build.py", '"lr": recipe.scaled_lr,', '"lr": recipe.scaled_lr / 100,', "07_scale.ipynb"
+    "a hundredth of the learning rate reaches the optimizer": Change(
+        "training/build.py",
+        '"lr": recipe.scaled_lr,',
+        '"lr": recipe.scaled_lr / 100,',
+        "07_scale.ipynb",
     ),
 }
 

@@ -15,7 +15,7 @@ import pytest
 import advprop
 
 MODULES = sorted(
-    name for _, name, _ in pkgutil.iter_modules(advprop.__path__, "advprop.") if name[-2:] != "__"
+    name for _, name, _ in pkgutil.walk_packages(advprop.__path__, "advprop.") if name[-2:] != "__"
 )
 
 

@@ -33,9 +33,10 @@ def test_the_map_names_what_there_is(readme: str, root: Path) -> None:
     assert len(rows) > 5
     missing = [place for place, _ in rows if not (root / place).exists()]
     assert missing == []
-    modules = re.findall(r"`(\w+\.py)`", readme)
-    assert modules
-    assert [name for name in modules if not (root / "advprop" / name).exists()] == []
+    named = re.findall(r"`([\w/]+(?:/|\.py))`", readme)
+    places = (root, root / "advprop", root / "tests")
+    assert "tasks/advprop.py" in named
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
     listing = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout
     folders = {name.partition("/")[0] for name in listing.splitlines() if "/" in name and name[0] != "."}
     assert folders <= {place.rstrip("/") for place, _ in rows}
