@@ -1,8 +1,8 @@
 """Images per second in training by each method, beside timm's own way: `python -m scripts.benchmark`.
 
 All candidates train the same model on the same random images, which lie on the device, with the same
-optimiser, precision and memory format, and take turns: a machine that is busy or hot for a while is so for
-all of them. What is timed are whole steps: attack, passes, optimiser, schedule. On a GPU the clock is that of
+optimizer, precision and memory format, and take turns: a machine that is busy or hot for a while is so for
+all of them. What is timed are whole steps: attack, passes, optimizer, schedule. On a GPU the clock is that of
 the wall, from an idle device to an idle device; on a CPU it is the processor's, with one thread.
 
 The measurement is added to those in `docs/measured/benchmark.json`, in the place of one of the same device
@@ -14,9 +14,8 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -69,7 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--record", type=Path, default=RECORD, help="where to keep it")
     asked = parser.parse_args(arguments)
     try:
-        measured = benchmark(settings_of(asked), asked.methods, asked.device, asked.rounds, asked.steps)
+        settings = {name: getattr(asked, name) for name in SETTINGS}
+        measured = benchmark(settings, asked.methods, asked.device, asked.rounds, asked.steps)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -85,11 +85,6 @@ def command_of(arguments: list[str]) -> str:
     if "--record" in kept:
         del kept[(place := kept.index("--record")) : place + 2]
     return " ".join(["python", "-m", "scripts.benchmark", *kept])
-
-
-def settings_of(asked: argparse.Namespace) -> dict[str, Any]:
-    """The settings of a recipe that all candidates share."""
-    return {name: getattr(asked, name) for name in SETTINGS}
 
 
 def benchmark(
@@ -148,8 +143,8 @@ def timms_step(recipe: Recipe, world: World, data: Data) -> Step:
     model = build_model(recipe, data).to(world.device).to(memory_format=layout)
     smoothing = {"smoothing": recipe.label_smoothing, "soft_targets": False}
     task = ClassificationTask(model, device=world.device, criterion_kwargs=smoothing, verbose=False)
-    optimiser = build_optimizer(recipe, model)
-    schedule = build_schedule(recipe, optimiser, len(data.train) // recipe.batch_size)
+    optimizer = build_optimizer(recipe, model)
+    schedule = build_schedule(recipe, optimizer, len(data.train) // recipe.batch_size)
     if recipe.compile:
         task.compile()
     scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
@@ -167,9 +162,9 @@ def timms_step(recipe: Recipe, world: World, data: Data) -> Step:
         with torch.autocast(world.device.type, cast) if cast else nullcontext():
             loss = task(images, labels)["loss"]
         scaler.scale(loss).backward()
-        scaler.step(optimiser)
+        scaler.step(optimizer)
         scaler.update()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         taken += 1
         if schedule is not None:
             schedule.step_update(taken)
@@ -185,28 +180,18 @@ def take_turns(
     turns = [(number, name) for number in range(rounds + 1) for name in candidates]
     batches = cycle(list(Batches(data.train, batch_size)))
     for number, name in tqdm(turns, "measuring", leave=False, disable=None):
-        with clock(world.device) as seconds:
-            for images, labels in islice(batches, steps):
-                candidates[name](images, labels)
+        begun = clock(world.device)
+        for images, labels in islice(batches, steps):
+            candidates[name](images, labels)
         if number:
-            taken[name].append(seconds())
+            taken[name].append(clock(world.device) - begun)
     return taken
 
 
-@contextmanager
-def clock(device: torch.device) -> Iterator[Callable[[], float]]:
-    """The seconds that a block takes, by the clock that is right for the device."""
-    now = time.process_time if device.type == "cpu" else partial(_wall, device)
-    begun, ended = now(), 0.0
-
-    def seconds() -> float:
-        return ended - begun
-
-    yield seconds
-    ended = now()
-
-
-def _wall(device: torch.device) -> float:
+def clock(device: torch.device) -> float:
+    """Seconds on the clock that is right for a device: the processor's, or the wall's once a GPU is idle."""
+    if device.type == "cpu":
+        return time.process_time()
     torch.cuda.synchronize(device)
     return time.perf_counter()
 

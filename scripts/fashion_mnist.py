@@ -73,24 +73,28 @@ def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
     usual = {"device": asked.device} | ({"epochs": asked.epochs} if asked.epochs else {})
     data = asked.runs / ("data-choice" if asked.choose else "data")
     put_images(asked.source, data / "FashionMNIST" / "raw", HELD_OUT if asked.choose else 0)
-    runs = dict(choices() if asked.choose else methods(asked.seeds))
+    runs = choices() if asked.choose else methods(asked.seeds)
     settings = {asked.runs / name: usual | {"data_dir": str(data)} | each for name, each in runs.items()}
     results = list(train_all(settings, asked.jobs))
     return [each | found for each, found in zip(runs.values(), results, strict=True)]
 
 
-def methods(seeds: list[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+def methods(seeds: list[int]) -> dict[str, dict[str, Any]]:
     """What to set for each run, by its name."""
-    for seed in seeds:
-        for method in get_args(Method):
-            yield f"{method}-{seed}", {"method": method, "seed": seed}
+    each = [(method, seed) for seed in seeds for method in get_args(Method)]
+    return {f"{method}-{seed}": {"method": method, "seed": seed} for method, seed in each}
 
 
-def choices() -> Iterator[tuple[str, dict[str, Any]]]:
+def choices() -> dict[str, dict[str, Any]]:
     """What to set for each eps, by the name of its run."""
-    for eps in CHOICE_EPS:
-        name = f"choice-{eps.partition('/')[0]}-{CHOICE_SEED}"
-        yield name, {"method": "advprop", "eps": eps, "seed": CHOICE_SEED}
+    return {
+        f"choice-{eps.partition('/')[0]}-{CHOICE_SEED}": {
+            "method": "advprop",
+            "eps": eps,
+            "seed": CHOICE_SEED,
+        }
+        for eps in CHOICE_EPS
+    }
 
 
 def put_images(source: Path, target: Path, held_out: int) -> None:

@@ -52,20 +52,12 @@ def last_run(notebook: Path) -> GpuRun | None:
     return GpuRun(**found)
 
 
-def is_of_todays_code(run: GpuRun, notebook: Path) -> bool:
-    """Tell whether neither the notebook's code nor the package have changed since."""
-    return run.code == notebook_cache.code_digest(notebook)
-
-
 def keep(notebook: Path) -> Path:
     """Keep the passed run of a notebook, which was on this machine's GPU.
 
     Raises:
-        ValueError: if this machine has none.
         MissingRunError: if the notebook has no passed run of today's code.
     """
-    if notebook_cache.device_kind() != "cuda":
-        raise ValueError("runs on a GPU can be kept on a machine with one only; torch sees none here")
     executed = notebook_cache.read(notebook_cache.run_of(notebook))
     stamp = {name: value for name, value in executed.metadata["advprop"].items() if name != "key"}
     cells = [cell for cell in notebook_cache.code_cells(executed) if is_gpu_cell(cell)]
@@ -78,16 +70,17 @@ def keep(notebook: Path) -> Path:
 
 def main() -> int:
     """Keep all passed runs, say which are missing, and return the exit status."""
+    if notebook_cache.device_kind() != "cuda":
+        told = "runs on a GPU can be kept on a machine with one only; torch sees none here"
+        print(f"error: {told}", file=sys.stderr)
+        return 1
     status = 0
-    for notebook in sorted(notebook_cache.NOTEBOOKS.glob("*.ipynb")):
+    for notebook in notebook_cache.tutorials():
         try:
             print(f"kept    {keep(notebook).relative_to(notebook_cache.ROOT)}")
         except notebook_cache.MissingRunError as error:
             print(f"error: {error}", file=sys.stderr)
             status = 1
-        except ValueError as error:  # there is no GPU, whatever the notebook
-            print(f"error: {error}", file=sys.stderr)
-            return 1
     return status
 
 

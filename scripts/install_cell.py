@@ -44,7 +44,7 @@ def put(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def main() -> None:
     """Write the cell into the tutorials that lack it, or have one of another version."""
-    for path in sorted(notebook_cache.NOTEBOOKS.glob("*.ipynb")):
+    for path in notebook_cache.tutorials():
         notebook = notebook_cache.read(path)
         if (right := put(notebook)) != notebook:
             path.write_text(nbformat.writes(right) + "\n", encoding="utf-8")

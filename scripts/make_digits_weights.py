@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from advprop import load_run, make_recipe, train
 from advprop.evaluation import SEVERITIES
-from advprop.recipes import Recipe
 from advprop.runs import Outcome, mean_top1
 from scripts import notebook_cache
 
@@ -40,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the weights of advprop_digits anew.")
     parser.add_argument("--choose", action="store_true", help="compare settings on other seeds instead")
     found = {"choice": list(choose())} if parser.parse_args().choose else make()
-    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    kept = json.loads(RESULTS.read_text(encoding="utf-8"))
     RESULTS.write_text(json.dumps(kept | found, indent=1) + "\n", encoding="utf-8")
 
 
@@ -68,17 +67,15 @@ def make() -> dict[str, Any]:
 
 def choose() -> Iterator[dict[str, Any]]:
     """Train other seeds with several eps."""
-    settings: list[dict[str, Any]] = [
-        {"eps": eps, "seed": seed} for seed in CHOICE_SEEDS for eps in CHOICE_EPS
-    ]
+    settings = [(eps, seed) for seed in CHOICE_SEEDS for eps in CHOICE_EPS]
     with tempfile.TemporaryDirectory() as folder:
-        for each in tqdm(settings, "choosing"):
-            yield each | summary(run(Path(folder), **each))
+        for eps, seed in tqdm(settings, "choosing"):
+            yield {"eps": eps, "seed": seed} | summary(run(Path(folder), eps=eps, seed=seed))
 
 
-def run(folder: Path, severities: tuple[int, ...] = SEVERITIES, **settings: Any) -> Outcome:
+def run(folder: Path, **settings: Any) -> Outcome:
     """Train by the recipe with a few settings changed."""
-    recipe: Recipe = make_recipe(RECIPE, severities=severities, **settings)
+    recipe = make_recipe(RECIPE, severities=SEVERITIES, **settings)
     return train(recipe, tempfile.mkdtemp(dir=folder) + "/run")
 
 
@@ -90,12 +87,10 @@ def summary(outcome: Outcome) -> dict[str, Any]:
 def record(outcome: Outcome, path: Path) -> dict[str, Any]:
     """What the weights in a file reach, also by kind and by severity of corruption."""
     table = outcome.corrupted
-    by_severity = {
-        str(level): mean_top1({level: row[level]} for row in table.values()) for level in SEVERITIES
-    }
+    levels = {level: [{level: row[level]} for row in table.values()] for level in SEVERITIES}
     return summary(outcome) | {
         "by_kind": {kind: mean_top1([row]) for kind, row in table.items()},
-        "by_severity": by_severity,
+        "by_severity": {str(level): mean_top1(rows) for level, rows in levels.items()},
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
 

@@ -32,16 +32,17 @@ class MissingRunError(LookupError):
 
 def key_of(notebook: Path) -> str:
     """Return the key under which a run of this notebook is valid, as 64 hexadecimal digits."""
-    return _digest([code_digest(notebook), versions(), device_kind()])
+    return digest([code_digest(notebook), versions(), device_kind()])
 
 
 def code_digest(notebook: Path) -> str:
     """Return a digest of what a notebook runs: its code and tags, the package, the model indices."""
     code = [(cell.source, cell.metadata.get("tags", [])) for cell in code_cells(read(notebook))]
-    return _digest([code, sources(), model_indices()])
+    return digest([code, sources(), model_indices()])
 
 
-def _digest(parts: Any) -> str:
+def digest(parts: Any) -> str:
+    """Return a digest of what JSON can hold, as 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -59,6 +60,11 @@ def write(path: Path, notebook: nbformat.NotebookNode) -> None:
     unfinished.replace(path)
 
 
+def tutorials() -> list[Path]:
+    """Return the notebooks in their order."""
+    return sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
 def sources() -> dict[str, str]:
     """Return a digest of every file of the package, by its path."""
     files = sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
@@ -71,7 +77,7 @@ def model_indices() -> list[str]:
     """Return a digest of the model index of every model page; the prose around it is for readers."""
     pages = sorted((ROOT / "docs" / "models").glob("*.md"))
     texts = [page.read_text(encoding="utf-8") for page in pages]
-    return [_digest(text[max(text.rfind("<!--"), 0) :]) for text in texts]
+    return [digest(text[max(text.rfind("<!--"), 0) :]) for text in texts]
 
 
 def versions() -> dict[str, str]:
@@ -114,22 +120,12 @@ def commit() -> str:
     return result.stdout.strip() or "unknown"
 
 
-def run_path(notebook: Path) -> Path:
-    """Return where the passed run of this notebook is kept."""
-    return RUNS / notebook.name
-
-
 def store(notebook: Path, executed: nbformat.NotebookNode, *, key: str, seconds: float) -> Path:
     """Keep an executed notebook, stamped, as the passed run of `notebook`; `key` is from before the run."""
-    executed.metadata["advprop"] = {
-        "key": key,
-        "commit": commit(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device_name(),
-        "seconds": round(seconds, 1),
-        "versions": versions(),
-    }
-    path = run_path(notebook)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    stamp = circumstances() | {"date": now, "key": key, "seconds": round(seconds, 1)}
+    executed.metadata["advprop"] = stamp
+    path = RUNS / notebook.name
     write(path, executed)
     return path
 
@@ -146,7 +142,7 @@ def run_of(notebook: Path) -> Path:
     Raises:
         MissingRunError: if there is none, or one with other code, package, libraries or device.
     """
-    path = run_path(notebook)
+    path = RUNS / notebook.name
     if not path.is_file():
         raise MissingRunError(f"{notebook.name} has no passed run. Run it: make notebooks")
     executed = read(path)
@@ -154,20 +150,13 @@ def run_of(notebook: Path) -> Path:
         raise MissingRunError(
             f"{notebook.name} was last run with other code, libraries or device. Run it again: make notebooks"
         )
-    reworded = in_todays_words(notebook, executed)
+    reworded = read(notebook)
+    reworded.metadata["advprop"] = executed.metadata["advprop"]
+    for cell, run in zip(code_cells(reworded), code_cells(executed), strict=True):
+        cell.update(outputs=run.outputs, execution_count=run.execution_count)
     if reworded != executed:
         write(path, reworded)
     return path
-
-
-def in_todays_words(notebook: Path, executed: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return the notebook as it reads now, with the outputs of a run of the same code cells."""
-    current = read(notebook)
-    current.metadata["advprop"] = executed.metadata["advprop"]
-    pairs = zip(code_cells(current), code_cells(executed), strict=True)
-    for cell, run in pairs:
-        cell.update(outputs=run.outputs, execution_count=run.execution_count)
-    return current
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

@@ -4,8 +4,6 @@ On the site the picture takes its colours from the theme. In the README it stand
 for drawings come with it, for readers of light and of dark pages, on a ground that fits either.
 """
 
-from __future__ import annotations
-
 import re
 
 from docs.hooks.pictures import advprop_picture

@@ -24,13 +24,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="notebooks at a time")
     parser.add_argument("--force", action="store_true", help="run all, whatever changed")
     arguments = parser.parse_args()
-    stale = [path for path in notebooks() if arguments.force or not is_fresh(path)]
+    stale = [path for path in notebook_cache.tutorials() if arguments.force or not is_fresh(path)]
     return run(stale, jobs=arguments.jobs) if stale else 0
-
-
-def notebooks() -> list[Path]:
-    """Return the tutorials in their order."""
-    return sorted(notebook_cache.NOTEBOOKS.glob("*.ipynb"))
 
 
 def is_fresh(notebook: Path) -> bool:
@@ -62,7 +57,7 @@ def run(paths: list[Path], *, jobs: int) -> int:
 
 def expected_seconds(notebook: Path) -> float:
     """Return how long the last run that passed took, of whatever code; the longest where there was none."""
-    path = notebook_cache.run_path(notebook)
+    path = notebook_cache.RUNS / notebook.name
     return float(notebook_cache.stamp_of(path).get("seconds", inf)) if path.is_file() else inf
 
 

@@ -16,37 +16,17 @@ SITE = Path(__file__).resolve().parent.parent / "site"
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves files and the site's own page for what is missing; logs nothing."""
+    """Serves the files of the site and logs nothing."""
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep the terminal for the address."""
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer with the site's 404 page where there is one."""
-        page = SITE / "404.html"
-        if code != 404 or not page.is_file():
-            super().send_error(code, message, explain)
-            return
-        body = page.read_bytes()
-        self.send_response(code)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
 
-
-class Server(ThreadingHTTPServer):
-    """Listens on one port of this machine."""
-
-    daemon_threads = True
-
-
-def take_port(text: str) -> Server:
+def take_port(text: str) -> ThreadingHTTPServer:
     """Return a server that holds the port; leave with one line where it cannot be had."""
     handler = functools.partial(QuietHandler, directory=str(SITE))
     try:
-        return Server((HOST, int(text)), handler)
+        return ThreadingHTTPServer((HOST, int(text)), handler)
     except (ValueError, OverflowError):
         sys.exit(f"serve: the port must be a number from 1 to 65535, not {text!r}.")
     except OSError as error:
@@ -61,6 +41,9 @@ def main(port: str, *build: str) -> int:
         try:
             status = subprocess.run(build, check=False).returncode
             if status == 0:
+                if (missing := SITE / "404.html").is_file():
+                    page = missing.read_text(encoding="utf-8")
+                    QuietHandler.error_message_format = page.replace("%", "%%")
                 print(f"The site is at http://{HOST}:{server.server_port} (Ctrl-C stops it)", flush=True)
                 server.serve_forever()
         except KeyboardInterrupt:

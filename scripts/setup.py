@@ -34,8 +34,7 @@ def main() -> int:
     try:
         with (CACHE / "setup.lock").open("w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)  # two makes at once: the second waits and finds the work done
-            if not is_current():
-                build()
+            bring_up_to_date()
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
@@ -47,10 +46,8 @@ def main() -> int:
 
 def made_from() -> str:
     """Return a digest of what the environment depends on: lock, metadata, and the place it stands in."""
-    digest = hashlib.sha256(str(ROOT).encode())
-    for path in (LOCK, Path("pyproject.toml")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    parts = (str(ROOT).encode(), LOCK.read_bytes(), Path("pyproject.toml").read_bytes())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def read_stamp() -> dict[str, str]:
@@ -62,27 +59,19 @@ def read_stamp() -> dict[str, str]:
     return stamp if os.access(PYTHON, os.X_OK) else {}
 
 
-def is_wanted_python(stamp: dict[str, str]) -> bool:
-    """Tell whether the environment has the Python that was asked for; without PYTHON any will do."""
-    return not os.environ.get("PYTHON") or stamp.get("python") == sys.version
-
-
-def is_current() -> bool:
-    """Tell whether there is nothing to do."""
+def bring_up_to_date() -> None:
+    """Create the environment, or bring an older one up to the lock, and stamp it, unless it is current."""
     stamp = read_stamp()
-    return stamp.get("made_from") == made_from() and is_wanted_python(stamp)
-
-
-def build() -> None:
-    """Create the environment, or bring an older one up to the lock, and stamp it."""
-    stamp = read_stamp()
-    version = stamp.get("python", sys.version)
-    if not stamp or stamp.get("root") != str(ROOT) or not is_wanted_python(stamp):
+    wanted = {"root": str(ROOT)} | ({"python": sys.version} if os.environ.get("PYTHON") else {})
+    usable = wanted.items() <= stamp.items()
+    if usable and stamp.get("made_from") == made_from():
+        return
+    if not usable:
         create()
-        version = sys.version
+        stamp = {"root": str(ROOT), "python": sys.version}
     STAMP.unlink(missing_ok=True)
     install()
-    STAMP.write_text(json.dumps({"made_from": made_from(), "root": str(ROOT), "python": version}) + "\n")
+    STAMP.write_text(json.dumps(stamp | {"made_from": made_from()}) + "\n")
 
 
 def create() -> None:

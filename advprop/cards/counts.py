@@ -4,8 +4,6 @@ The FLOPs of the model index follow a definition of their own. They are reproduc
 that a wrong number can be told from an unusual one.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode

@@ -1,7 +1,5 @@
 """The model index as text for a terminal: a table of all models, and everything about one."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Pages with a model index: where its YAML is, where each field of it is, and what is wrong, in words."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A collection has programs of its own in a folder of `snippets/` with its name, s
 without shares those in `snippets/` itself.
 """
 
-from __future__ import annotations
-
 import re
 
 from advprop.cards.model_index import load_model_index

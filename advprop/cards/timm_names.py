@@ -1,7 +1,5 @@
 """timm's current names of the models with a card: from a record, so that nobody waits for timm."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import yaml

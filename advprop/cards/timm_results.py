@@ -4,8 +4,6 @@ The figures are timm's, carried into `data_files/timm_imagenet_results.csv`; the
 which commit, and what each column is.
 """
 
-from __future__ import annotations
-
 import csv
 from typing import Any, Literal
 

@@ -4,8 +4,6 @@ Models are built on the meta device: no weight is made or downloaded. A differen
 `data_files/verification.yaml` explains it for exactly the two values.
 """
 
-from __future__ import annotations
-
 import platform
 import subprocess
 from collections.abc import Callable, Iterable, Iterator

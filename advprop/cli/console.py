@@ -1,7 +1,5 @@
 """What the commands of the command line share."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

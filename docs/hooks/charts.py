@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from docs.hooks.svg import figure
 
 OURS, BASE = "ap_in1k", "aa_in1k"
 GAINS = ("imagenet", "v2", "a", "r", "sketch")
-_STYLE = {"svg.fonttype": "none", "font.size": 11, "figure.constrained_layout.use": True}
+_STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 11, "figure.constrained_layout.use": True}
 
 
 def accuracy_chart(results: Results) -> str:

@@ -5,6 +5,7 @@ without AdvProp, and takes the one that is misread with the greatest confidence.
 """
 
 import json
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ NETWORK = "advprop_digits.standard"
 def main() -> None:
     """Train, attack, write."""
     data = digits(500)
-    network = create_model(NETWORK, pretrained=True).eval()
+    network: Any = create_model(NETWORK, pretrained=True).eval()
     model = PixelModel(network, network.pretrained_cfg["mean"], network.pretrained_cfg["std"])
     images, labels = next(Batches(data.test, batch_size=200).epoch(0))
     attack = PGD(eps=EPS, step_size=EPS / 8, steps=20)
