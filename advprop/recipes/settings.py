@@ -137,10 +137,9 @@ class MethodSettings:
     """How to train: with which images, through which norms.
 
     Args:
-        method: `advprop`: clean and adversarial images, each through their own batch norms;
-            `fine-grained`: also images of AutoAugment through a third set; `fast`: as advprop, at about
-            the price of standard training; `adversarial`: both through the same norms; `standard`: clean
-            images only.
+        method: `advprop`: clean and adversarial images, each through their own batch norms; `fine-grained`:
+            also images of AutoAugment through a third set; `fast`: as advprop, at about the price of standard
+            training; `adversarial`: both through the same norms; `standard`: clean images only.
         eps: How far an adversarial pixel may be from the clean one, of [0, 1], such as 4/255.
         steps: Steps of the attack.
         step_size: Length of a step, of [0, 1]; none: eps / (steps - 1), or eps for one step.
