@@ -10,17 +10,18 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
-from PIL import Image
 from timm.data.loader import PrefetchLoader, fast_collate
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from advprop.data.batches import Batch
+from advprop.data.batches import Batch, Images
 from advprop.data.image_files import READ_ERRORS, name_of, read_image
+from advprop.data.transforms import Transform
 from advprop.data.worker_processes import batches_of, obey_only_the_trainer, processors
+from advprop.recipes import DataSettings
 from advprop.runtime import seed_cpu
 
 logger = logging.getLogger(__name__)
@@ -40,51 +41,77 @@ class Sample(NamedTuple):
     problems: Problems = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How images are read.
+@dataclass(frozen=True)
+class Samples(Dataset[Sample]):
+    """The images of a source by (epoch, number), read when they are asked for.
 
     Args:
+        source: timm's `ImageDataset`, or anything whose items are (PIL image, label).
         transform: PIL image to bytes `[C, H, W]`.
-        channels: 1 for gray images, 3 for color.
-        classes: Number of classes, for a check of the labels.
+        images: What the images are like.
+        settings: Whether to stop at an image that cannot be read, or to skip it: in training for the next
+            one, in testing for none, so that no image counts twice. And how many processes read.
         seed: Seed of the transform; None for testing, where it has nothing random.
-        bad_images: Whether to `"stop"` at an image that cannot be read, or to `"skip"` it: in training for
-            the next one, in testing for none, so that no image counts twice.
-        workers: Number of processes that read, at most one for each processor; 0 reads in this one.
     """
 
-    transform: Callable[[Image.Image], Any]
-    channels: int
-    classes: int
+    source: Any
+    transform: Transform
+    images: Images
+    settings: DataSettings
     seed: int | None = None
-    bad_images: Literal["stop", "skip"] = "stop"
-    workers: int = 0
+
+    @property
+    def may_lack(self) -> bool:
+        """Whether a batch may have fewer images than were asked for."""
+        return self.settings.bad_images == "skip" and self.seed is None
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, number = key
+        problems: Problems = ()
+        for at in chain(range(number, len(self)), range(number)):
+            try:
+                return self._sample(epoch, at)._replace(problems=problems)
+            except READ_ERRORS as error:
+                problems += (f"{name_of(self.source, at)}: {error}",)
+                if self.settings.bad_images == "stop" or self.seed is None:
+                    break
+        return Sample(None, -1, problems)
+
+    def _sample(self, epoch: int, number: int) -> Sample:
+        file, label, *_ = getattr(self.source, "reader", self.source)[number]
+        with file:
+            image = read_image(file, self.images.shape[0])
+        if not 0 <= label < (classes := len(self.images.class_names)):
+            raise ValueError(f"its label is {label}, and there are {classes} classes")
+        if self.seed is not None:
+            seed_cpu(self.seed, epoch, number, 0)
+        return Sample(self.transform(image), int(label))
 
 
 class LoadedSet:
     """An image set whose images are read one by one.
 
     Args:
-        source: timm's `ImageDataset`, or anything whose items are (PIL image, label).
-        reading: How to read them.
+        samples: The images.
         device: Where the batches should be.
     """
 
-    def __init__(self, source: Any, reading: Reading, device: torch.device | str = "cpu") -> None:
-        self.source = source
-        self.reading = reading
+    def __init__(self, samples: Samples, device: torch.device | str = "cpu") -> None:
+        self.samples = samples
         self.device = torch.device(device)
         self.skipped: set[str] = set()
         self._wanted = _Wanted()
         self._loader: PrefetchLoader | None = None
 
     def __len__(self) -> int:
-        return len(self.source)
+        return len(self.samples)
 
     def to(self, device: torch.device | str) -> LoadedSet:
         """The same set, with batches on a device."""
-        return LoadedSet(self.source, self.reading, device)
+        return LoadedSet(self.samples, device)
 
     def batches(self, numbers: Iterator[list[int]], epoch: int = 0) -> Iterator[Batch]:
         """Pixels `[B, C, H, W]` in [0, 1] and labels `[B]` of each list of numbers, on the device.
@@ -98,9 +125,9 @@ class LoadedSet:
         yield from self._loader
 
     def _make_loader(self) -> PrefetchLoader:
-        workers = min(self.reading.workers, processors())
+        workers = min(self.samples.settings.workers, processors())
         loader: DataLoader[Any] = DataLoader(
-            _Samples(self.source, self.reading),
+            self.samples,
             batch_sampler=self._wanted,
             collate_fn=_collate,
             num_workers=workers,
@@ -108,7 +135,7 @@ class LoadedSet:
             persistent_workers=workers > 0,
             pin_memory=self.device.type == "cuda",
         )
-        channels = self.reading.channels
+        channels = self.samples.images.shape[0]
         return PrefetchLoader(
             cast(Any, _Checked(loader, self._check)),
             mean=(0.0,) * channels,  # pixels stay pixels: the task normalizes them
@@ -119,8 +146,7 @@ class LoadedSet:
 
     def _check(self, unread: Problems, problems: Problems) -> None:
         """Stops at an image that must not be missing; names those that were skipped, each once."""
-        may_lack = self.reading.bad_images == "skip" and self.reading.seed is None
-        if unread and not may_lack:
+        if unread and not self.samples.may_lack:
             raise BadImageError(f"cannot read {unread[-1]}; mend it, or go on without (--bad-images skip)")
         for problem in problems:
             if problem not in self.skipped:
@@ -136,37 +162,6 @@ class _Wanted:
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         return self.keys
-
-
-@dataclass
-class _Samples(Dataset[Sample]):
-    """The images of a source by (epoch, number)."""
-
-    source: Any
-    reading: Reading
-
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
-        epoch, number = key
-        count = len(self.source)
-        problems: Problems = ()
-        for at in chain(range(number, count), range(number)):
-            try:
-                return self._sample(epoch, at)._replace(problems=problems)
-            except READ_ERRORS as error:
-                problems += (f"{name_of(self.source, at)}: {error}",)
-                if self.reading.bad_images == "stop" or self.reading.seed is None:
-                    break
-        return Sample(None, -1, problems)
-
-    def _sample(self, epoch: int, number: int) -> Sample:
-        file, label, *_ = getattr(self.source, "reader", self.source)[number]
-        with file:
-            image = read_image(file, self.reading.channels)
-        if not 0 <= label < self.reading.classes:
-            raise ValueError(f"its label is {label}, and there are {self.reading.classes} classes")
-        if self.reading.seed is not None:
-            seed_cpu(self.reading.seed, epoch, number, 0)
-        return Sample(self.reading.transform(image), int(label))
 
 
 @dataclass

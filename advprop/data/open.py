@@ -24,9 +24,9 @@ from advprop.data.in_memory import (
     in_memory,
     to_tensors,
 )
-from advprop.data.loaded_set import LoadedSet, Reading
+from advprop.data.loaded_set import LoadedSet, Samples
 from advprop.data.shards import Shards, find_shards
-from advprop.data.transforms import Transform, testing_transform, training_transform
+from advprop.data.transforms import testing_transform, training_transform
 from advprop.recipes import AugmentSettings, DataSettings
 from advprop.runtime import need_extra
 
@@ -54,23 +54,15 @@ def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str,
         ValueError: If there are no such data, their labels are not right, or a setting cannot act on them.
 
     Examples:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from PIL import Image
         >>> from advprop.data import Batches, open_data
         >>> from advprop.models import data_config
         >>> from advprop.recipes import AugmentSettings, DataSettings
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> for name in ("train/cat", "train/dog", "validation/cat", "validation/dog"):
-        ...     (folder / name).mkdir(parents=True)
-        ...     Image.new("RGB", (80, 60)).save(folder / name / "1.png")
-        >>> settings = DataSettings(data=str(folder), workers=0)
-        >>> data = open_data(settings, AugmentSettings(), data_config("resnet50"))
-        >>> data.class_names
-        ('cat', 'dog')
-        >>> for images, labels in Batches(data.train, batch_size=2, seed=0).epoch(0):
-        ...     print(images.shape)
-        torch.Size([2, 3, 224, 224])
+        >>> settings = DataSettings(data="digits", channels=3, image_size=32)  # or a folder of class folders
+        >>> unchanged = AugmentSettings(scale=None, color_jitter=0)
+        >>> data = open_data(settings, unchanged, data_config("resnet18"))
+        >>> images, labels = next(Batches(data.train, batch_size=20, seed=0).epoch(0))
+        >>> images.shape
+        torch.Size([20, 3, 32, 32])
     """
     if data.data == "digits":
         return fitted_digits(data, augment, seed)
@@ -93,8 +85,8 @@ def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str,
         interpolation=augment.interpolation or config["interpolation"],
     )
     return Data(
-        train=_read_one_by_one(train, data, images, training_transform(augment, images, config), seed),
-        test=_read_one_by_one(test, data, images, testing_transform(images)),
+        train=LoadedSet(Samples(train, training_transform(augment, images, config), images, data, seed)),
+        test=LoadedSet(Samples(test, testing_transform(images), images, data)),
         **vars(images),
     )
 
@@ -125,21 +117,7 @@ def open_test(data: DataSettings, config: Mapping[str, Any]) -> tuple[ImageSet, 
         return to_tensors(source, channels, height), names
     like = {key: config[key] for key in ("crop_pct", "crop_mode", "interpolation")}
     images = Images(class_names=names, shape=config["input_size"], **like)
-    return _read_one_by_one(source, data, images, testing_transform(images)), names
-
-
-def _read_one_by_one(
-    source: Any, data: DataSettings, images: Images, transform: Transform, seed: int | None = None
-) -> LoadedSet:
-    reading = Reading(
-        transform=transform,
-        channels=images.shape[0],
-        classes=len(images.class_names),
-        seed=seed,
-        bad_images=data.bad_images,
-        workers=data.workers,
-    )
-    return LoadedSet(source, reading)
+    return LoadedSet(Samples(source, testing_transform(images), images, data)), names
 
 
 def _open_split(data: DataSettings, split: str) -> Any:

@@ -21,7 +21,7 @@ def training_transform(augment: AugmentSettings, images: Images, config: Mapping
         ValueError: If timm has no such policy.
     """
     try:
-        transform = create_transform(
+        transform: Transform = create_transform(
             images.shape,
             is_training=True,
             scale=augment.scale or (1.0, 1.0),
@@ -36,7 +36,8 @@ def training_transform(augment: AugmentSettings, images: Images, config: Mapping
         )
     except (AssertionError, KeyError, ValueError) as error:
         raise ValueError(f"there is no auto_augment {augment.auto_augment!r}: {error}") from error
-    return mend_policy(transform)
+    mend_policy(transform)
+    return transform
 
 
 def testing_transform(images: Images) -> Transform:
@@ -51,7 +52,7 @@ def testing_transform(images: Images) -> Transform:
     return transform
 
 
-def mend_policy(transform: Any) -> Transform:
+def mend_policy(transform: Any) -> None:
     """Lets the policy in a timm transform keep no bit of an image.
 
     Some policies ask for that: `v0`, and weak or random magnitudes of `rand`. Of zero bits a black image is
@@ -62,8 +63,6 @@ def mend_policy(transform: Any) -> Transform:
         for change in chain.from_iterable(groups):
             if isinstance(change, AugmentOp) and change.aug_fn is posterize:
                 change.aug_fn = _posterized
-    mended: Transform = transform
-    return mended
 
 
 def _posterized(image: Image.Image, bits: int, **options: Any) -> Image.Image:

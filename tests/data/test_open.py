@@ -82,7 +82,7 @@ def test_an_archive_is_read_as_the_folder(folder, tmp_path):
             archive.add(folder / split, arcname=".")
     archive, folders = opened(tmp_path).test, opened(folder).test
     (images, labels), (from_folder, _) = epoch(archive)[0], epoch(folders)[0]
-    archive.source.reader.tar_state.tf.close()  # timm leaves that to the garbage collector
+    archive.samples.source.reader.tar_state.tf.close()  # timm leaves that to the garbage collector
     torch.testing.assert_close(images.sort(0).values, from_folder.sort(0).values)
     assert labels.sort().values.tolist() == [0, 0, 1, 1, 2, 2]
 
@@ -171,7 +171,7 @@ def test_an_image_that_cannot_be_changed_is_named(folder, monkeypatch):
     def fail(image):
         raise ValueError("no such change")
 
-    object.__setattr__(data.train.reading, "transform", fail)
+    object.__setattr__(data.train.samples, "transform", fail)
     with pytest.raises(BadImageError, match=r"cannot read .*png: no such change"):
         epoch(data.train, seed=0)
 
@@ -193,10 +193,10 @@ def test_pictures_of_every_ending_are_read(folder, tmp_path):
 @pytest.mark.parametrize("policy", ["v0", "original", "rand-m2-n2", "rand-m9-mstd0.5-inc1", "augmix-m3-w3"])
 def test_no_policy_fails_at_any_of_its_draws(folder, policy):
     data = opened(folder, auto_augment=policy)
-    reading, image = data.train.reading, Image.new("RGB", (40, 40), (200, 100, 30))
+    transform, image = data.train.samples.transform, Image.new("RGB", (40, 40), (200, 100, 30))
     torch.manual_seed(0)
     random.seed(0)
-    changed = [torch.as_tensor(np.asarray(reading.transform(image))) for _ in range(500)]
+    changed = [torch.as_tensor(np.asarray(transform(image))) for _ in range(500)]
     assert len({tuple(each.flatten().tolist()) for each in changed}) > 5
 
 

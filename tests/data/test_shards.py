@@ -72,7 +72,7 @@ def test_shards_are_read_by_number(shards):
     images, labels = next(data.train.batches(iter([[23, 0, 9]])))
     assert levels(images).tolist() == [23, 0, 9]
     assert labels.tolist() == [2, 0, 0]
-    assert data.train.source.filename(9) == f"{shards}/things-train-0001.tar/sub/00009.png"
+    assert data.train.samples.source.filename(9) == f"{shards}/things-train-0001.tar/sub/00009.png"
 
 
 def test_webdataset_itself_sees_the_same(shards):
