@@ -81,20 +81,14 @@ def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
 
 def methods(seeds: list[int]) -> dict[str, dict[str, Any]]:
     """What to set for each run, by its name."""
-    each = [(method, seed) for seed in seeds for method in get_args(Method)]
-    return {f"{method}-{seed}": {"method": method, "seed": seed} for method, seed in each}
+    pairs = [(method, seed) for seed in seeds for method in get_args(Method)]
+    return {f"{method}-{seed}": {"method": method, "seed": seed} for method, seed in pairs}
 
 
 def choices() -> dict[str, dict[str, Any]]:
     """What to set for each eps, by the name of its run."""
-    return {
-        f"choice-{eps.partition('/')[0]}-{CHOICE_SEED}": {
-            "method": "advprop",
-            "eps": eps,
-            "seed": CHOICE_SEED,
-        }
-        for eps in CHOICE_EPS
-    }
+    names = {f"choice-{eps.partition('/')[0]}-{CHOICE_SEED}": eps for eps in CHOICE_EPS}
+    return {name: {"method": "advprop", "eps": eps, "seed": CHOICE_SEED} for name, eps in names.items()}
 
 
 def put_images(source: Path, target: Path, held_out: int) -> None:

@@ -3,14 +3,13 @@
 import io
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import redirect_stdout, suppress
+from unittest.mock import patch
 
 from advprop.cli import parse
 from docs.hooks.rendering import PageError
 
 _PLAIN = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
-_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 def command_help() -> dict[str, str]:
@@ -27,21 +26,6 @@ def command_help() -> dict[str, str]:
 
 def _help(*command: str) -> str:
     text = io.StringIO()
-    with _environment(_PLAIN), redirect_stdout(text), suppress(SystemExit):
+    with patch.dict(os.environ, _PLAIN), redirect_stdout(text), suppress(SystemExit):
         parse([*command, "--help"])
-    lines = _COLOUR.sub("", text.getvalue()).splitlines()
-    return "\n".join(line.rstrip() for line in lines).strip()
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip()

@@ -1,7 +1,5 @@
 """What the site knows of each model: its card, what was counted and checked, what was measured."""
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,9 +31,19 @@ RECORDS = notebook_cache.ROOT / ".cache" / "verification"
 
 @dataclass(frozen=True)
 class Model:
-    """One model, as its page tells it."""
+    """One model, as its page tells it.
+
+    Attributes:
+        card: What was published of it.
+        collection: What it belongs to.
+        home: The page of its collection.
+        checks: What the code says of each field of its card.
+        results: What was measured of all models.
+    """
 
     card: ModelCard
+    collection: Collection
+    home: str
     checks: dict[str, Check]
     results: Results
 
@@ -73,11 +81,7 @@ class Model:
     @property
     def method(self) -> str:
         """How it was trained, in a few words."""
-        return (
-            "trained with AdvProp"
-            if "AdvProp" in self.card.training_techniques
-            else "trained without AdvProp"
-        )
+        return f"trained {'with' if 'AdvProp' in self.card.training_techniques else 'without'} AdvProp"
 
     @property
     def programs(self) -> str:
@@ -120,8 +124,12 @@ class Model:
         """What was counted, or read from timm, for a field."""
         return self.checks[field].found
 
-    def structured_data(self, paper: str) -> dict[str, Any]:
-        """What a search engine is told of it, in the words of schema.org."""
+    def structured_data(self, address: str | None) -> dict[str, Any]:
+        """What a search engine is told of it, in the words of schema.org.
+
+        Args:
+            address: Where its page will be published, if that is known.
+        """
         data = {
             "@context": "https://schema.org",
             "@type": "SoftwareSourceCode",
@@ -131,10 +139,10 @@ class Model:
             "keywords": list(self.card.training_techniques),
             "programmingLanguage": "Python",
             "runtimePlatform": "PyTorch",
-            "citation": {"@type": "ScholarlyArticle", "url": paper},
+            "citation": {"@type": "ScholarlyArticle", "url": self.collection.paper.address},
         }
         code = self.card.code if self.card.code.startswith("http") else ""
-        known = {"codeRepository": code, "sameAs": self.hub, "license": self.config.license}
+        known = {"codeRepository": code, "sameAs": self.hub, "license": self.config.license, "url": address}
         return data | {key: value for key, value in known.items() if value}
 
 
@@ -149,7 +157,11 @@ class Facts:
     @cached_property
     def models(self) -> tuple[Model, ...]:
         """Every model."""
-        found = (Model(card, self.verification.of(card.name), self.results) for card in self.index.models)
+        homes = {each.name: (each, path) for path, several in self.pages.items() for each in several}
+        found = (
+            Model(card, *homes[card.collection], self.verification.of(card.name), self.results)
+            for card in self.index.models
+        )
         return tuple(sorted(found, key=lambda model: model.name))
 
     def model(self, name: str) -> Model:
@@ -173,15 +185,6 @@ class Facts:
             for path in default_pages()
         }
 
-    def page(self, model: Model) -> str:
-        """The page with a model's collection."""
-        own = self.collection(model)
-        return next(path for path, collections in self.pages.items() if own in collections)
-
-    def collection(self, model: Model) -> Collection:
-        """The collection that a model belongs to."""
-        return next(each for each in self.index.collections if each.name == model.card.collection)
-
 
 def read_facts() -> Facts:
     """Read the model index, check it against the code, and read what was measured.
@@ -195,17 +198,12 @@ def read_facts() -> Facts:
 
 def _verified(index: ModelIndex) -> Verification:
     """The record of a verification of these pages by this code: kept, since it takes some seconds."""
-    record = RECORDS / f"{_key()}.json"
+    pages = [page.read_text(encoding="utf-8") for page in default_pages()]
+    key = notebook_cache.digest([notebook_cache.sources(), pages, notebook_cache.versions()])
+    record = RECORDS / f"{key[:32]}.json"
     if record.is_file():
         return load_verification(record)
     verification = verify(index)
     RECORDS.mkdir(parents=True, exist_ok=True)
     record.write_text(verification.model_dump_json(indent=1), encoding="utf-8")
     return verification
-
-
-def _key() -> str:
-    """Changes with the pages, with the package, and with the versions of what verifies them."""
-    pages = [hashlib.sha256(page.read_bytes()).hexdigest() for page in default_pages()]
-    parts = json.dumps([notebook_cache.sources(), pages, notebook_cache.versions()], sort_keys=True)
-    return hashlib.sha256(parts.encode()).hexdigest()[:32]

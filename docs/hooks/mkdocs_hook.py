@@ -2,9 +2,10 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -25,16 +26,24 @@ log = logging.getLogger("mkdocs.hooks.advprop")
 
 _site: tree.Site
 _notebooks: dict[str, str] = {}
-_T = TypeVar("_T")
-_P = ParamSpec("_P")
 
 
+@contextmanager
+def _mistakes_told() -> Iterator[None]:
+    """A mistake in a page becomes a line that ends the build."""
+    try:
+        yield
+    except (PageError, ModelIndexError, NotebookError) as error:
+        raise PluginError(str(error)) from error
+
+
+@_mistakes_told()
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read the facts, and name the generated pages in the navigation."""
     global _site
     if config.strict:  # --quiet would hide warnings from the count that --strict looks at
         logging.getLogger("mkdocs").setLevel(min(logging.WARNING, log.getEffectiveLevel()))
-    _site = _guarded(tree.Site)
+    _site = tree.Site()
     _notebooks.clear()
     for check in _site.facts.verification.failures:
         log.warning(
@@ -46,10 +55,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 @event_priority(100)  # before mkdocs-jupyter, which looks for notebooks among the files
+@_mistakes_told()
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not files of `docs/`."""
     for path in _site.model_pages():
-        files.append(File.generated(config, path, content=_guarded(_site.model_page, path)))
+        files.append(File.generated(config, path, content=_site.model_page(path)))
     for path in tree.notebook_pages():
         _add_notebook(path, files, config)
     for name, content in tree.gallery().files.items():
@@ -58,9 +68,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _add_notebook(path: str, files: Files, config: MkDocsConfig) -> None:
-    found = _guarded(tree.notebook, path, config.repo_url or "")
-    for problem in found.problems:
-        log.warning(problem)
+    found = tree.notebook(path, config.repo_url or "")
+    if found.problem:
+        log.warning(found.problem)
     files.append(File(path, str(found.folder), config.site_dir, config.use_directory_urls))
     _notebooks[path] = found.page.markdown
     for name, content in found.page.files.items():
@@ -76,6 +86,7 @@ def on_pre_page(page: Page, config: MkDocsConfig, files: Files) -> Page:
     return page
 
 
+@_mistakes_told()
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Render a page's Jinja; a model index at its end stays out of it."""
     path = page.file.src_uri
@@ -83,7 +94,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return _notebooks[path]
     if page.file.generated_by:
         return markdown
-    return _guarded(_site.written_page, path, markdown, page.file.content_string)
+    return _site.written_page(path, markdown, page.file.content_string)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -97,14 +108,6 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     script = f'<script type="application/ld+json">{data}</script>' if data else ""
     output = output.replace(' data-md-component="source"', "")
     return output.replace("</head>", f"{script}</head>", 1)
-
-
-def _guarded(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call, and turn a mistake in a page into a line that ends the build."""
-    try:
-        return function(*args, **kwargs)
-    except (PageError, ModelIndexError, NotebookError) as error:
-        raise PluginError(str(error)) from error
 
 
 def _expanded(nav: list[Any], added: dict[str, list[str]]) -> list[Any]:

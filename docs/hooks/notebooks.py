@@ -9,7 +9,7 @@ import nbformat
 
 from docs.hooks.outputs import Figures, as_text, inline_svg, safe_html
 from docs.hooks.stamps import gpu_note, stamp
-from scripts import gpu_runs, install_cell
+from scripts import gpu_runs, install_cell, notebook_cache
 
 THUMBNAIL = "thumbnail"
 HIDDEN = {"remove-cell", install_cell.TAG}
@@ -44,7 +44,7 @@ def render_notebook(
     Raises:
         NotebookError: If a cell's output is a traceback.
     """
-    notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    notebook = notebook_cache.read(path)
     figures = Figures()
     parts: list[str] = []
     heading = path.stem
@@ -73,8 +73,9 @@ def fenced(code: str, language: str) -> str:
 
 def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
     """The picture of a notebook: the first figure of cells with the tag `thumbnail`, else of all; HTML."""
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    for cell in sorted(cells, key=lambda cell: THUMBNAIL not in cell.metadata.get("tags", [])):
+    for cell in sorted(
+        notebook_cache.code_cells(notebook), key=lambda cell: THUMBNAIL not in cell.metadata.get("tags", [])
+    ):
         for output in cell.outputs:
             if {"image/svg+xml", "image/png"} & set(output.get("data", {})):
                 return _output(output, figures, cell.metadata.get("alt", ""), "")
@@ -108,19 +109,16 @@ def _output(output: nbformat.NotebookNode, figures: Figures, alt: str, where: st
         return fenced(as_text(output.text), "{.text .output .no-copy}")
     data = output.data
     if "image/svg+xml" in data:
-        return _figure(inline_svg(data["image/svg+xml"], figures, alt))
+        return f'<figure class="output">\n{inline_svg(data["image/svg+xml"], figures, alt)}\n</figure>'
     if "image/png" in data:
         name = figures.add_png(data["image/png"])
-        return _figure(f'<img src="{name}" alt="{escape(alt)}" loading="lazy">')
+        image = f'<img src="{name}" alt="{escape(alt)}" loading="lazy">'
+        return f'<figure class="output">\n{image}\n</figure>'
     if "text/markdown" in data:
         return str(data["text/markdown"])
     if "text/html" in data:
         return f'<div class="output">\n{safe_html(data["text/html"])}\n</div>'
     return fenced(as_text(data.get("text/plain", "")), "{.text .output .no-copy}")
-
-
-def _figure(picture: str) -> str:
-    return f'<figure class="output">\n{picture}\n</figure>'
 
 
 def _below_title(markdown: str, head: str) -> str:

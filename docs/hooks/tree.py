@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +43,11 @@ class Gallery:
 
 @dataclass
 class Notebook:
-    """A notebook's page, the folder that its path starts in, and what is wrong with it."""
+    """A notebook's page, the folder that its path starts in, and what is wrong with it, if anything is."""
 
     page: Rendered
     folder: Path
-    problems: list[str] = field(default_factory=list)
+    problem: str = ""
 
 
 class Site:
@@ -66,10 +66,10 @@ class Site:
         self.env: jinja2.Environment = rendering.environment(
             facts=self.facts,
             gallery=gallery,
-            digits=_digits_results(),
-            digits_recipe=(DATA_FILES / "advprop_digits.yaml").read_text(encoding="utf-8"),
+            digits=json.loads(_text(DATA_FILES / "advprop_digits.json")),
+            digits_recipe=_text(DATA_FILES / "advprop_digits.yaml"),
             command_help=commands.command_help,
-            glossary=_glossary(),
+            glossary=yaml.safe_load(_text(TEMPLATES / "glossary.yaml")),
             measured=measured,
             arxiv=_arxiv(),
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
@@ -77,7 +77,7 @@ class Site:
             advprop_picture=pictures.advprop_picture,
             rooms_picture=rooms.rooms_picture,
             rooms_table=rooms.rooms_table,
-            changelog=lambda: (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+            changelog=lambda: _text(ROOT / "CHANGELOG.md"),
         )
         self.env.filters["timm_name"] = lambda name: self.facts.model(name).timm_name
         self.env.filters["show"] = show
@@ -96,16 +96,12 @@ class Site:
         """
         text = strip_model_index(markdown.lstrip("\n"))
         first_line = source[: max(source.find(text[:200]), 0)].count("\n") + 1
-        return render(self.env, text, where=f"docs/{path}", first_line=first_line, **self._names(path))
-
-    def _names(self, path: str) -> dict[str, Any]:
-        """What the page of a collection sees besides: its models, the first of them for the snippets."""
-        collections = self.facts.pages.get(path)
-        if not collections:
-            return {}
-        members = self.facts.members(collections[0].name)
-        first = {"model_name": members[0].name} if members else {}
-        return {"collection": collections[0], "models": members} | first
+        names: dict[str, Any] = {}
+        if collections := self.facts.pages.get(path):
+            members = self.facts.members(collections[0].name)
+            names = {"collection": collections[0], "models": members}
+            names |= {"model_name": members[0].name} if members else {}  # for the snippets
+        return render(self.env, text, where=f"docs/{path}", first_line=first_line, **names)
 
     def model_pages(self) -> list[str]:
         """The generated pages, one for each model."""
@@ -128,9 +124,7 @@ class Site:
         model = self._model(path)
         if model is None:
             raise PageError(f"docs/{path}: no model index has this model")
-        source = TEMPLATES / "model_page.md"
-        where = source.relative_to(ROOT).as_posix()
-        text = source.read_text(encoding="utf-8")
+        text, where = _text(TEMPLATES / "model_page.md"), "docs/templates/model_page.md"
         return render(self.env, text, where=where, model=model, model_name=model.name)
 
     def _model(self, path: str) -> Model | None:
@@ -146,27 +140,16 @@ class Site:
         model = self._model(path)
         if model is None:
             return ""
-        data = model.structured_data(self.facts.collection(model).paper.address) | (
-            {"url": address} if address else {}
-        )
-        return json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
+        return json.dumps(model.structured_data(address), ensure_ascii=False).replace("</", "<\\/")
 
 
-def _digits_results() -> dict[str, Any]:
-    """What the weights that come with the package reach, as the program that made them has measured it."""
-    found: dict[str, Any] = json.loads((DATA_FILES / "advprop_digits.json").read_text(encoding="utf-8"))
-    return found
-
-
-def _glossary() -> dict[str, str]:
-    """Terms of the model index, each explained in a word."""
-    found: dict[str, str] = yaml.safe_load((TEMPLATES / "glossary.yaml").read_text(encoding="utf-8"))
-    return found
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _arxiv() -> str:
     """The paper's address, from the citation that the pages show."""
-    found = re.search(r"eprint=\{([\d.]+)\}", (TEMPLATES / "citation.bib").read_text(encoding="utf-8"))
+    found = re.search(r"eprint=\{([\d.]+)\}", _text(TEMPLATES / "citation.bib"))
     if found is None:
         raise PageError("docs/templates/citation.bib has no eprint")
     return f"https://arxiv.org/abs/{found[1]}"
@@ -174,7 +157,7 @@ def _arxiv() -> str:
 
 def notebook_pages() -> list[str]:
     """The notebooks, in their order."""
-    return [f"notebooks/{path.name}" for path in sorted(notebook_cache.NOTEBOOKS.glob("*.ipynb"))]
+    return [f"notebooks/{path.name}" for path in notebook_cache.tutorials()]
 
 
 def notebook(path: str, repository: str = "") -> Notebook:
@@ -187,13 +170,12 @@ def notebook(path: str, repository: str = "") -> Notebook:
     source = notebook_cache.NOTEBOOKS / Path(path).name
     gpu = gpu_runs.last_run(source)
     shown: dict[str, Any] = {"gpu": gpu, "links": stamps.links(repository, path)}
-    shown["fresh"] = gpu is None or gpu_runs.is_of_todays_code(gpu, source)
+    shown["fresh"] = gpu is None or gpu.code == notebook_cache.code_digest(source)
     try:
         run = notebook_cache.run_of(source)
     except notebook_cache.MissingRunError as error:
         notice = f"!!! warning\n    {error}"
-        page = render_notebook(source, notice=notice, **shown)
-        return Notebook(page, source.parent.parent, [str(error)])
+        return Notebook(render_notebook(source, notice=notice, **shown), source.parent.parent, str(error))
     return Notebook(render_notebook(run, **shown), run.parent.parent)
 
 

@@ -1,7 +1,6 @@
 """`python -m docs.hooks.write_tree FOLDER` writes all pages as Markdown, for another site generator."""
 
 import argparse
-import shutil
 from pathlib import Path
 
 from docs.hooks import tree
@@ -22,25 +21,19 @@ def write(folder: Path) -> list[str]:
             text = source.read_text(encoding="utf-8")
             pages[path.as_posix()] = site.written_page(path.as_posix(), text, text)
         else:
-            _written(folder / path, source.read_bytes())
+            files[path.as_posix()] = source.read_bytes()
     for name in tree.notebook_pages():
         found = tree.notebook(name)
         stem = name.removesuffix(".ipynb")
         pages[f"{stem}.md"] = found.page.markdown
         files |= {f"{stem}/{each}": content for each, content in found.page.files.items()}
-        shutil.copy(found.folder / name, _written(folder / name, b""))
+        files[name] = (found.folder / name).read_bytes()
     files |= {f"tutorials/{name}": content for name, content in tree.gallery().files.items()}
-    for name, text in pages.items():
-        files[name] = text.encode()
+    files |= {name: text.encode() for name, text in pages.items()}
     for name, content in files.items():
-        _written(folder / name, content)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     return sorted(pages)
-
-
-def _written(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 if __name__ == "__main__":

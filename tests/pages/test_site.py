@@ -115,7 +115,7 @@ def test_a_model_page_says_what_is_known(name: str, site: Path) -> None:
     assert [each for each in said if each not in text] == []
     links = {str(link["href"]) for link in soup.select("article a[href]")}
     wanted = {card.code, model.hub} if name in NINE else set()
-    assert {*wanted, made.facts.collection(model).paper.address} <= links
+    assert {*wanted, model.collection.paper.address} <= links
     data = json.loads(soup.find("script", type="application/ld+json").string)
     assert (data["name"], data["alternateName"]) == (name, model.timm_name)
 
@@ -448,7 +448,17 @@ def test_the_rooms_are_those_of_the_imports() -> None:
         assert all(rooms.floor(below) < rooms.floor(room) for below in rooms.used(room))
     picture = rooms.rooms_picture()
     for name in rooms.files():
-        assert name.endswith("__init__.py") or f">{Path(name).stem}</text>" in picture
+        assert name.endswith("__init__.py") or re.search(rf"\b{Path(name).stem}\b", picture)
+
+
+def test_arrows_beside_the_rooms_do_not_run_into_each_other() -> None:
+    order = sorted(rooms.rooms(), key=rooms.floor, reverse=True)
+    taken: dict[int, list[range]] = {}
+    for below, lane in rooms.lanes(order).items():
+        first = min(order.index(above) for above, each in rooms.arrows() if each == below)
+        taken.setdefault(lane, []).append(range(first, order.index(below)))
+    for arrows in taken.values():
+        assert sum(map(len, arrows)) == len(set().union(*arrows))
 
 
 def test_the_drawn_digit_is_as_far_as_the_caption_says() -> None:

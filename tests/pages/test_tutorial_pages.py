@@ -64,7 +64,7 @@ def ran_on_gpu(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small = v4.new_code_cell("print(1)", id="small", execution_count=1)
     with monkeypatch.context() as there:
         there.setattr(notebook_cache, "device_kind", lambda: "cuda")
-        there.setattr(notebook_cache, "device_name", lambda: "NVIDIA Test 9000")
+        there.setattr(notebook_cache, "device_name", lambda kind=None: "NVIDIA Test 9000")
         path = write(project, small, gpu_cell(v4.new_output("stream", text="fast\n"), count=2))
         assert gpu_runs.main() == 0
     write(project, small, gpu_cell())
