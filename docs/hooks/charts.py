@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Mapping
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -15,15 +14,15 @@ from docs.hooks.svg import figure
 
 OURS, BASE = "ap_in1k", "aa_in1k"
 GAINS = ("imagenet", "v2", "a", "r", "sketch")
-_STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 11, "figure.constrained_layout.use": True}
+_WIDTH, _FONT_SIZE = 4.6, 11  # inches and points: on a phone, too, the words are legible
 
 
 def accuracy_chart(results: Results) -> str:
     """ImageNet accuracy against multiply-accumulates, with AdvProp and with AutoAugment alone."""
     with matplotlib.rc_context():
         notebook_style()
-        matplotlib.rcParams.update(_STYLE)
-        drawn = Figure(figsize=(6, 4.1))
+        matplotlib.rcParams["font.size"] = _FONT_SIZE
+        drawn = Figure(figsize=(_WIDTH, 3.4))
         axes = drawn.subplots()
         _draw_recipe(axes, results, BASE, f"{results.recipes[BASE]} alone", GREY, "--")
         rows = _draw_recipe(axes, results, OURS, results.recipes[OURS], ORANGE, "-")
@@ -47,17 +46,15 @@ def gain_chart(results: Results) -> str:
     """Points of accuracy that AdvProp adds, by test set and size, all on one scale."""
     gains = {key: results.gain(OURS, BASE, key) for key in GAINS}
     names = {key: results.test_sets[key].name for key in GAINS}
-    heights = [max(row.values()) - min(0, *row.values()) + 1.2 for row in gains.values()]
+    heights = [high - low for low, high in map(_limits, gains.values())]  # a point is as high everywhere
     with matplotlib.rc_context():
         notebook_style()
-        matplotlib.rcParams.update(_STYLE)
-        drawn = Figure(figsize=(6, 0.34 * sum(heights) + 0.8))
-        for axes, (key, row) in zip(
-            drawn.subplots(len(gains), 1, sharex=True, height_ratios=heights), gains.items(), strict=True
-        ):
+        matplotlib.rcParams["font.size"] = _FONT_SIZE
+        drawn = Figure(figsize=(_WIDTH, 0.11 * sum(heights) + 2))
+        parts = drawn.subplots(len(gains), 1, sharex=True, height_ratios=heights)
+        for axes, (key, row) in zip(parts, gains.items(), strict=True):
             _draw_gains(axes, names[key], row)
-        axes.tick_params("x", labelbottom=True)
-        drawn.supylabel("points of top-1 accuracy", fontsize="medium")
+        parts[0].set_title("points of top-1", loc="right")
         sets = "; ".join(f"{names[key]} has {results.test_sets[key].meaning}" for key in GAINS[1:])
         caption = (
             "Points of top-1 accuracy above the same network trained with "
@@ -81,10 +78,16 @@ def _draw_gains(axes: Axes, name: str, row: Mapping[str, float]) -> None:
     bars = axes.bar([size.upper() for size in row], list(row.values()), width=0.7, color=colors)
     axes.bar_label(bars, [f"{gain:+.1f}".replace("-", "\u2212") for gain in row.values()], padding=2)
     axes.set_title(name, loc="left", fontweight="bold")
-    axes.set_ylim(min(0, *row.values()) * 1.4, max(row.values()) + 0.8)
+    axes.set_ylim(*_limits(row))
     axes.axhline(0, color=GREY, linewidth=0.8)
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(left=False, labelleft=False, bottom=False)
+
+
+def _limits(row: Mapping[str, float]) -> tuple[float, float]:
+    """The lowest and the highest point of a part, with room for the numbers of its bars."""
+    lowest = min(row.values())
+    return lowest - 1.6 if lowest < 0 else 0, max(row.values()) + 1.6
 
 
 def _on_page(drawn: Figure, number: int, spoken: str, caption: str) -> str:

@@ -1,7 +1,8 @@
 """The rooms of the package, drawn from its imports: what is drawn is what the code does."""
 
 import ast
-import math
+import textwrap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -10,7 +11,8 @@ from pathlib import Path
 from docs.hooks.svg import drawing, element, figure, path, rect, text, tip
 
 PACKAGE = Path(__file__).resolve().parents[2] / "advprop"
-_WIDTH, _BOX, _GAP, _LINE, _HEAD, _BETWEEN = 720.0, 200.0, 14.0, 17.0, 34.0, 56.0
+_WIDTH, _BOX, _LANE, _COLUMNS = 390.0, 300.0, 14.0, 42
+_HEAD, _LINE, _GAP = 32.0, 16.0, 14.0
 
 
 def imports(source: str) -> set[str]:
@@ -92,103 +94,78 @@ def arrows() -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a room's box is: its corner and height, and its row with where that begins and ends."""
+class Box:
+    """A room in the picture: where it begins, and the lines with its files."""
 
-    x: float
-    y: float
-    height: float
-    row: int
-    bottom: float
+    top: float
+    lines: list[str]
 
     @property
-    def middle(self) -> float:
-        """Where arrows begin and end."""
-        return self.x + _BOX / 2
+    def bottom(self) -> float:
+        """Where it ends."""
+        return self.top + _HEAD + _LINE * len(self.lines)
 
 
 def rooms_picture() -> str:
     """The rooms as boxes with their files inside, the highest on top, and arrows to what they need."""
-    places = _places()
-    long = [arrow for arrow in arrows() if places[arrow[1]].row > places[arrow[0]].row + 1]
-    lines = [_arrow(places[above], places[below]) for above, below in arrows() if (above, below) not in long]
-    lanes: dict[bool, int] = {True: 0, False: 0}
-    for above, below in long:
-        left = places[below].middle < _WIDTH / 2
-        lines.append(_long_arrow(places[above], places[below], left, lanes[left]))
-        lanes[left] += 1
+    boxes, top = {}, 2.0
+    for room in sorted(rooms(), key=floor, reverse=True):
+        names = ", ".join(Path(name).stem for name in inside(room))
+        boxes[room] = Box(top, textwrap.wrap(names, _COLUMNS))
+        top = boxes[room].bottom + _GAP
     picture = drawing(
         _WIDTH,
-        max(place.bottom for place in places.values()) + 4,
-        *lines,
-        *(_box(room, place) for room, place in places.items()),
+        top - _GAP + 2,
+        *(_drawn(room, box) for room, box in boxes.items()),
+        *_wires(boxes),
         name="rooms",
         title="The rooms of the package",
-        description="; ".join(f"{room} needs {', '.join(sorted(used(room))) or 'none'}" for room in places),
+        description="; ".join(f"{room} needs {', '.join(sorted(used(room))) or 'none'}" for room in boxes),
     )
     caption = (
-        "Every arrow runs downwards, to what a room needs. What it also reaches through another room has no "
-        "arrow of its own. Drawn from the imports."
+        "From the dots beside a room, arrows lead down to the rooms that it needs. What it also reaches "
+        "through another room has no dot. Drawn from the imports."
     )
     return figure(picture, caption)
 
 
-def _places() -> dict[str, Place]:
-    """Where the box of each room is."""
-    found, y = {}, 4.0
-    for number, level in enumerate(sorted({floor(room) for room in rooms()}, reverse=True)):
-        row = [room for room in rooms() if floor(room) == level]
-        heights = {room: _HEAD + _LINE * -(-len(inside(room)) // 2) for room in row}
-        left = (_WIDTH - len(row) * _BOX - _GAP * (len(row) - 1)) / 2
-        bottom = y + max(heights.values())
-        for place, room in enumerate(row):
-            found[room] = Place(left + place * (_BOX + _GAP), y, heights[room], number, bottom)
-        y = bottom + _BETWEEN
-    return found
-
-
-def _box(room: str, place: Place) -> str:
-    names = [Path(name).stem for name in inside(room)]
-    half = -(-len(names) // 2)
-    column = max(7.2 * max(map(len, names[:half])) + 10, _BOX / 2 - 4)
-    labels = [
-        text(
-            place.x + 10 + column * (number // half),
-            place.y + 38 + _LINE * (number % half),
-            name,
-            anchor="start",
-            class_="small",
-        )
-        for number, name in enumerate(names)
+def _drawn(room: str, box: Box) -> str:
+    files = [
+        text(12, box.top + 39 + _LINE * number, line, anchor="start", class_="small")
+        for number, line in enumerate(box.lines)
     ]
-    title = text(place.x + 10, place.y + 20, room, anchor="start", class_="strong")
-    box = rect(place.x, place.y, _BOX, place.height, "box", tip(job(f"{room}/__init__.py")))
-    return element("g", box, title, *labels)
+    title = text(12, box.top + 20, room, anchor="start", class_="strong")
+    frame = rect(1, box.top, _BOX, box.bottom - box.top, "box", tip(job(f"{room}/__init__.py")))
+    return element("g", frame, title, *files)
 
 
-def _arrow(above: Place, below: Place) -> str:
-    return _line([(above.middle, above.y + above.height), (below.middle, below.y)])
+def _wires(boxes: Mapping[str, Box]) -> Iterator[str]:
+    """A line out of each room, and from its dots a lane down to each room that it needs."""
+    places = {room: _BOX + _LANE * (number + 1) for room, number in lanes(list(boxes)).items()}
+    for above in dict.fromkeys(above for above, _ in arrows()):
+        out, ends = boxes[above].bottom - 10, [places[below] for each, below in arrows() if each == above]
+        yield path([(_BOX + 1, out), (max(ends), out)], "line")
+        yield from (element("circle", cx=x, cy=out, r=3, fill="currentColor") for x in ends)
+    for below, x in places.items():
+        first = min(boxes[above].bottom - 10 for above, each in arrows() if each == below)
+        y, end = boxes[below].top + 15, _BOX + 3
+        yield path([(x, first), (x, y), (end, y)], "line")
+        yield path([(end + 7, y - 4), (end, y), (end + 7, y + 4)], "line")
 
 
-def _long_arrow(above: Place, below: Place, left: bool, lane: int) -> str:
-    """An arrow around the rows between: along the side of the picture, each in a lane of its own."""
-    side, shift = 8.0 + 10 * lane, 6.0 * lane
-    x = side if left else _WIDTH - side
-    start = above.middle + (-30 - shift if left else 30 + shift)
-    end = below.middle + (-30 - shift if left else 30 + shift)
-    out, back = above.bottom + 14 + shift, below.y - 20 - shift
-    return _line(
-        [(start, above.y + above.height), (start, out), (x, out), (x, back), (end, back), (end, below.y)]
-    )
-
-
-def _line(points: list[tuple[float, float]]) -> str:
-    """A line with the head of an arrow at its end."""
-    (x0, y0), (x, y) = points[-2:]
-    length = math.hypot(x - x0, y - y0)
-    dx, dy = 8 * (x - x0) / length, 8 * (y - y0) / length
-    head = [(x - dx - dy / 2, y - dy + dx / 2), (x, y), (x - dx + dy / 2, y - dy - dx / 2)]
-    return path(points, "line") + path(head, "line")
+def lanes(order: list[str]) -> dict[str, int]:
+    """The lane of the arrow to each room, given the rooms from the top; overlapping arrows differ."""
+    first = {
+        below: min(order.index(above) for above, each in arrows() if each == below)
+        for below in {below for _, below in arrows()}
+    }
+    found: dict[str, int] = {}
+    ends: list[int] = []
+    for below, start in sorted(first.items(), key=lambda item: (item[1], -order.index(item[0]))):
+        lane = next((number for number, end in enumerate(ends) if end <= start), len(ends))
+        ends[lane : lane + 1] = [order.index(below)]
+        found[below] = lane
+    return found
 
 
 def rooms_table() -> str:
