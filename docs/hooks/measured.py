@@ -50,19 +50,13 @@ def text(name: str) -> str:
 
 def trained(runs: list[Mapping[str, Any]]) -> list[Trained]:
     """What each method reaches, the best on corrupted images first; standard training ahead of all."""
+    usual_clean, usual_corrupted = (of_seeds(runs, STANDARD, what) for what in ("clean", "corrupted"))
     found = []
     for method in dict.fromkeys(run["method"] for run in runs):
         clean, corrupted = (of_seeds(runs, method, what) for what in ("clean", "corrupted"))
-        found.append(
-            Trained(
-                method=method,
-                seeds=len(clean),
-                clean=statistics.fmean(clean.values()),
-                corrupted=statistics.fmean(corrupted.values()),
-                clean_gain=gain(clean, of_seeds(runs, STANDARD, "clean")),
-                corrupted_gain=gain(corrupted, of_seeds(runs, STANDARD, "corrupted")),
-            )
-        )
+        means = statistics.fmean(clean.values()), statistics.fmean(corrupted.values())
+        gains = gain(clean, usual_clean), gain(corrupted, usual_corrupted)
+        found.append(Trained(method, len(clean), *means, *gains))
     return sorted(found, key=lambda row: (row.method != STANDARD, -row.corrupted))
 
 

@@ -76,11 +76,10 @@ def inline_svg(markup: str, figures: Figures, alt: str) -> str:
     while _EMPTY.search(svg):
         svg = _EMPTY.sub("", svg)
     svg = _ungrouped(svg)
-    head = re.match(r"<svg\b[^>]*>", svg)
-    if head is None:
+    head, end, body = svg.partition(">")
+    if not head.startswith("<svg"):
         raise ValueError(f"not an SVG: {markup[:60]!r}")
-    body, rules = _shared_styles(svg[head.end() :], prefix)
-    return _head(head[0], alt) + rules + body
+    return _head(head + end, alt) + _shared_styles(body, prefix)
 
 
 def _short(coordinates: re.Match[str]) -> str:
@@ -109,13 +108,13 @@ def _ungrouped(svg: str) -> str:
     return _GROUP.sub(tag, svg)
 
 
-def _shared_styles(body: str, prefix: str) -> tuple[str, str]:
+def _shared_styles(body: str, prefix: str) -> str:
     """Styles that occur often become classes: a thousand points of a plot then say what they are once."""
     often = [style for style, times in Counter(_STYLE.findall(body)).items() if times > 2]
     classes = {style: f"{prefix}-{chr(ord('a') + place)}" for place, style in enumerate(often[:26])}
     body = _STYLE.sub(lambda found: f'class="{classes[found[1]]}"' if found[1] in classes else found[0], body)
     rules = "".join(f".{name}{{{style}}}" for style, name in classes.items())
-    return body, f"<style>{rules}</style>" if rules else ""
+    return (f"<style>{rules}</style>" if rules else "") + body
 
 
 def _head(head: str, alt: str) -> str:

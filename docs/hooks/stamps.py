@@ -68,11 +68,11 @@ def links(repository: str, path: str) -> str:
         return ""
     base, address = repository.rstrip("/"), urlsplit(repository)
     edit = "edit" if address.hostname == "github.com" else "-/edit"
-    found = [f'<a href="{escape(f"{base}/{edit}/main/{path}")}">Edit it</a>']
+    found = {"Edit it": f"{base}/{edit}/main/{path}"}
     if address.hostname == "github.com":
         tag = f"{address.path.strip('/')}/blob/v{__version__}/{path}"
-        found.insert(0, f'<a href="{escape(f"{_COLAB}/github/{tag}")}">Open in Colab</a>')
-    return "".join(f" · {link}" for link in found)
+        found = {"Open in Colab": f"{_COLAB}/github/{tag}"} | found
+    return "".join(f' · <a href="{escape(link)}">{text}</a>' for text, link in found.items())
 
 
 def _day(run: Stamp) -> str:
