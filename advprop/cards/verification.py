@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import timm
 import torch
@@ -79,21 +79,6 @@ class _Explained(Record):
     explanation: str
 
 
-class _Row(NamedTuple):
-    """What the index states of a field and what was found; it may state up to `slack` more."""
-
-    field: str
-    stated: Value
-    found: Value
-    slack: int = 0
-
-    @property
-    def agrees(self) -> bool:
-        if isinstance(self.stated, int) and isinstance(self.found, int) and self.slack:
-            return 0 <= self.stated - self.found <= self.slack
-        return self.stated is None or self.stated == self.found
-
-
 class _Conventions(Record):
     """What holds for the models of a collection: `data_files/verification.yaml`."""
 
@@ -103,17 +88,15 @@ class _Conventions(Record):
     bytes_per_tensor: int | None = None
     explained: tuple[_Explained, ...] = ()
 
-    def check(self, model: str, row: _Row) -> Check:
-        """With the definition by which two values agree, or the known reason why they do not."""
+    def check(self, card: ModelCard, field: str, stated: Value, found: Value, slack: int = 0) -> Check:
+        """A field, which may state up to `slack` more than was found, with what explains the outcome."""
+        agrees = stated is None or stated == found
+        if slack and isinstance(stated, int) and isinstance(found, int):
+            agrees = 0 <= stated - found <= slack
         reasons = {(each.field, each.stated, each.found): each.explanation for each in self.explained}
-        note = self.definitions.get(row.field, "") if row.agrees else reasons.get(row[:3], "")
+        note = self.definitions.get(field, "") if agrees else reasons.get((field, stated, found), "")
         return Check(
-            model=model,
-            field=row.field,
-            stated=row.stated,
-            found=row.found,
-            agrees=row.agrees,
-            explanation=note,
+            model=card.name, field=field, stated=stated, found=found, agrees=agrees, explanation=note
         )
 
 
@@ -170,46 +153,50 @@ def _checks(card: ModelCard, known: _Conventions) -> Iterator[Check]:
     yield Check(
         model=card.name, field="Name", stated=told, found=name, agrees=name == recorded, explanation=note
     )
-    for row in (*_configured(card, data_config(name), known), *_counted(card, name, known)):
-        yield known.check(card.name, row)
+    yield from _configured(card, data_config(name), known)
+    yield from _counted(card, name, known)
 
 
-def _configured(card: ModelCard, config: dict[str, Any], known: _Conventions) -> Iterator[_Row]:
+def _configured(card: ModelCard, config: dict[str, Any], known: _Conventions) -> Iterator[Check]:
     """What timm is configured with."""
     channels, height, width = config["input_size"]
-    yield _Row("ID", card.id, card.name)
-    yield _Row("Image Size", card.image_size, height if height == width else (height, width))
-    yield _Row("Crop Pct", card.crop_pct, config["crop_pct"])
-    yield _Row("Interpolation", card.interpolation, config["interpolation"])
+    yield known.check(card, "ID", card.id, card.name)
+    yield known.check(card, "Image Size", card.image_size, height if height == width else (height, width))
+    yield known.check(card, "Crop Pct", card.crop_pct, config["crop_pct"])
+    yield known.check(card, "Interpolation", card.interpolation, config["interpolation"])
     trained = known.normalization
     for at, field in enumerate(("mean", "std")):
-        yield _Row(field.capitalize(), (trained[at],) * channels if trained else None, config[field])
+        yield known.check(
+            card, field.capitalize(), (trained[at],) * channels if trained else None, config[field]
+        )
 
 
-def _counted(card: ModelCard, name: str, known: _Conventions) -> Iterator[_Row]:
+def _counted(card: ModelCard, name: str, known: _Conventions) -> Iterator[Check]:
     """What the model has."""
     with torch.device("meta"):
         model = create_model(name).eval()
     _, height, width = data_config(name)["input_size"]
     parameters, macs = count_parameters(model), count_macs(model, height, width)
-    yield _Row("Parameters", card.parameters, parameters)
+    yield known.check(card, "Parameters", card.parameters, parameters)
     if measured := load_results().of(name):
-        yield _Row("Parameters, M", measured.parameters, round(parameters / 1e6, 2))
+        yield known.check(card, "Parameters, M", measured.parameters, round(parameters / 1e6, 2))
     if known.flops_aspect:
         across, down = known.flops_aspect
-        yield _Row("FLOPs", card.flops, count_index_flops(model, height, height * across // down))
+        yield known.check(
+            card, "FLOPs", card.flops, count_index_flops(model, height, height * across // down)
+        )
     else:
-        yield _Row("FLOPs", card.flops, 2 * macs)
-    yield _Row("MACs", None, macs)
+        yield known.check(card, "FLOPs", card.flops, 2 * macs)
+    yield known.check(card, "MACs", None, macs)
     if known.bytes_per_tensor:
         slack = known.bytes_per_tensor * len(model.state_dict())
-        yield _Row("File Size", card.file_size, count_tensor_bytes(model), slack)
+        yield known.check(card, "File Size", card.file_size, count_tensor_bytes(model), slack)
     elif (config := timm.get_pretrained_cfg(name)) and config.file:
-        yield _Row("File Size", card.file_size, Path(config.file).stat().st_size)
+        yield known.check(card, "File Size", card.file_size, Path(config.file).stat().st_size)
     momenta = {each.momentum for each in model.modules() if isinstance(each, nn.BatchNorm2d)}
     if momenta or card.batch_norm_momentum is not None:
         found = momenta.pop() if len(momenta) == 1 else None
-        yield _Row("BatchNorm Momentum", card.batch_norm_momentum, found)
+        yield known.check(card, "BatchNorm Momentum", card.batch_norm_momentum, found)
 
 
 def load_verification(path: str | Path) -> Verification:

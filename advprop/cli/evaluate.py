@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from advprop.cli.console import say
+from advprop.recipes import RECIPE_FILE, make_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +46,10 @@ class Evaluate:
 
     def __call__(self) -> int:
         """Shows the tables."""
-        from advprop.evaluation import evaluate, evaluate_attacks, evaluate_corruptions
-        from advprop.runs import attack_table, corruption_table
-
         with self._open() as (model, batches, branch):
+            from advprop.evaluation import evaluate, evaluate_attacks, evaluate_corruptions
+            from advprop.runs import attack_table, corruption_table
+
             options: dict[str, Any] = {"branch": branch, "progress": sys.stderr.isatty()}
             say(f"clean: {evaluate(model, batches, **options)}")
             if self.severities:
@@ -62,15 +63,13 @@ class Evaluate:
     @contextmanager
     def _open(self) -> Iterator[tuple[Any, Any, str]]:
         """The model, the test images, and the branch of the model to use."""
+        if self.data is None and not (Path(self.model) / RECIPE_FILE).is_file():
+            raise ValueError(
+                f"{self.model} is not the directory of a run; with --data it may be another model"
+            )
         from advprop.inference import model_and_images, trained
-        from advprop.recipes import make_recipe
-        from advprop.runs import RECIPE
 
         if self.data is None:
-            if not (Path(self.model) / RECIPE).is_file():
-                raise ValueError(
-                    f"{self.model} is not the directory of a run; with --data it may be another model"
-                )
             with trained(self.model, self.device) as (model, batches):
                 yield model, batches, self.branch
             return

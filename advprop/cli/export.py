@@ -28,10 +28,10 @@ class Export:
 
     def __call__(self) -> int:
         """Writes the files and shows their names."""
-        from advprop.inference import describe_export, export_onnx, export_timm, load_model
-
         if self.out is None and not Path(self.model).is_dir():
             raise ValueError(f"say where {self.model} is to be written: --out FOLDER")
+        from advprop.inference import describe_export, export_onnx, export_timm, load_model
+
         model = load_model(self.model, self.branch)
         folder = export_timm(model, self.out or Path(self.model) / "exported")
         difference = export_onnx(model, folder / "model.onnx", self.tolerance) if self.onnx else None

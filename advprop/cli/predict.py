@@ -36,11 +36,11 @@ class Predict:
 
     def __call__(self) -> int:
         """Shows the predictions; the status is 1 if a picture could not be read."""
+        if not self.images:
+            raise ValueError("name a picture, or a folder of pictures")
         from advprop.inference import find_images, load_model, predict, prediction_table
         from advprop.runtime import join
 
-        if not self.images:
-            raise ValueError("name a picture, or a folder of pictures")
         images = find_images(self.images)
         model = load_model(self.model, self.branch)
         with join(self.device) as world:

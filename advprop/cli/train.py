@@ -68,9 +68,6 @@ class Train:
 
     def __call__(self) -> int:
         """Trains, and shows the accuracy."""
-        from advprop.runs import outcome_table
-        from advprop.training import train
-
         recipe = make_recipe(*(vars(getattr(self, group)) for group in _GROUPS))
         if recipe.epochs <= recipe.warmup_epochs and rank() == 0:
             told = "the learning rate rises over all %d epochs: warmup_epochs is %g"
@@ -79,6 +76,9 @@ class Train:
         if self.compare:
             beside = self.out.with_name(f"{self.out.name}-standard") if self.out else None
             recipes.insert(0, (replace(recipe, method="standard"), beside))
+        from advprop.runs import outcome_table
+        from advprop.training import train
+
         more: dict[str, Any] = {"resume": self.resume, "progress": True, "logs": self.log}
         outcomes = [train(each, out, **more) for each, out in recipes]
         if rank() == 0:
