@@ -1,6 +1,11 @@
 from .ball import PerChannel as PerChannel, is_whole as is_whole
 from .mode import in_mode as in_mode
-from .objective import HALF_SCALE as HALF_SCALE, check_classes as check_classes, is_half as is_half
-from .pgd import FGSM as FGSM, GD as GD, IFGSM as IFGSM, PGD as PGD, check_finite as check_finite
+from .objective import (
+    HALF_SCALE as HALF_SCALE,
+    check_classes as check_classes,
+    check_finite as check_finite,
+    is_half as is_half,
+)
+from .pgd import FGSM as FGSM, GD as GD, IFGSM as IFGSM, PGD as PGD
 from .pixel_model import PixelModel as PixelModel, without_ddp as without_ddp
 from .pixels import check_pixels as check_pixels, for_channels as for_channels

@@ -149,6 +149,20 @@ def check_classes(labels: Tensor, classes: int, name: str = "labels") -> None:
         )
 
 
+def check_finite(finite: Tensor) -> None:
+    """Refuses gradients that are not finite, told for each image `[B]`; makes the device wait.
+
+    Raises:
+        FloatingPointError: If one is not; names the images.
+    """
+    bad = (~finite).nonzero().flatten().tolist()
+    if bad:
+        raise FloatingPointError(
+            f"the input gradient is not finite for images {bad} of the batch of {len(finite)}; "
+            "look for infinite weights or activations, or attack in bf16 or fp32"
+        )
+
+
 def _check_weights(labels: Tensor, classes: int) -> None:
     if labels.ndim == 2 and labels.shape[1] != classes:
         raise ValueError(f"labels must have {classes} weights, as the logits, got {labels.shape[1]}")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from advprop.attacks.ball import Ball, NormName, is_number, is_whole, radii
 from advprop.attacks.mode import Mode, in_mode
-from advprop.attacks.objective import Objective, Targeted, input_gradient
+from advprop.attacks.objective import Objective, Targeted, check_finite, input_gradient
 from advprop.attacks.pixels import check_pixels
 
 
@@ -242,18 +242,4 @@ def _check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None
     if targets is not None and (targets.shape != (len(images),) or targets.is_floating_point()):
         raise ValueError(
             f"targets must be {len(images)} classes [B], got {targets.dtype} {tuple(targets.shape)}"
-        )
-
-
-def check_finite(finite: Tensor) -> None:
-    """Refuses gradients that are not finite, told for each image `[B]`; makes the device wait.
-
-    Raises:
-        FloatingPointError: If one is not; names the images.
-    """
-    bad = (~finite).nonzero().flatten().tolist()
-    if bad:
-        raise FloatingPointError(
-            f"the input gradient is not finite for images {bad} of the batch of {len(finite)}; "
-            "look for infinite weights or activations, or attack in bf16 or fp32"
         )
