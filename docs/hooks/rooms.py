@@ -168,10 +168,11 @@ def lanes(order: list[str]) -> dict[str, int]:
     return found
 
 
-def rooms_table() -> str:
-    """Every room with what it is for, and its files with their jobs, from the top; a Markdown table."""
-    lines = ["| Room and file | Job |", "| --- | --- |"]
+def rooms_list() -> str:
+    """Every room with what it is for, and its files with their jobs, from the top; Markdown."""
+    lines = []
     for room in sorted(rooms(), key=floor, reverse=True):
-        lines.append(f"| **`{room}/`** | **{escape(job(f'{room}/__init__.py'))}** |")
-        lines += [f"| `{Path(name).name}` | {escape(job(name))} |" for name in inside(room)]
+        lines += [f"### `{room}/` {{ data-search-exclude }}", f"{escape(job(f'{room}/__init__.py'))}.", ""]
+        lines += [f"- `{Path(name).name}`: {escape(job(name))}" for name in inside(room)]
+        lines.append("")
     return "\n".join(lines)

@@ -76,7 +76,7 @@ class Site:
             gain_chart=lambda: charts.gain_chart(self.facts.results),
             advprop_picture=pictures.advprop_picture,
             rooms_picture=rooms.rooms_picture,
-            rooms_table=rooms.rooms_table,
+            rooms_list=rooms.rooms_list,
             changelog=lambda: _text(ROOT / "CHANGELOG.md"),
         )
         self.env.filters["timm_name"] = lambda name: self.facts.model(name).timm_name
