@@ -60,11 +60,6 @@ class Samples(Dataset[Sample]):
     settings: DataSettings
     seed: int | None = None
 
-    @property
-    def may_lack(self) -> bool:
-        """Whether a batch may have fewer images than were asked for."""
-        return self.settings.bad_images == "skip" and self.seed is None
-
     def __len__(self) -> int:
         return len(self.source)
 
@@ -144,10 +139,11 @@ class LoadedSet:
             device=self.device,
         )
 
-    def _check(self, unread: Problems, problems: Problems) -> None:
+    def _check(self, lacking: bool, problems: Problems) -> None:
         """Stops at an image that must not be missing; names those that were skipped, each once."""
-        if unread and not self.samples.may_lack:
-            raise BadImageError(f"cannot read {unread[-1]}; mend it, or go on without (--bad-images skip)")
+        may_lack = self.samples.settings.bad_images == "skip" and self.samples.seed is None
+        if lacking and not may_lack:
+            raise BadImageError(f"cannot read {problems[0]}; mend it, or go on without (--bad-images skip)")
         for problem in problems:
             if problem not in self.skipped:
                 self.skipped.add(problem)
@@ -169,19 +165,18 @@ class _Checked:
     """The batches of a loader, without those that have no image left."""
 
     loader: DataLoader[Any]
-    check: Callable[[Problems, Problems], None]
+    check: Callable[[bool, Problems], None]
 
     def __iter__(self) -> Iterator[Batch]:
-        for images, labels, unread, problems in batches_of(self.loader):
-            self.check(unread, problems)
+        for images, labels, lacking, problems in batches_of(self.loader):
+            self.check(lacking, problems)
             if images is not None:
                 yield images, labels
 
 
-def _collate(samples: list[Sample]) -> tuple[Tensor | None, Tensor | None, Problems, Problems]:
-    """Images, labels, what is wrong with one that is missing, and all that is wrong."""
-    unread = next((sample.problems for sample in samples if sample.image is None), ())
+def _collate(samples: list[Sample]) -> tuple[Tensor | None, Tensor | None, bool, Problems]:
+    """Images, labels, whether some are missing, and everything that could not be read."""
     problems = tuple(problem for sample in samples for problem in sample.problems)
     read = [(sample.image, sample.label) for sample in samples if sample.image is not None]
     images, labels = fast_collate(read) if read else (None, None)
-    return images, labels, unread, problems
+    return images, labels, len(read) < len(samples), problems

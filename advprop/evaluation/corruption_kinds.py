@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 
 from advprop.evaluation import corruption_parts as parts
 from advprop.evaluation.rng import Draws
 
-_GREY = (0.299, 0.587, 0.114)
+_GRAY = (0.299, 0.587, 0.114)
 
 
 def gaussian_noise(images: Tensor, draws: Draws, scale: float, std: float) -> Tensor:
@@ -55,9 +56,8 @@ def glass_blur(images: Tensor, draws: Draws, scale: float, sigma: float, reach: 
 
 def motion_blur(images: Tensor, draws: Draws, scale: float, radius: float, sigma: float) -> Tensor:
     """Blur of a moving camera, within 45 degrees of level."""
-    return parts.convolve(
-        images, parts.trail(90 * draws.uniform() - 45, radius * scale, sigma * scale), "replicate"
-    )
+    trail = parts.trail(90 * draws.uniform() - 45, radius * scale, sigma * scale)
+    return parts.convolve(images, trail, "replicate")
 
 
 def zoom_blur(images: Tensor, draws: Draws, scale: float, step: float, layers: int) -> Tensor:
@@ -85,14 +85,14 @@ def snow(
     flakes = torch.where(flakes < threshold, 0, flakes).clamp(0, 1)
     fall = parts.trail(90 * draws.uniform() - 135, radius * scale, sigma * scale)
     flakes = parts.convolve(flakes, fall, "replicate")
-    white = torch.maximum(images, 1.5 * _grey(images) + 0.5)
+    white = torch.maximum(images, 1.5 * _gray(images) + 0.5)
     return keep * images + (1 - keep) * white + flakes + flakes.rot90(2, (2, 3))
 
 
 def frost(images: Tensor, draws: Draws, scale: float, keep: float, ice: float) -> Tensor:
     """Ice crystals on the lens; ours are drawn, those of the paper are photographs."""
     texture = parts.ice(draws, images.shape[2], images.shape[3], scale)
-    return keep * images + ice * (texture if images.shape[1] == 3 else _grey(texture))
+    return keep * images + ice * (texture if images.shape[1] == 3 else _gray(texture))
 
 
 def fog(images: Tensor, draws: Draws, scale: float, thickness: float, decay: float) -> Tensor:
@@ -120,9 +120,8 @@ def elastic_transform(
 ) -> Tensor:
     """A random affine map (corners moved by a share of the side), then a smooth random displacement."""
     height, width = images.shape[2:]
-    rows = torch.arange(height, dtype=images.dtype, device=images.device)
-    columns = torch.arange(width, dtype=images.dtype, device=images.device)
-    points = torch.stack(torch.meshgrid(columns, rows, indexing="xy")).flatten(1)
+    axes = (torch.arange(side, dtype=images.dtype, device=images.device) for side in (width, height))
+    points = torch.stack(torch.meshgrid(*axes, indexing="xy")).flatten(1)
     noise = 2 * draws.uniform(2, height, width) - 1
     # Lengths shrink with the scale, and the mean displacement goes with strength / sigma.
     points = points + strength * scale**2 * parts.smooth(noise, sigma * scale).flatten(2)
@@ -140,22 +139,22 @@ def pixelate(images: Tensor, draws: Draws, scale: float, factor: float) -> Tenso
 
 
 def jpeg_compression(images: Tensor, draws: Draws, scale: float, quality: int) -> Tensor:
-    """JPEG of low quality. Small pictures are quantised less coarsely, by the scale."""
+    """JPEG of low quality. Small pictures are quantized less coarsely, by the scale."""
     coarseness = min(scale, 1.0) * 5000 / quality  # the percentage that qualities up to 50 stand for
     quality = round(5000 / coarseness if coarseness >= 100 else (200 - coarseness) / 2)
-    pixels = (images * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1).squeeze(3)
-    decoded = torch.stack([_jpeg(picture, quality) for picture in pixels])
-    return decoded.to(images).reshape(images.shape[0], *images.shape[2:], -1).permute(0, 3, 1, 2) / 255
+    pixels = (images * 255).round().to("cpu", torch.uint8)
+    return torch.stack([_jpeg(to_pil_image(image), quality) for image in pixels]).to(images) / 255
 
 
-def _jpeg(picture: Tensor, quality: int) -> Tensor:
+def _jpeg(image: Image.Image, quality: int) -> Tensor:
     buffer = io.BytesIO()
-    Image.fromarray(picture.numpy()).save(buffer, "JPEG", quality=quality)
+    image.save(buffer, "JPEG", quality=quality)
     with Image.open(buffer) as decoded:
-        return torch.frombuffer(bytearray(decoded.tobytes()), dtype=torch.uint8)
+        pixels: Tensor = pil_to_tensor(decoded)
+    return pixels
 
 
-def _grey(images: Tensor) -> Tensor:
+def _gray(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
-    return (images * torch.tensor(_GREY, device=images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return (images * torch.tensor(_GRAY, device=images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)

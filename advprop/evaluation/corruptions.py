@@ -1,12 +1,12 @@
 """The 15 common corruptions of Hendrycks and Dietterich (ICLR 2019), for images of any size.
 
-Our own implementation: batched, on the images' device, grey or colour, and seeded for each image. The
+Our own implementation: batched, on the images' device, gray or color, and seeded for each image. The
 published parameters hold at 224 x 224. Elsewhere
 - lengths in pixels (radii, reaches, displacements, blocks) grow and shrink with the shorter side, so that
   a picture is blurred by the same share of its side whatever its resolution. They stop shrinking at the
   scale of 32 x 32 images, because shorter ones would be less than a pixel and do nothing; where a pixel
   behind glass would move by less than one, only a share of the pixels moves;
-- JPEG quantises small pictures less coarsely, by the same scale: an 8 x 8 block of 32 x 32 pixels holds a
+- JPEG quantizes small pictures less coarsely, by the same scale: an 8 x 8 block of 32 x 32 pixels holds a
   far larger part of what is to see. At 32 x 32 this comes near to the parameters of CIFAR-10-C;
 - strengths (noise, light, contrast, fog) and shares of the side (zoom, affine map) stay as published.
 
@@ -14,7 +14,6 @@ Results are not comparable to the last digit with those on the published ImageNe
 random numbers, photographs of frost, and a further JPEG compression.
 """
 
-import difflib
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +24,7 @@ from torch import Tensor
 from advprop.attacks import check_pixels, is_whole
 from advprop.evaluation import corruption_kinds as kinds
 from advprop.evaluation.rng import Draws
+from advprop.runtime import nearest
 
 _PUBLISHED_SIDE = 224
 _SMALLEST_SCALE = 32 / _PUBLISHED_SIDE
@@ -91,7 +91,7 @@ def corrupt(
     device (up to rounding), not on the caller's random state.
 
     Args:
-        images: Pixels `[B, C, H, W]` in [0, 1], grey (C = 1) or colour (C = 3), at least 8 x 8.
+        images: Pixels `[B, C, H, W]` in [0, 1], gray (C = 1) or color (C = 3), at least 8 x 8.
         kind: One of `CORRUPTIONS`.
         severity: 1 to 5.
         seed: Any whole number.
@@ -130,8 +130,7 @@ def corrupt(
 
 def _find(kind: str, severity: int) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
     if kind not in _KINDS:
-        near = difflib.get_close_matches(kind, CORRUPTIONS, 1, 0)[0]
-        raise ValueError(f"kind must be one of {CORRUPTIONS}, got {kind!r}; the nearest is {near!r}")
+        raise ValueError(f"there is no corruption {kind!r}; {nearest(kind, CORRUPTIONS)}")
     if not is_whole(severity) or severity not in SEVERITIES:
         raise ValueError(f"severity must be a whole number from 1 to 5, got {severity!r}")
     apply, severities = _KINDS[kind]

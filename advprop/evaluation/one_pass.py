@@ -35,26 +35,11 @@ class View:
         return " under ".join(filter(None, (corruption or "clean images", str(self.attack or ""))))
 
     def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        numbers: range,
-        seed: int,
-        generator: torch.Generator,
+        self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator, **numbers: int
     ) -> Tensor:
-        """The changed images; `numbers` are those of the images in their data set."""
+        """The changed images; `numbers` are the seed and the place in the data set that `corrupt` takes."""
         if self.corruption is not None and self.severity is not None:
-            first, step = numbers.start, numbers.step
-            images = corrupt(
-                images,
-                self.corruption,
-                self.severity,
-                seed=seed,
-                first_index=first,
-                index_step=step,
-                check=False,
-            )
+            images = corrupt(images, self.corruption, self.severity, check=False, **numbers)
         return self.attack(model, images, labels, generator=generator) if self.attack else images
 
 
@@ -87,9 +72,9 @@ def accuracies(
             images, labels = images.to(place, non_blocking=True), labels.to(place, non_blocking=True)
             if not seen:
                 check_pixels(images)
-            numbers = range(rank + ranks * seen, rank + ranks * (seen + len(images)), ranks)
+            numbers = {"seed": seed, "first_index": rank + ranks * seen, "index_step": ranks}
             for view, counter, generator in zip(views, counters, generators, strict=True):
-                logits = model(view(model, images, labels, numbers, seed, generator))
+                logits = model(view(model, images, labels, generator, **numbers))
                 if not seen:
                     check_classes(labels, logits.shape[1])
                 _count(counter, logits, labels)

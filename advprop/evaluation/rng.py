@@ -46,7 +46,7 @@ class Draws:
         """Poisson numbers, float32, for means `[B, ...]` of 0 to `highest`.
 
         By inversion: where a uniform number falls among the sums of probabilities tells the count. Those
-        are kept in one sorted table, a row for each mean (to 1/4080 of the highest, a sixteenth of a grey
+        are kept in one sorted table, a row for each mean (to 1/4080 of the highest, a sixteenth of a gray
         level), as whole numbers of 2**-24.
         """
         longest = math.ceil(highest + 8 * math.sqrt(highest) + 10)
@@ -80,7 +80,7 @@ def _child(keys: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _mix(x: Tensor) -> Tensor:
-    """The finaliser of splitmix64; int64 arithmetic wraps, and the masks make its shifts logical."""
+    """The finalizer of splitmix64; int64 arithmetic wraps, and the masks make its shifts logical."""
     x = (x ^ ((x >> 30) & (2**34 - 1))).mul_(_FIRST)
     x = x.bitwise_xor_((x >> 27).bitwise_and_(2**37 - 1)).mul_(_SECOND)
     return x.bitwise_xor_((x >> 31).bitwise_and_(2**33 - 1))

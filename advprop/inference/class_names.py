@@ -21,6 +21,14 @@ def labels_by_name(model: nn.Module) -> dict[str, int]:
     return {info.index_to_label_name(label): label for label in info.label_indices()} if info else {}
 
 
+def check_configured(model: nn.Module) -> None:
+    """Raises ValueError unless the model has a configuration, as timm's models do."""
+    if not getattr(model, "pretrained_cfg", None):
+        raise ValueError(
+            f"the model must be one of timm's, with a pretrained_cfg, got {type(model).__name__}"
+        )
+
+
 def check_names(class_names: Sequence[str], count: int) -> None:
     """Raises ValueError unless there is a name for each class."""
     if isinstance(class_names, str) or len(class_names) != count:

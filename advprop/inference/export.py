@@ -17,7 +17,7 @@ from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 
 from advprop.attacks import PixelModel
-from advprop.inference.class_names import check_names
+from advprop.inference.class_names import check_configured, check_names
 from advprop.models import ConvNet, data_config
 from advprop.norms import MAIN, branch_names
 from advprop.runtime import format_table, need_extra
@@ -151,10 +151,7 @@ def _plain(model: nn.Module) -> nn.Module:
             f"the model has the branches {', '.join(branch_names(model))}; "
             "remove_aux_norm(model) leaves the plain model to export"
         )
-    if not getattr(model, "pretrained_cfg", None):
-        raise ValueError(
-            f"the model must be one of timm's, with a pretrained_cfg, got {type(model).__name__}"
-        )
+    check_configured(model)
     return model
 
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from advprop.attacks import in_mode
 from advprop.data import ENDINGS, READ_ERRORS, batches_of, read_image
-from advprop.inference.class_names import check_names, names_of_classes
+from advprop.inference.class_names import check_configured, check_names, names_of_classes
 from advprop.models import create_transform, data_config
 from advprop.runtime import format_table
 
@@ -123,7 +123,9 @@ def predict(
             raise ValueError(f"{name} must be {least} or more, got {number}")
     model = unwrap_model(model)
     several = [images] if isinstance(images, Path | str | Image.Image) else list(images)
-    names = _names(model, class_names)
+    if class_names is not None:
+        check_names(class_names, getattr(model, "num_classes", len(class_names)))
+    names = names_of_classes(model) if class_names is None else class_names.__getitem__
     loader = DataLoader(_Pictures(several, model), batch_size, num_workers=workers, collate_fn=list)
     found: list[Prediction] = []
     shown = tqdm(total=len(several), desc="predicting", unit=" images", disable=not progress)
@@ -186,9 +188,7 @@ class _Pictures(Dataset[_Sample]):
     """Images as the model expects them."""
 
     def __init__(self, images: Sequence[Picture], model: nn.Module) -> None:
-        if not getattr(model, "pretrained_cfg", None):
-            kind = type(model).__name__
-            raise ValueError(f"the model must be one of timm's, with a pretrained_cfg, got {kind}")
+        check_configured(model)
         self.images = images
         self.channels: int = data_config(model)["input_size"][0]
         if self.channels not in (1, 3):
@@ -222,10 +222,3 @@ def _predict_batch(
     for sample in read:
         guesses = () if sample.problem else tuple(next(rows))
         yield Prediction(image=sample.name, guesses=guesses, problem=sample.problem)
-
-
-def _names(model: nn.Module, class_names: Sequence[str] | None) -> Callable[[int], str]:
-    if class_names is None:
-        return names_of_classes(model)
-    check_names(class_names, getattr(model, "num_classes", len(class_names)))
-    return class_names.__getitem__

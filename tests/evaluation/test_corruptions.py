@@ -372,8 +372,8 @@ def test_poisson_counts_follow_their_distribution(mean):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "fogg"}, "got 'fogg'; the nearest is 'fog'"),
-        ({"kind": "gaussian"}, "the nearest is 'gaussian_noise'"),
+        ({"kind": "fogg"}, "there is no corruption 'fogg'; did you mean fog"),
+        ({"kind": "gaussian"}, "did you mean gaussian_noise"),
         ({"severity": 0}, "from 1 to 5, got 0"),
         ({"severity": 6}, "from 1 to 5, got 6"),
         ({"severity": 2.0}, r"whole number from 1 to 5, got 2\.0"),
