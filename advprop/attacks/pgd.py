@@ -95,8 +95,13 @@ class PGD:
 
     def __str__(self) -> str:
         eps = " ".join(f"{255 * radius:.3g}" for radius in radii(self.eps))
+        return f"{self.kind}, eps {eps}/255, {self.steps} {'step' if self.steps == 1 else 'steps'}"
+
+    @property
+    def kind(self) -> str:
+        """Aim, name and norm of the attack, in words."""
         aim = f"targeted ({self.targeted})" if self.targeted else "untargeted"
-        return f"{aim} {type(self).__name__}, {self.norm}, eps {eps}/255, {self.steps} steps"
+        return f"{aim} {type(self).__name__}, {self.norm}"
 
     @cached_property
     def ball(self) -> Ball:

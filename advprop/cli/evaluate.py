@@ -47,6 +47,7 @@ class Evaluate:
     def __call__(self) -> int:
         """Shows the tables."""
         with self._open() as (model, batches, branch):
+            from advprop.attacks import PGD
             from advprop.evaluation import evaluate, evaluate_attacks, evaluate_corruptions
             from advprop.runs import attack_table, corruption_table
 
@@ -56,8 +57,9 @@ class Evaluate:
                 found = evaluate_corruptions(model, batches, severities=self.severities, **options)
                 say(f"\naccuracy in % on corrupted images\n{corruption_table(found)}")
             if self.eps:
-                attacked = evaluate_attacks(model, batches, self.eps, self.steps, **options)
-                say(f"\naccuracy in % on attacked images\n{attack_table(attacked)}")
+                attack = PGD()
+                attacked = evaluate_attacks(model, batches, self.eps, self.steps, attack, **options)
+                say(f"\naccuracy in % on attacked images ({attack.kind})\n{attack_table(attacked)}")
         return 0
 
     @contextmanager

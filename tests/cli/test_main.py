@@ -136,7 +136,7 @@ def test_train_compares_and_evaluate_goes_on(capsys):
     shown = capsys.readouterr().out
     assert f"clean: {100 * clean:.1f} %" in shown
     assert "\n\naccuracy in % on corrupted images\nseverity " in shown
-    assert "\n\naccuracy in % on attacked images\neps " in shown
+    assert "\n\naccuracy in % on attacked images (untargeted PGD, linf)\neps " in shown
     assert re.search(r"^severity +1 +mean$", shown, re.MULTILINE)
     assert re.search(r"^fog +\d+\.\d +\d+\.\d$", shown, re.MULTILINE)
     assert re.search(r"^eps +1 steps +2 steps\n4/255 .*\n0.1 ", shown, re.MULTILINE)
