@@ -50,6 +50,10 @@ class Problem(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}: {field}{self.message}"
 
 
+def _problem(file: str, mark: yaml.Mark, field: str, message: str) -> Problem:
+    return Problem(file, mark.line + 1, mark.column + 1, field, message)
+
+
 class ModelIndexError(ValueError):
     """A model index that cannot be read; `problems` has every one that was found."""
 
@@ -77,8 +81,7 @@ class Page:
         parts = [key for part in location for key in (part.split(".") if isinstance(part, str) else [part])]
         mark = _find(self.node, parts)
         names = [part for part in parts if isinstance(part, str)]
-        field = ".".join(names[1:] or names)
-        return Problem(self.file, mark.line + 1, mark.column + 1, field, message)
+        return _problem(self.file, mark, ".".join(names[1:] or names), message)
 
 
 def read_page(path: str | Path) -> Page:
@@ -175,17 +178,15 @@ def _parse(file: str, text: str, start: int, end: int) -> tuple[yaml.Node, Any]:
     loader = _LOADER(text)
     try:
         node = loader.get_single_node()
-        if repeated := [(key.start_mark, key.value) for key in _repeated_keys(node, set())]:
+        if repeated := list(_repeated_keys(node, set())):
             raise ModelIndexError(
-                Problem(file, mark.line + 1, mark.column + 1, key, "is there twice; keep one")
-                for mark, key in repeated
+                _problem(file, key.start_mark, key.value, "is there twice; keep one") for key in repeated
             )
         return node, loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark or loader.get_mark()
         said = ", ".join(part for part in (error.problem, error.context) if part)
-        told = Problem(file, mark.line + 1, mark.column + 1, "", f"is not YAML: {said}")
-        raise ModelIndexError([told]) from error
+        raise ModelIndexError([_problem(file, mark, "", f"is not YAML: {said}")]) from error
     except yaml.reader.ReaderError as error:
         found = yaml.reader.Reader.NON_PRINTABLE.search(text)
         here = found.start() if found else 0

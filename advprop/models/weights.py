@@ -2,12 +2,14 @@
 
 import json
 import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from timm.models import load_state_dict, resolve_model_input_args
+from torch import Tensor
 
 from advprop.models.names import current_name
 
@@ -40,19 +42,20 @@ def weights_from(path: Path | str, name: str) -> dict[str, Any]:
     except (OSError, *FILE_ERRORS) as error:
         raise ValueError(f"cannot read the weights {path}: {brief(error)}") from error
     config = resolve_model_input_args(current_name(name))["pretrained_cfg"]
-    overlay: dict[str, Any] = {"state_dict": state}
-    found = 0
-    for key, layer, at in (("classifier", "num_classes", 0), ("first_conv", "input_size", 1)):
-        layers = config.get(key) or ()
-        first = layers if isinstance(layers, str) else next(iter(layers), "")
-        weight = state.get(f"{first}.weight")
-        if weight is not None:
-            found += 1
-            count = weight.shape[at]
-            overlay[layer] = count if layer == "num_classes" else (count, *config["input_size"][1:])
-    if not found:
+    classifier, first_conv = (_weight(state, config.get(key)) for key in ("classifier", "first_conv"))
+    if classifier is None and first_conv is None:
         raise ValueError(f"{path} holds no weights of {name}")
+    overlay: dict[str, Any] = {"state_dict": state}
+    if classifier is not None:
+        overlay["num_classes"] = classifier.shape[0]
+    if first_conv is not None:
+        overlay["input_size"] = (first_conv.shape[1], *config["input_size"][1:])
     return overlay
+
+
+def _weight(state: Mapping[str, Tensor], layers: str | Sequence[str] | None) -> Tensor | None:
+    """The weight of a layer, or of the first of several."""
+    return state.get(f"{layers if isinstance(layers, str) else (layers or [''])[0]}.weight")
 
 
 def _weights_in(path: Path) -> dict[str, Any]:
