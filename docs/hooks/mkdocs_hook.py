@@ -98,8 +98,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Formulas become MathML, code gets lighter."""
-    return lighten(to_mathml(html))
+    """Formulas become MathML, code gets lighter; the search leaves out the library's own source."""
+    source = '<details class="mkdocstrings-source"'
+    return lighten(to_mathml(html)).replace(source, f"{source} data-search-exclude")
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

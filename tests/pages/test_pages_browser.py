@@ -237,7 +237,7 @@ def test_the_table_is_whole_without_javascript(browser: Browser, address: str) -
 
 
 def test_figures_follow_the_theme(page: Page) -> None:
-    colour = "getComputedStyle(document.querySelector('svg.drawing text')).fill"
+    colour = "getComputedStyle(document.querySelector('figure.drawn text')).fill"
     light = page.evaluate(colour)
     page.locator("label[title='Switch to the dark theme']").click()
     assert page.evaluate(colour) != light

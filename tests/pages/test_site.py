@@ -81,6 +81,14 @@ def test_the_reference_shows_the_source_of_every_function(site: Path) -> None:
     assert shown["__call__"] == "advprop/attacks/pgd.py"  # and that of methods
 
 
+def test_the_search_leaves_out_the_source(site: Path) -> None:
+    sections = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))["docs"]
+    found = {section["location"]: section["text"] for section in sections}
+    text = found["reference/data/#advprop.data.open_data"]
+    assert "Opens a data set" in text
+    assert "def open_data(" not in text
+
+
 def test_all_links_and_anchors_within_the_site_lead_somewhere(site: Path) -> None:
     broken = []
     ids = {path: {tag["id"] for tag in soup_of(path).select("[id]")} for path in site.rglob("index.html")}
