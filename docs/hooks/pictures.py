@@ -1,7 +1,5 @@
 """The picture of AdvProp: one image, its adversarial copy, shared weights, two batch norms."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -4,8 +4,6 @@ Nothing has a colour of its own: text and lines are `currentColor`, everything e
 `docs/assets/site.css` colours for the light and the dark theme.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from html import escape
 
