@@ -25,7 +25,6 @@ from advprop.models import data_config
 from advprop.recipes.from_card import card_settings
 from advprop.recipes.recipe import make_recipe
 from advprop.runs import mean_top1
-from advprop.runs.summary import mean_top1
 from scripts import make_digits_weights
 
 NAMES = ("advprop_digits.advprop", "advprop_digits.standard")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import yaml
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from timm.optim import RMSpropTF
 
 from advprop.models import data_config
@@ -35,6 +35,7 @@ def test_later_sources_override_earlier_ones_and_settings_all(tmp_path):
     opt_args=st.dictionaries(st.sampled_from(("alpha", "eps")), st.floats(0, 1)),
     severities=st.lists(st.integers(1, 5), max_size=5).map(tuple),
 )
+@settings(deadline=None)  # the first loads pydantic
 def test_a_written_recipe_is_read_as_it_was(**settings):
     recipe = make_recipe(settings)
     assert make_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
