@@ -1,5 +1,6 @@
-"""What every test starts from: one thread, a fixed seed; and a run that several tests use."""
+"""What every test starts from: one thread, a fixed seed, an environment; and a run that several tests use."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from advprop.runs.summary import Outcome
 # A shell's background job ignores Ctrl-C, and so would the processes that the tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The terminal and the scheduler in which the tests run are not theirs.
+os.environ["COLUMNS"] = "100"
+for variable in ("NO_COLOR", "FORCE_COLOR", "ADVPROP_TRACEBACK", "RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID"):
+    os.environ.pop(variable, None)
 
 torch.set_num_threads(1)  # the tests' models are tiny, and pytest-xdist already uses every core
 
