@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The terminal and the scheduler in which the tests run are not theirs.
 os.environ["COLUMNS"] = "100"
-for variable in "NO_COLOR FORCE_COLOR ADVPROP_TRACEBACK RANK WORLD_SIZE LOCAL_RANK SLURM_PROCID".split():
+for variable in ("NO_COLOR", "FORCE_COLOR", "ADVPROP_TRACEBACK", "RANK", "WORLD_SIZE", "SLURM_PROCID"):
     os.environ.pop(variable, None)
 
 torch.set_num_threads(1)  # the tests' models are tiny, and pytest-xdist already uses every core
