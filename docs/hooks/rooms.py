@@ -2,17 +2,13 @@
 
 import ast
 import textwrap
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from pathlib import Path
 
-from docs.hooks.svg import drawing, element, figure, path, rect, text, tip
-
 PACKAGE = Path(__file__).resolve().parents[2] / "advprop"
-_WIDTH, _BOX, _LANE, _COLUMNS = 390.0, 300.0, 14.0, 42
-_HEAD, _LINE, _GAP = 32.0, 16.0, 14.0
+_COLUMNS = 42  # characters in a line of files
+_HEAD, _LINE, _GAP, _LEFT, _LANE = 32, 16, 14, 314, 14  # in units of the picture
 
 
 def imports(source: str) -> set[str]:
@@ -93,64 +89,51 @@ def arrows() -> list[tuple[str, str]]:
     ]
 
 
+def floors() -> list[str]:
+    """The rooms from the top: each stands above those that it imports from."""
+    return sorted(rooms(), key=floor, reverse=True)
+
+
 @dataclass(frozen=True)
 class Box:
-    """A room in the picture: where it begins, and the lines with its files."""
+    """A room as `docs/templates/rooms.svg` draws it.
 
-    top: float
+    Attributes:
+        top: Where it begins.
+        lines: The lines with its files.
+        needs: The rooms that arrows lead to.
+        x: The lane of the arrow to it, beside the boxes.
+        start: Where that arrow begins.
+    """
+
+    top: int
     lines: list[str]
+    needs: list[str]
+    x: int
+    start: int
 
     @property
-    def bottom(self) -> float:
+    def out(self) -> int:
+        """Where its arrows begin."""
+        return self.top + _HEAD + _LINE * len(self.lines) - 10
+
+    @property
+    def bottom(self) -> int:
         """Where it ends."""
-        return self.top + _HEAD + _LINE * len(self.lines)
+        return self.out + 10
 
 
-def rooms_picture() -> str:
-    """The rooms as boxes with their files inside, the highest on top, and arrows to what they need."""
-    boxes, top = {}, 2.0
-    for room in sorted(rooms(), key=floor, reverse=True):
-        names = ", ".join(Path(name).stem for name in inside(room))
-        boxes[room] = Box(top, textwrap.wrap(names, _COLUMNS))
-        top = boxes[room].bottom + _GAP
-    picture = drawing(
-        _WIDTH,
-        top - _GAP + 2,
-        *(_drawn(room, box) for room, box in boxes.items()),
-        *_wires(boxes),
-        name="rooms",
-        title="The rooms of the package",
-        description="; ".join(f"{room} needs {', '.join(sorted(used(room))) or 'none'}" for room in boxes),
-    )
-    caption = (
-        "From the dots beside a room, arrows lead down to the rooms that it needs. What it also reaches "
-        "through another room has no dot. Drawn from the imports."
-    )
-    return figure(picture, caption)
-
-
-def _drawn(room: str, box: Box) -> str:
-    files = [
-        text(12, box.top + 39 + _LINE * number, line, anchor="start", class_="small")
-        for number, line in enumerate(box.lines)
-    ]
-    title = text(12, box.top + 20, room, anchor="start", class_="strong")
-    frame = rect(1, box.top, _BOX, box.bottom - box.top, "box", tip(job(f"{room}/__init__.py")))
-    return element("g", frame, title, *files)
-
-
-def _wires(boxes: Mapping[str, Box]) -> Iterator[str]:
-    """A line out of each room, and from its dots a lane down to each room that it needs."""
-    places = {room: _BOX + _LANE * (number + 1) for room, number in lanes(list(boxes)).items()}
-    for above in dict.fromkeys(above for above, _ in arrows()):
-        out, ends = boxes[above].bottom - 10, [places[below] for each, below in arrows() if each == above]
-        yield path([(_BOX + 1, out), (max(ends), out)], "line")
-        yield from (element("circle", cx=x, cy=out, r=3, fill="currentColor") for x in ends)
-    for below, x in places.items():
-        first = min(boxes[above].bottom - 10 for above, each in arrows() if each == below)
-        y, end = boxes[below].top + 15, _BOX + 3
-        yield path([(x, first), (x, y), (end, y)], "line")
-        yield path([(end + 7, y - 4), (end, y), (end + 7, y + 4)], "line")
+def boxes() -> dict[str, Box]:
+    """The rooms as boxes, the highest on top."""
+    found: dict[str, Box] = {}
+    top, lane = 2, lanes(floors())
+    for room in floors():
+        lines = textwrap.wrap(", ".join(Path(name).stem for name in inside(room)), _COLUMNS)
+        needs = [below for above, below in arrows() if above == room]
+        start = next((box.out for box in found.values() if room in box.needs), 0)
+        found[room] = Box(top, lines, needs, _LEFT + _LANE * lane.get(room, 0), start)
+        top = found[room].bottom + _GAP
+    return found
 
 
 def lanes(order: list[str]) -> dict[str, int]:
@@ -166,13 +149,3 @@ def lanes(order: list[str]) -> dict[str, int]:
         ends[lane : lane + 1] = [order.index(below)]
         found[below] = lane
     return found
-
-
-def rooms_list() -> str:
-    """Every room with what it is for, and its files with their jobs, from the top; Markdown."""
-    lines = []
-    for room in sorted(rooms(), key=floor, reverse=True):
-        lines += [f"### `{room}/` {{ data-search-exclude }}", f"{escape(job(f'{room}/__init__.py'))}.", ""]
-        lines += [f"- `{Path(name).name}`: {escape(job(name))}" for name in inside(room)]
-        lines.append("")
-    return "\n".join(lines)

@@ -10,7 +10,7 @@ import jinja2
 import yaml
 
 from advprop.cards import show, strip_model_index
-from docs.hooks import charts, commands, measured, pictures, rendering, rooms, stamps
+from docs.hooks import charts, commands, measured, rendering, rooms, stamps
 from docs.hooks.facts import Facts, Model, read_facts
 from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
@@ -74,9 +74,8 @@ class Site:
             arxiv=_arxiv(),
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),
-            advprop_picture=pictures.advprop_picture,
-            rooms_picture=rooms.rooms_picture,
-            rooms_list=rooms.rooms_list,
+            advprop_picture=advprop_picture,
+            rooms=rooms,
             changelog=lambda: _text(ROOT / "CHANGELOG.md"),
         )
         self.env.filters["timm_name"] = lambda name: self.facts.model(name).timm_name
@@ -145,6 +144,11 @@ class Site:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
+
+
+def advprop_picture() -> str:
+    """The picture of AdvProp that the README has, without its own colours: those are the theme's here."""
+    return re.sub(r"\s*<!--.*?</style>", "", _text(DOCS / "assets" / "advprop.svg"), count=1, flags=re.DOTALL)
 
 
 def _arxiv() -> str:

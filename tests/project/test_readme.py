@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 import advprop
-from scripts import readme_picture
 
 
 @pytest.fixture
@@ -45,16 +44,21 @@ def test_the_map_names_what_there_is(readme: str, root: Path) -> None:
 def test_links_lead_somewhere(readme: str, root: Path) -> None:
     links = re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", readme)
     local = [link for pair in links for link in pair if link and "://" not in link]
-    assert "README.svg" in local
+    assert "docs/assets/advprop.svg" in local
     assert [link for link in local if not (root / link).exists()] == []
 
 
-def test_the_picture_is_the_sites() -> None:
-    drawn = readme_picture.draw()
-    assert readme_picture.PICTURE.read_text(encoding="utf-8") == drawn, "python -m scripts.readme_picture"
-    used = set(re.findall(r"var\((--[\w-]+)\)", drawn))
-    assert used <= set(re.findall(r"(--[\w-]+):", drawn))
-    assert "prefers-color-scheme: dark" in drawn
+def test_the_picture_has_the_colours_of_the_site(root: Path) -> None:
+    picture = (root / "docs" / "assets" / "advprop.svg").read_text(encoding="utf-8")
+    css = (root / "docs" / "assets" / "site.css").read_text(encoding="utf-8")
+    for scheme in (":root {", "prefers-color-scheme: dark"):
+        block = picture.partition(scheme)[2].partition("</style>" if "dark" in scheme else "@media")[0]
+        of_site = css.partition('"slate"] {' if "dark" in scheme else ":root {")[2].partition("}")[0]
+        colours = dict(re.findall(r"(--ap-[\w-]+): (#\w+);", block))
+        ground = colours.pop("--ap-ground")
+        assert len(colours) == 8
+        assert colours.items() <= dict(re.findall(r"(--ap-[\w-]+): (#\w+);", of_site)).items()
+        assert f"--md-default-bg-color: {ground};" in of_site or ground == "#fff"
 
 
 def test_the_version_is_one(root: Path) -> None:
