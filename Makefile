@@ -10,7 +10,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Without compiled bytecode every new Python spends some ten seconds on compiling torch.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test coverage lint format notebooks gpu site setup lock clean
+.PHONY: help serve test nightly coverage lint format notebooks gpu site setup lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +23,9 @@ test: setup  ## set up, run the tutorials and every test
 	OMP_NUM_THREADS=1 $(RUN) -m scripts.run_notebooks --jobs $(JOBS) $(if $(FORCE),--force) || status=1; \
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile || status=1; \
 	exit $$status
+
+nightly: notebooks  ## run what is too slow for every change, before a release and by a workflow each night
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile -m nightly
 
 coverage: notebooks  ## run every test, show which lines of advprop/ none reaches, fail under 95 %
 	@rm -rf .cache/coverage

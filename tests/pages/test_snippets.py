@@ -91,6 +91,11 @@ def blocks_of(site: Path, page: str) -> list[Block]:
     return [block for block in blocks if block.language in RUN_LANGUAGES]
 
 
+def marks_of(page: str) -> list[pytest.MarkDecorator]:
+    """The same programs with the names of larger models are run at night; make test runs two of the nine."""
+    return [pytest.mark.nightly] if page.removeprefix("models/") in {*NINE[1:]} - {NINE[4]} else []
+
+
 @pytest.fixture(scope="module")
 def passed() -> set[tuple[str, bool]]:
     """Code that has run: the collection's page shows the same as that of its first model."""
@@ -98,7 +103,7 @@ def passed() -> set[tuple[str, bool]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [pytest.param(page, marks=marks_of(page)) for page in PAGES])
 def test_every_block_runs(
     page: str, site: Path, runner: Runner, passed: set[tuple[str, bool]], tmp_path: Path
 ) -> None:

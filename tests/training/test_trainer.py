@@ -238,16 +238,17 @@ print(done)
 
 
 @pytest.mark.slow
-def test_30_kills_at_random_moments_change_nothing(tmp_path):
-    recipe = small(epochs=60, save_every=1, test_every=20)
+@pytest.mark.parametrize("kills", [5, pytest.param(30, marks=pytest.mark.nightly)])
+def test_kills_at_random_moments_change_nothing(kills, tmp_path):
+    recipe = small(epochs=2 * kills, save_every=1, test_every=kills)
     whole = train(recipe, tmp_path / "whole")
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
-    words = [str(tmp_path / "killed"), str(tmp_path / "recipe.yaml"), "30"]
+    words = [str(tmp_path / "killed"), str(tmp_path / "recipe.yaml"), str(kills)]
     done = subprocess.run(
         [sys.executable, "-c", _KILLED, *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) == 30
+    assert int(done.stdout) == kills
     killed = Run(tmp_path / "killed")
     assert same(weights(killed), weights(whole.run))
     assert killed.results()["clean"] == whole.run.results()["clean"]
