@@ -31,9 +31,9 @@ from advprop.models import data_config
 from advprop.recipes import Recipe
 from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
 from advprop.training import Loop, build_model, build_optimizer, build_schedule
-from scripts import notebook_cache
+from scripts.surroundings import ROOT, circumstances
 
-RECORD = notebook_cache.ROOT / "docs" / "measured" / "benchmark.json"
+RECORD = ROOT / "docs" / "measured" / "benchmark.json"
 TIMM = "timm"
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "standard": {"method": "standard"},
@@ -121,7 +121,7 @@ def benchmark(
             for name, taken in seconds.items()
         },
         "clock": "processor, one thread" if on_cpu else "wall",
-        **notebook_cache.circumstances(world.device.type),
+        **circumstances(world.device.type),
     }
 
 

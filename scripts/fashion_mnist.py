@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from advprop import make_recipe, train
 from advprop.recipes import Method
-from scripts import notebook_cache
+from scripts.surroundings import ROOT, circumstances
 
-MEASURED = notebook_cache.ROOT / "docs" / "measured"
+MEASURED = ROOT / "docs" / "measured"
 RECIPE = MEASURED / "fashion_mnist.yaml"
 RECORD = MEASURED / "fashion_mnist.json"
 PLACES = (Path("data/FashionMNIST/raw"), Path("/usr/share/datasets/fashion-mnist"))
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     kind = None if asked.device == "auto" else asked.device.partition(":")[0]
-    found = {**notebook_cache.circumstances(kind), "runs": rows}
+    found = {**circumstances(kind), "runs": rows}
     keep({"choice" if asked.choose else "table": found}, asked.record)
     return 0
 

@@ -13,8 +13,7 @@ from typing import Any
 import nbformat
 
 from scripts import notebook_cache
-
-TAG = "gpu"
+from scripts.surroundings import ROOT, device_kind
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class GpuRun:
 
 def is_gpu_cell(cell: nbformat.NotebookNode) -> bool:
     """Tell whether a cell is run where there is a GPU only."""
-    return TAG in cell.metadata.get("tags", [])
+    return notebook_cache.GPU in notebook_cache.tags_of(cell)
 
 
 def path_of(notebook: Path) -> Path:
@@ -59,9 +58,10 @@ def keep(notebook: Path) -> Path:
         MissingRunError: if the notebook has no passed run of today's code.
     """
     executed = notebook_cache.read(notebook_cache.run_of(notebook))
-    stamp = {name: value for name, value in executed.metadata["advprop"].items() if name != "key"}
+    own = ("key", "weights")
+    stamp = {name: value for name, value in executed.metadata["advprop"].items() if name not in own}
     cells = [cell for cell in notebook_cache.code_cells(executed) if is_gpu_cell(cell)]
-    run = GpuRun(stamp, notebook_cache.code_digest(notebook), {cell.id: cell.outputs for cell in cells})
+    run = GpuRun(stamp, notebook_cache.code_digest(executed), {cell.id: cell.outputs for cell in cells})
     path = path_of(notebook)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(asdict(run), indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -70,14 +70,14 @@ def keep(notebook: Path) -> Path:
 
 def main() -> int:
     """Keep all passed runs, say which are missing, and return the exit status."""
-    if notebook_cache.device_kind() != "cuda":
+    if device_kind() != "cuda":
         told = "runs on a GPU can be kept on a machine with one only; torch sees none here"
         print(f"error: {told}", file=sys.stderr)
         return 1
     status = 0
     for notebook in notebook_cache.tutorials():
         try:
-            print(f"kept    {keep(notebook).relative_to(notebook_cache.ROOT)}")
+            print(f"kept    {keep(notebook).relative_to(ROOT)}")
         except notebook_cache.MissingRunError as error:
             print(f"error: {error}", file=sys.stderr)
             status = 1

@@ -24,6 +24,7 @@ from advprop import load_run, make_recipe, train
 from advprop.evaluation import SEVERITIES
 from advprop.runs import Outcome, mean_top1
 from scripts import notebook_cache
+from scripts.surroundings import device_name, versions
 
 FILES = notebook_cache.PACKAGE / "data_files"
 RECIPE = FILES / "advprop_digits.yaml"
@@ -57,8 +58,8 @@ def make() -> dict[str, Any]:
                 models[path.stem] = record(outcome, path)
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "device": notebook_cache.device_name(),
-        "versions": notebook_cache.versions(),
+        "device": device_name(),
+        "versions": versions(),
         "data": {"train_images": published.train_images, "seed": published.seed},
         "models": models,
         "seeds": seeds,

@@ -2,42 +2,52 @@
 
 `notebooks/` holds the tutorials without outputs. When nbval has passed all cells of one,
 `notebooks/conftest.py` stores the executed notebook here, and the site publishes exactly that. The key covers
-what can change an output: code cells and their tags, every file of the package with its data and weights, the
-model indices, versions of numeric libraries and of Python, the kind of device. So prose edits re-run nothing,
-and an edit of the library re-runs every tutorial.
+what a run can see: code cells and their tags, every file of the package, snippets, templates, the data of
+model pages, what lies beside the notebook, the versions of Python and of every library, the kind of device,
+the hub that answers. So prose edits re-run nothing, and an edit of the library re-runs every tutorial.
 """
 
 import hashlib
 import json
 import os
 import platform
-import subprocess
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-ROOT = Path(__file__).resolve().parent.parent
+from scripts.surroundings import ROOT, circumstances, device_kind, hub, libraries, weights
+
 NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / ".cache" / "notebooks"
 PACKAGE = ROOT / "advprop"
+# Tags of cells.
+GPU = "gpu"  # is run where there is a GPU only
+NOT_RUN = "nbval-skip"  # is not run
+MAY_FAIL = "raises-exception"  # is meant to fail
+SHOWS_STDERR = "shows-stderr"  # is meant to write on the standard error
+_LEFT_THERE = {"__pycache__", ".ipynb_checkpoints"}
+# Front matter and comments: a model index stands in either.
+_DATA_OF_A_PAGE = re.compile(r"\A---$.*?^---$|<!--.*?-->", re.DOTALL | re.MULTILINE)
+_MACHINERY = ("tutorial_run.py", "surroundings.py", "shell.sh")
+_STAMP = {"key", "commit", "date", "device", "seconds", "versions", "weights"}
 
 
 class MissingRunError(LookupError):
     """A notebook has no passed run, or only one of older code."""
 
 
-def key_of(notebook: Path) -> str:
+def key_of(notebook: nbformat.NotebookNode) -> str:
     """Return the key under which a run of this notebook is valid, as 64 hexadecimal digits."""
-    return digest([code_digest(notebook), versions(), device_kind()])
+    return digest([code_digest(notebook), libraries(), platform.python_version(), device_kind(), hub()])
 
 
-def code_digest(notebook: Path) -> str:
-    """Return a digest of what a notebook runs: its code and tags, the package, the model indices."""
-    code = [(cell.source, cell.metadata.get("tags", [])) for cell in code_cells(read(notebook))]
+def code_digest(notebook: nbformat.NotebookNode) -> str:
+    """Return a digest of what a notebook runs: its code and tags, and every file that it can see."""
+    code = [(cell.source, sorted(tags_of(cell))) for cell in code_cells(notebook)]
     return digest([code, sources(), model_indices()])
 
 
@@ -47,8 +57,22 @@ def digest(parts: Any) -> str:
 
 
 def read(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook in format 4."""
-    notebook: nbformat.NotebookNode = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+    """Return a notebook in format 4; cells without an id of their own get one by their place.
+
+    Raises:
+        ValueError: If it is no notebook.
+    """
+    try:
+        notebook: nbformat.NotebookNode = nbformat.reader.reads(path.read_text(encoding="utf-8"))
+        notebook = nbformat.convert(notebook, 4) if notebook.nbformat < 4 else notebook
+        notebook.nbformat_minor = max(5, notebook.nbformat_minor)
+        taken: set[str] = set()
+        for number, cell in enumerate(notebook.cells, start=1):
+            cell.id = cell["id"] if cell.get("id") and cell["id"] not in taken else f"cell-{number:02}"
+            taken.add(cell.id)
+        nbformat.validate(notebook)
+    except (AttributeError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
+        raise ValueError(f"{path.name} is not a notebook: {str(error).splitlines()[0]}") from error
     return notebook
 
 
@@ -66,99 +90,91 @@ def tutorials() -> list[Path]:
 
 
 def sources() -> dict[str, str]:
-    """Return a digest of every file of the package, by its path."""
-    files = sorted(path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    """Return a digest of every file that a notebook can see, by its path."""
+    kept = NOTEBOOKS / "gpu"
+    files = [path for path in files_in(NOTEBOOKS) if path.suffix != ".ipynb" and kept not in path.parents]
+    files += [path for name in _MACHINERY if (path := ROOT / "scripts" / name).is_file()]
+    for folder in (PACKAGE, ROOT / "snippets", ROOT / "docs" / "templates"):
+        files += files_in(folder)
     return {
-        path.relative_to(PACKAGE).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
+        path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT).as_posix(): hashlib.sha256(
+            path.read_bytes()
+        ).hexdigest()
+        for path in files
     }
+
+
+def files_in(folder: Path) -> Iterable[Path]:
+    """Return the files below a folder in their order, without those that programs leave there."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not _LEFT_THERE & set(path.relative_to(folder).parts)
+    )
 
 
 def model_indices() -> list[str]:
     """Return a digest of the model index of every model page; the prose around it is for readers."""
     pages = sorted((ROOT / "docs" / "models").glob("*.md"))
-    texts = [page.read_text(encoding="utf-8") for page in pages]
-    return [digest(text[max(text.rfind("<!--"), 0) :]) for text in texts]
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a run is stamped with."""
-    libraries = {name: version(name) for name in ("torch", "timm", "numpy", "advprop")}
-    return {"python": platform.python_version(), **libraries}
-
-
-@cache
-def device_kind() -> str:
-    """Return "cuda" where torch sees a GPU, else "cpu"."""
-    import torch  # slow to import, and only needed here
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def device_name(kind: str | None = None) -> str:
-    """Return the device in words, for the stamp; by default that which `device_kind` names."""
-    import torch
-
-    if (kind or device_kind()) == "cuda":
-        return torch.cuda.get_device_name()
-    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
-
-
-def circumstances(kind: str | None = None) -> dict[str, Any]:
-    """Return when, where and with what something is measured now, on a device of this kind."""
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
-        "device": device_name(kind),
-        "versions": versions(),
-    }
-
-
-def commit() -> str:
-    """Return the commit that is checked out, with "-dirty" after it where files differ from it."""
-    describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    result = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
+    return [digest(_DATA_OF_A_PAGE.findall(page.read_text(encoding="utf-8"))) for page in pages]
 
 
 def store(notebook: Path, executed: nbformat.NotebookNode, *, key: str, seconds: float) -> Path:
     """Keep an executed notebook, stamped, as the passed run of `notebook`; `key` is from before the run."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    stamp = circumstances() | {"date": now, "key": key, "seconds": round(seconds, 1)}
+    stamp = circumstances() | {"date": now, "key": key, "seconds": round(seconds, 1), "weights": weights()}
     executed.metadata["advprop"] = stamp
     path = RUNS / notebook.name
     write(path, executed)
     return path
 
 
+def withdraw(notebook: Path) -> None:
+    """Forget the passed run of a notebook, which has failed since."""
+    (RUNS / notebook.name).unlink(missing_ok=True)
+
+
 def stamp_of(run: Path) -> dict[str, Any]:
-    """Return the stamp of a stored run: key, commit, date, device, seconds, versions."""
-    stamp: dict[str, Any] = read(run).metadata.get("advprop", {})
-    return stamp
+    """Return the stamp of a stored run: key, commit, date, device ...; empty if it is broken."""
+    try:
+        stamp: dict[str, Any] = read(run).metadata.get("advprop", {})
+    except (OSError, ValueError):
+        return {}
+    return stamp if stamp.keys() >= _STAMP else {}
 
 
 def run_of(notebook: Path) -> Path:
     """Return the executed notebook that passed with today's code, in today's words.
 
     Raises:
-        MissingRunError: if there is none, or one with other code, package, libraries or device.
+        MissingRunError: if there is none, or one with other code, package, libraries, device or weights.
+        ValueError: If the notebook is none.
     """
-    path = RUNS / notebook.name
+    path, written = RUNS / notebook.name, read(notebook)
+    again = "Run it again: make notebooks"
     if not path.is_file():
         raise MissingRunError(f"{notebook.name} has no passed run. Run it: make notebooks")
-    executed = read(path)
-    if executed.metadata.get("advprop", {}).get("key") != key_of(notebook):
+    stamp = stamp_of(path)
+    if not stamp:
+        raise MissingRunError(f"the kept run of {notebook.name} is broken, or of an older layout. {again}")
+    if stamp["key"] != key_of(written) or stamp["weights"] != weights():
         raise MissingRunError(
-            f"{notebook.name} was last run with other code, libraries or device. Run it again: make notebooks"
+            f"{notebook.name} was last run with other code, libraries, weights or device. {again}"
         )
-    reworded = read(notebook)
-    reworded.metadata["advprop"] = executed.metadata["advprop"]
-    for cell, run in zip(code_cells(reworded), code_cells(executed), strict=True):
+    executed = read(path)
+    written.metadata["advprop"] = stamp
+    for cell, run in zip(code_cells(written), code_cells(executed), strict=True):
         cell.update(outputs=run.outputs, execution_count=run.execution_count)
-    if reworded != executed:
-        write(path, reworded)
+    if written != executed:
+        write(path, written)
     return path
 
 
 def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     """Return the code cells of a notebook, in order."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags_of(cell: nbformat.NotebookNode) -> set[str]:
+    """Return the tags of a cell."""
+    return set(cell.metadata.get("tags", []))

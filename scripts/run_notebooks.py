@@ -1,7 +1,6 @@
 """Run the tutorials whose code changed, through nbval: `python -m scripts.run_notebooks`."""
 
 import argparse
-import os
 import subprocess
 import sys
 import time
@@ -12,10 +11,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scripts import notebook_cache
+from scripts.surroundings import ROOT
 
 CELL_SECONDS = 300  # to compile a network for a GPU takes minutes
-# A wish of tqdm's for progress bars in notebooks; it would stand on the published page.
-QUIET = {"PYTHONWARNINGS": "ignore:IProgress not found"}
 
 
 def main() -> int:
@@ -32,7 +30,7 @@ def is_fresh(notebook: Path) -> bool:
     """Tell whether the stored run is of today's code, and if so, say so."""
     try:
         stamp = notebook_cache.stamp_of(notebook_cache.run_of(notebook))
-    except notebook_cache.MissingRunError:
+    except (notebook_cache.MissingRunError, ValueError):  # nbval will say what is wrong
         return False
     print(f"cached  {notebook.name}  (passed {stamp['date']}, {stamp['seconds']:.0f} s, {stamp['device']})")
     return True
@@ -67,12 +65,11 @@ def run_one(notebook: Path) -> tuple[bool, str]:
     plain = ["-x", "-q", "-rN", "--color=no"]
     command = [sys.executable, "-m", "pytest", *nbval, *plain, str(notebook)]
     begun = time.perf_counter()
-    result = subprocess.run(
-        command, cwd=notebook_cache.ROOT, env=os.environ | QUIET, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
     seconds = f"{time.perf_counter() - begun:.0f} s"
     if result.returncode == 0:
         return True, f"passed  {notebook.name}  ({seconds})"
+    notebook_cache.withdraw(notebook)
     return False, f"FAILED  {notebook.name}  ({seconds})\n{result.stdout}{result.stderr}".rstrip()
 
 

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,19 @@ class Outcome:
     status: int
     output: str
     seconds: float
+
+
+def copied_checkout(copy: Path) -> Path:
+    """A copy of what the site is made of, without notebooks."""
+    skip = shutil.ignore_patterns("__pycache__", "*.ipynb")
+    for name in ("advprop", "docs", "snippets", "scripts", "notebooks"):
+        shutil.copytree(ROOT / name, copy / name, ignore=skip)
+    records = Path(".cache", "verification")
+    if (ROOT / records).is_dir():
+        shutil.copytree(ROOT / records, copy / records)
+    for name in ("mkdocs.yml", "pyproject.toml", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, copy / name)
+    return copy
 
 
 def build(docs: Path, site: Path, *options: str) -> subprocess.CompletedProcess[str]:

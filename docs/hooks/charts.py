@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from advprop.cards import Result, Results
 from advprop.figures import GREY, ORANGE, notebook_style
-from docs.hooks.outputs import Figures, inline_svg
+from docs.hooks.outputs import Figures
 
 OURS, BASE = "ap_in1k", "aa_in1k"
 GAINS = ("imagenet", "v2", "a", "r", "sketch")
@@ -93,7 +93,7 @@ def _on_page(drawn: Figure, number: int, spoken: str, caption: str) -> str:
     """A chart with the theme's colors; its number on the page keeps the names in its SVG apart."""
     svg = io.StringIO()
     drawn.savefig(svg, format="svg", metadata={"Date": None}, bbox_inches="tight")
-    picture = inline_svg(svg.getvalue(), Figures(inlined=100 * number), spoken)
+    picture = Figures(inlined=100 * number).add_svg(svg.getvalue(), spoken)
     return f'<figure class="drawn">\n{picture}\n<figcaption>{caption}</figcaption>\n</figure>'
 
 

@@ -24,9 +24,11 @@ from advprop.cards import (
     verify,
 )
 from advprop.models import current_name
+from docs.hooks import rooms
 from scripts import notebook_cache
+from scripts.surroundings import ROOT, versions
 
-RECORDS = notebook_cache.ROOT / ".cache" / "verification"
+RECORDS = ROOT / ".cache" / "verification"
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,20 @@ class Facts:
         }
 
 
+def _times() -> dict[str, int]:
+    """When each file of the package was written."""
+    files = (path for path in rooms.PACKAGE.rglob("*.*") if path.is_file() and path.suffix != ".pyc")
+    return {str(path): path.stat().st_mtime_ns for path in files}
+
+
+_IMPORTED = _times()
+
+
+def package_changed() -> bool:
+    """Whether the package has been edited since this process, which serves the site, imported it."""
+    return _times() != _IMPORTED
+
+
 def read_facts() -> Facts:
     """Read the model index, check it against the code, and read what was measured.
 
@@ -199,11 +215,12 @@ def read_facts() -> Facts:
 def _verified(index: ModelIndex) -> Verification:
     """The record of a verification of these pages by this code: kept, since it takes some seconds."""
     pages = [page.read_text(encoding="utf-8") for page in default_pages()]
-    key = notebook_cache.digest([notebook_cache.sources(), pages, notebook_cache.versions()])
+    key = notebook_cache.digest([notebook_cache.sources(), pages, versions()])
     record = RECORDS / f"{key[:32]}.json"
     if record.is_file():
         return load_verification(record)
     verification = verify(index)
-    RECORDS.mkdir(parents=True, exist_ok=True)
-    record.write_text(verification.model_dump_json(indent=1), encoding="utf-8")
+    if not package_changed():  # else it was not verified by this code
+        RECORDS.mkdir(parents=True, exist_ok=True)
+        record.write_text(verification.model_dump_json(indent=1), encoding="utf-8")
     return verification

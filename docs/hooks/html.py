@@ -3,28 +3,80 @@
 import html
 import re
 
-from latex2mathml.converter import convert
+from math_core import LatexError, LatexToMathML
+
+from docs.hooks.rendering import PageError
 
 # What pymdownx.arithmatex writes in its generic form.
-_FORMULA = re.compile(r'<(span|div) class="arithmatex">(\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
+_FORMULA = re.compile(r'<(span|div) class="arithmatex\b[^>]*>(\\\(|\\\[)(.*?)(?:\\\)|\\\])</\1>', re.DOTALL)
+_HEADING = re.compile(r"<(h[1-6])\b.*?</\1>", re.DOTALL)
+_LATEX = LatexToMathML(fancy_error=False, id_prefix="formula-")
+_ENVIRONMENT = re.compile(r"\\begin\b.*\\end\b", re.DOTALL)
+# The place of an equation with a label, and a link to one that is not there.
+_LABEL = re.compile(r' id="formula-([^"]*)"')
+_NOWHERE = re.compile(r'<a href="#formula-([^"]*)">\(\?\?\)</a>')
 # Pygments' classes of names, punctuation, operators and white space: of the colour of all code.
 _PLAIN = re.compile(r'<span class="(?:n|o|p|w)">([^<]*)</span>')
 # White space that a browser shows as one space, and before it what has to stay as it is.
 _SPACE = re.compile(r"(<(pre|svg|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*|[ \t]{2,}", re.DOTALL)
 
 
-def to_mathml(page: str) -> str:
-    r"""The HTML of a page with its formulas, `\(...\)` and `\[...\]`, as MathML: no script is needed."""
-    return _FORMULA.sub(_replace, page)
+def to_mathml(page: str, where: str) -> str:
+    r"""The HTML of a page with its formulas, `\(...\)` and `\[...\]`, as MathML: no script is needed.
+
+    Args:
+        page: The HTML.
+        where: The page's file, for errors.
+
+    Raises:
+        PageError: If a formula would look other than LaTeX prints it; the message has file and formula.
+    """
+    formulas = [_latex(match) for match in _FORMULA.finditer(page)]
+    headings = "".join(match[0] for match in _HEADING.finditer(page))
+    in_headings = [_latex(match) for match in _FORMULA.finditer(headings)]
+    for latex, display in formulas:
+        mistake = _mistake(latex)
+        if (latex, display) in in_headings:
+            mistake = "a formula in a heading would stand in the table of contents as it is typed"
+        if mistake:
+            raise PageError(f"{where}: {' '.join(latex.split())}: {mistake}")
+    shown = _LATEX.convert_all(formulas)  # at once: equations are numbered, and refer to each other
+    if mistake := _wrong_label("".join(shown)):
+        raise PageError(f"{where}: {mistake}")
+    rest = iter(shown)
+    return _FORMULA.sub(lambda match: f'<{match[1]} class="formula">{next(rest)}</{match[1]}>', page)
+
+
+def _latex(match: re.Match[str]) -> tuple[str, bool]:
+    """A formula as it was typed, and whether it stands on a line of its own."""
+    return html.unescape(match[3]).strip(), match[2] == r"\["
+
+
+def _mistake(latex: str) -> str:
+    """What is wrong with a formula, or cannot be shown; empty if nothing is."""
+    if re.search(r"(?<!\\)(?:\\\\)*%", latex):
+        return r"% begins a comment, so that the rest would not be seen; write \%"
+    if re.search(r"\\\\\s*[\[*]", latex):
+        return r"[ or * after \\ would be shown"
+    if r"\\" in _ENVIRONMENT.sub("", latex):
+        return r"\\ ends a line only in an environment, such as aligned"
+    try:
+        _LATEX.convert_with_local_state(latex, displaystyle=True)
+    except LatexError as error:
+        return str(error).partition(": ")[2].rstrip(".")
+    return ""
+
+
+def _wrong_label(shown: str) -> str:
+    """What is wrong with the labels of a page's formulas; empty if nothing is."""
+    labels = _LABEL.findall(shown)
+    told = [
+        rf"\eqref{{{label}}}: no formula of this page has this label" for label in _NOWHERE.findall(shown)
+    ]
+    told += [rf"\label{{{label}}}: two have it" for label in labels if labels.count(label) > 1]
+    return told[0] if told else ""
 
 
 def lighten(page: str) -> str:
     """The HTML of a page without what nobody sees: tags around code that have no colour, white space."""
     return _SPACE.sub(lambda match: match[1] or " ", _PLAIN.sub(r"\1", page))
-
-
-def _replace(match: re.Match[str]) -> str:
-    element, opening, latex = match.groups()
-    display = "block" if opening == r"\[" else "inline"
-    math = str(convert(html.unescape(latex).strip(), display=display))
-    return f'<{element} class="formula">{math}</{element}>'

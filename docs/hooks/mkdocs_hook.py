@@ -17,10 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # the hook is loaded from its file, not as a part of a package
 
 from advprop.cards import ModelIndexError
-from docs.hooks import tree
+from docs.hooks import rooms, tree
+from docs.hooks.facts import package_changed
 from docs.hooks.html import lighten, to_mathml
 from docs.hooks.notebooks import NotebookError
 from docs.hooks.rendering import PageError
+from scripts import notebook_cache
 
 log = logging.getLogger("mkdocs.hooks.advprop")
 
@@ -43,8 +45,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     global _site
     if config.strict:  # --quiet would hide warnings from the count that --strict looks at
         logging.getLogger("mkdocs").setLevel(min(logging.WARNING, log.getEffectiveLevel()))
+    rooms.forget()
+    if package_changed():
+        log.warning("advprop/ has changed, and what pages ask it is answered as before: start MkDocs again")
     _site = tree.Site()
     _notebooks.clear()
+    if notebook_cache.RUNS.is_dir():  # MkDocs knows no path in `watch` that may be missing
+        config.watch.append(str(notebook_cache.RUNS))
     for check in _site.facts.verification.failures:
         log.warning(
             f"{check.model}: {check.field} is {check.stated} on its card and {check.found} in the code"
@@ -97,10 +104,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return _site.written_page(path, markdown, page.file.content_string)
 
 
+@_mistakes_told()
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Formulas become MathML, code gets lighter; the search leaves out the library's own source."""
     source = '<details class="mkdocstrings-source"'
-    return lighten(to_mathml(html)).replace(source, f"{source} data-search-exclude")
+    path = page.file.src_uri
+    shown = to_mathml(html, path if path in _notebooks else f"docs/{path}")
+    return lighten(shown).replace(source, f"{source} data-search-exclude")
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:

@@ -1,20 +1,24 @@
 """An executed notebook as Markdown: light pages that the site's own theme, links and search understand."""
 
-import re
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
 import nbformat
 
-from docs.hooks.outputs import Figures, as_text, inline_svg, safe_html
+from docs.hooks.markdown_cells import after_title, headings, markdown_cells
+from docs.hooks.outputs import Figures, fenced, show
 from docs.hooks.stamps import gpu_note, stamp
 from scripts import gpu_runs, install_cell, notebook_cache
+from scripts.notebook_cache import MAY_FAIL, NOT_RUN, SHOWS_STDERR, tags_of
 
 THUMBNAIL = "thumbnail"
 HIDDEN = {"remove-cell", install_cell.TAG}
-_FENCE = re.compile(r"`{3,}")
-_HEADING = re.compile(r"^#{1,6}\s+(.*)$", re.MULTILINE)
+# What a page says of a cell with a tag.
+NOTES = {
+    NOT_RUN: "This cell was not run here.",
+    MAY_FAIL: "This cell is meant to fail.",
+    SHOWS_STDERR: "Some of what follows is a warning or a message on the standard error.",
+}
 
 
 class NotebookError(ValueError):
@@ -42,19 +46,23 @@ def render_notebook(
         links: HTML of links that stand with the download.
 
     Raises:
-        NotebookError: If a cell's output is a traceback.
+        NotebookError: If a cell's output is a traceback that was not meant, or a picture is not there.
     """
     notebook = notebook_cache.read(path)
     figures = Figures()
     parts: list[str] = []
     heading = path.stem
-    for number, cell in enumerate(notebook.cells, start=1):
-        if cell.cell_type == "markdown":
-            heading = ([heading, *_HEADING.findall(cell.source)])[-1]
-            parts.append(cell.source)
-        elif cell.cell_type == "code" and not HIDDEN & set(cell.metadata.get("tags", ())):
-            where = f"{path.name}, cell {number}"
-            note = ""
+    try:
+        texts = markdown_cells(notebook.cells, figures, notebook_cache.NOTEBOOKS)
+    except ValueError as error:
+        raise NotebookError(f"{path.name}: {error}") from error
+    for place, cell in enumerate(notebook.cells):
+        if place in texts:
+            heading = ([heading, *headings(cell.source)])[-1]
+            parts.append(texts[place])
+        elif cell.cell_type == "code" and not HIDDEN & tags_of(cell):
+            where = f"{path.name}, cell {place + 1}"
+            note = "".join(f'<p class="stamp note">{NOTES[tag]}</p>' for tag in NOTES if tag in tags_of(cell))
             if gpu_runs.is_gpu_cell(cell) and cell.execution_count is None:
                 cell.outputs = gpu.outputs.get(cell.id, []) if gpu else []
                 note = gpu_note(gpu.stamp if gpu and cell.id in gpu.outputs else None, fresh)
@@ -64,30 +72,25 @@ def render_notebook(
     return Rendered(_below_title("\n\n".join(parts), head) + "\n", figures.files)
 
 
-def fenced(code: str, language: str) -> str:
-    """A code block whose fence is longer than any that is in it."""
-    longest = max((len(found) for found in _FENCE.findall(code)), default=2)
-    fence = "`" * (longest + 1)
-    return f"{fence}{language}\n{code.rstrip()}\n{fence}"
-
-
 def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
     """The picture of a notebook: the first figure of cells with the tag `thumbnail`, else of all; HTML."""
-    for cell in sorted(
-        notebook_cache.code_cells(notebook), key=lambda cell: THUMBNAIL not in cell.metadata.get("tags", [])
-    ):
+    for cell in sorted(notebook_cache.code_cells(notebook), key=lambda cell: THUMBNAIL not in tags_of(cell)):
         for output in cell.outputs:
-            if {"image/svg+xml", "image/png"} & set(output.get("data", {})):
-                return _output(output, figures, cell.metadata.get("alt", ""), "")
+            if any(kind.startswith("image/") for kind in output.get("data", {})):
+                return show(output, figures, cell.metadata.get("alt", ""))
     return ""
 
 
 def _code_cell(
     cell: nbformat.NotebookNode, figures: Figures, alt: str, where: str, note: str = ""
 ) -> list[str]:
-    shown = [] if "remove-input" in cell.metadata.get("tags", []) else [fenced(cell.source, "python")]
-    outputs = _joined_streams(cell.outputs)
-    return shown + [note] * bool(note) + [_output(output, figures, alt, where) for output in outputs]
+    for output in cell.outputs:
+        if output.output_type == "error" and MAY_FAIL not in tags_of(cell):
+            told = f"{where} ends in {output.ename}: {output.evalue}; mend it, then: make notebooks"
+            raise NotebookError(told)
+    shown = [] if "remove-input" in tags_of(cell) else [fenced(cell.source, "python")]
+    outputs = [show(output, figures, alt) for output in _joined_streams(cell.outputs)]
+    return shown + [note] * bool(note) + outputs
 
 
 def _joined_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
@@ -102,27 +105,7 @@ def _joined_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.Noteb
     return joined
 
 
-def _output(output: nbformat.NotebookNode, figures: Figures, alt: str, where: str) -> str:
-    if output.output_type == "error":
-        raise NotebookError(f"{where} ends in {output.ename}: {output.evalue}; mend it, then: make notebooks")
-    if output.output_type == "stream":
-        return fenced(as_text(output.text), "{.text .output .no-copy}")
-    data = output.data
-    if "image/svg+xml" in data:
-        return f'<figure class="output">\n{inline_svg(data["image/svg+xml"], figures, alt)}\n</figure>'
-    if "image/png" in data:
-        name = figures.add_png(data["image/png"])
-        image = f'<img src="{name}" alt="{escape(alt)}" loading="lazy">'
-        return f'<figure class="output">\n{image}\n</figure>'
-    if "text/markdown" in data:
-        return str(data["text/markdown"])
-    if "text/html" in data:
-        return f'<div class="output">\n{safe_html(data["text/html"])}\n</div>'
-    return fenced(as_text(data.get("text/plain", "")), "{.text .output .no-copy}")
-
-
 def _below_title(markdown: str, head: str) -> str:
-    """Put `head` after the first heading, or first where there is none."""
-    title = re.search(r"\A\s*# .*$", markdown, re.MULTILINE)
-    at = title.end() if title else 0
+    """Put `head` after the heading that the page begins with, or first where there is none."""
+    at = after_title(markdown)
     return f"{markdown[:at]}\n\n{head}\n\n{markdown[at:].lstrip()}"

@@ -1,17 +1,61 @@
 """Jinja for pages and snippets: strict, with errors that name the file and the line."""
 
+import re
 import traceback
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2.ext import Extension
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = (ROOT / "snippets", ROOT / "docs" / "templates")
+# What Jinja passes over, which has to be found first; an include; an indented value alone on its line.
+_INSERTED = re.compile(
+    r"\{#.*?#\}|\{%[-+]?\s*raw\b.*?\{%[-+]?\s*endraw\b"
+    r"|(?P<include>\{%(?P<open>[-+]?)\s*include\b(?:(?!%\}).)*?(?P<close>[-+]?)%\})"
+    r"|^(?P<space>[ \t]+)(?P<value>\{\{(?!-)(?:(?!\}\}|\|\s*indent\b).)*(?<!-)\}\})(?=[ \t]*$)",
+    re.DOTALL | re.MULTILINE,
+)
+# How a line may begin whose indentation Jinja drops: with tags, which print nothing.
+_TAGS = re.compile(r"[ \t]*(?:\{%[^\n]*?%\})*")
 
 
 class PageError(Exception):
     """A page that cannot be rendered; the message is one line with the file and the line."""
+
+
+class Indented(Extension):
+    """What an indented tag inserts is indented in all its lines, so that it stays in its list or admonition.
+
+    This holds for `{% include %}`, and for `{{ }}` alone on its line, unless it has the filter `indent`.
+    """
+
+    def __init__(self, environment: jinja2.Environment) -> None:
+        super().__init__(environment)
+        environment.filters["indented"] = _indented
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Put a filter around what is inserted on an indented line; no line moves."""
+        return _INSERTED.sub(_filtered, source)
+
+
+def _filtered(found: re.Match[str]) -> str:
+    """A tag, in a filter block if it is indented: Jinja drops the space before that, and the line's end."""
+    if found["value"]:
+        return f"{{% filter indented({found['space']!r}) %}}{found['value']}{{% endfilter +%}}"
+    before = found.string[found.string.rfind("\n", 0, found.start()) + 1 : found.start()]
+    space = before[: len(before) - len(before.lstrip(" \t"))]
+    if not found["include"] or not space:
+        return found[0]
+    opening, closing = found["open"], found["close"]
+    whole = not opening and _TAGS.fullmatch(before) is not None
+    return f"{{%{opening} filter indented({space!r}, {whole}) %}}{found[0]}{{% endfilter {closing}%}}"
+
+
+def _indented(text: str, space: str, whole: bool = True) -> str:
+    """The lines of a text with space before them: all that are not empty, or all of these after the first."""
+    return re.sub(r"^(?=.)" if whole else r"(?<=\n)(?=.)", space, text, flags=re.MULTILINE)
 
 
 def environment(**globals: Any) -> jinja2.Environment:
@@ -22,6 +66,7 @@ def environment(**globals: Any) -> jinja2.Environment:
     """
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
+        extensions=[Indented],
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -30,6 +30,12 @@ def files() -> dict[str, str]:
     return {name: path.read_text(encoding="utf-8") for name, path in found.items()}
 
 
+def forget() -> None:
+    """What was read of the package is read anew: `mkdocs serve` builds again when a file has changed."""
+    for kept in (files, exported, used, reached, floor):
+        kept.cache_clear()
+
+
 def job(name: str) -> str:
     """The first line of a file's docstring: its one job."""
     return (ast.get_docstring(ast.parse(files()[name])) or "").partition("\n")[0].rstrip(".")

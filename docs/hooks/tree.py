@@ -12,6 +12,7 @@ import yaml
 from advprop.cards import show, strip_model_index
 from docs.hooks import charts, commands, measured, rendering, rooms, stamps
 from docs.hooks.facts import Facts, Model, read_facts
+from docs.hooks.markdown_cells import title_and_summary
 from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
 from docs.hooks.rendering import ROOT, PageError, amount, render
@@ -174,7 +175,7 @@ def notebook(path: str, repository: str = "") -> Notebook:
     source = notebook_cache.NOTEBOOKS / Path(path).name
     gpu = gpu_runs.last_run(source)
     shown: dict[str, Any] = {"gpu": gpu, "links": stamps.links(repository, path)}
-    shown["fresh"] = gpu is None or gpu.code == notebook_cache.code_digest(source)
+    shown["fresh"] = gpu is None or gpu.code == notebook_cache.code_digest(notebook_cache.read(source))
     try:
         run = notebook_cache.run_of(source)
     except notebook_cache.MissingRunError as error:
@@ -191,13 +192,12 @@ def gallery() -> Gallery:
 
 def _tutorial(path: str, figures: Figures) -> Tutorial:
     notebook = notebook_cache.read(ROOT / path)
-    title, _, rest = notebook.cells[0].source.partition("\n")
-    summary = rest.strip().partition("\n\n")[0]
+    title, summary = title_and_summary(notebook.cells[0].source)
     try:
         executed = notebook_cache.read(notebook_cache.run_of(ROOT / path))
     except notebook_cache.MissingRunError:
-        return Tutorial(path, title.lstrip("# "), summary)
+        return Tutorial(path, title, summary)
     gpu = gpu_runs.last_run(ROOT / path)
     runs = [executed.metadata["advprop"]] + ([gpu.stamp] if gpu else [])
     picture = first_figure(executed, figures)
-    return Tutorial(path, title.lstrip("# "), summary, tuple(map(stamps.badge, runs)), picture)
+    return Tutorial(path, title, summary, tuple(map(stamps.badge, runs)), picture)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from inspect import isfunction
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +16,9 @@ from advprop import PixelModel, create_model
 from advprop.cards.model_index import load_model_index
 from advprop.cards.timm_results import load_results
 from advprop.cards.verification import Check
-from docs.hooks import notebooks, outputs, rendering, rooms, tree
-from docs.hooks.facts import RECORDS
-from docs.hooks.html import lighten, to_mathml
-from tests.site_tools import ROOT, build, built_site, code_blocks, page_path, soup_of
+from docs.hooks import notebooks, rendering, rooms, tree
+from docs.hooks.html import lighten
+from tests.site_tools import ROOT, build, built_site, code_blocks, copied_checkout, page_path, soup_of
 
 MODELS = sorted(card.name for card in load_model_index().models)
 NINE = sorted(card.name for card in load_model_index().members("AdvProp"))
@@ -198,21 +196,13 @@ def notebook_cells(site: Path, name: str) -> list[dict[str, Any]]:
     return [cell for cell in cells if cell["cell_type"] == "code"]
 
 
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-SVG = """<?xml version="1.0"?><!DOCTYPE svg><svg width="72pt" viewBox="0 0 9 9" version="1.1">
-<metadata>no</metadata><defs><path id="p" d="M1.23456 0"/></defs>
-
-<use href="#p" style="stroke: #000000; clip-path: url(#p)"/>
-<image xlink:href="data:image/png;base64,PIXEL"/></svg>"""
-
-
 def write_notebook(folder: Path, *cells: object, stamped: bool = True) -> Path:
     path = folder / "one.ipynb"
     notebook = v4.new_notebook(cells=list(cells))
     if stamped:
         versions = {"python": "3.11.7", "torch": "2.15.0"}
         stamp = {"key": "0", "commit": "abc", "date": "2026-01-02T03:04:05", "device": "CPU", "seconds": 61.0}
-        notebook.metadata["advprop"] = stamp | {"versions": versions}
+        notebook.metadata["advprop"] = stamp | {"versions": versions, "weights": {}}
     path.write_text(v4.writes(notebook), encoding="utf-8")
     return path
 
@@ -221,75 +211,10 @@ def code_cell(source: str, *outputs: object, **metadata: object) -> object:
     return v4.new_code_cell(source, outputs=list(outputs), metadata=metadata)
 
 
-def test_outputs_become_markdown(tmp_path: Path) -> None:
-    svg = SVG.replace("PIXEL", PIXEL)
-    cells = [
-        v4.new_markdown_cell("# Title\n\nWords, $x^2$, [a link](../reference/tasks.md)."),
-        code_cell(
-            "print('```')",
-            v4.new_output("stream", text="10%\r20%\r\x1b[31m30%\x1b[0m\n"),
-            v4.new_output("stream", text="more\n"),
-        ),
-        code_cell("figure", v4.new_output("display_data", {"image/svg+xml": svg}), alt='A "line"'),
-        code_cell("figure", v4.new_output("display_data", {"image/png": PIXEL, "text/plain": "<Figure>"})),
-        code_cell("table", v4.new_output("display_data", {"text/markdown": "| a |\n|---|\n| 1 |"})),
-        code_cell(
-            "frame",
-            v4.new_output("execute_result", {"text/html": "<p onclick='x'>a</p>\n\n<script>y</script>b"}),
-        ),
-        code_cell("hidden", tags=["remove-cell"]),
-        code_cell("hidden too", tags=["install"]),
-    ]
-    page = notebooks.render_notebook(write_notebook(tmp_path, *cells))
-    lines = page.markdown.splitlines()
-    assert lines[0] == "# Title"
-    assert "61 seconds on CPU" in lines[2]
-    assert 'href="one.ipynb" download' in lines[2]
-    assert "````python\nprint('```')\n````" in page.markdown
-    assert "```{.text .output .no-copy}\n30%\nmore\n```" in page.markdown
-    assert 'aria-label="A &quot;line&quot;" style="width: 96px"' in page.markdown
-    assert '<use href="#f1-0" style="stroke: currentColor; clip-path: url(#f1-0)"/>' in page.markdown
-    assert '<path id="f1-0" d="M1.2 0"/>' in page.markdown
-    assert "metadata" not in page.markdown
-    assert "base64" not in page.markdown
-    assert len(page.files) == 1
-    assert f'<img src="{next(iter(page.files))}" alt="Figure: Title"' in page.markdown
-    assert "| a |\n|---|\n| 1 |" in page.markdown
-    assert "<p>a</p>\nb" in page.markdown
-    assert "hidden" not in page.markdown
-
-
-def test_two_figures_do_not_share_ids() -> None:
-    figures = outputs.Figures()
-    drawn = '<svg><path id="a"/><use href="#a"/><g id="unused"><g></g></g></svg>'
-    first, second = (outputs.inline_svg(drawn, figures, "x") for _ in range(2))
-    assert first.endswith('><path id="f1-0"/><use href="#f1-0"/></svg>')
-    assert second.endswith('><path id="f2-0"/><use href="#f2-0"/></svg>')
-
-
-def test_styles_of_many_points_are_said_once() -> None:
-    points = '<circle style="fill: red; font-family: x, y"/>' * 3 + '<path style="fill: none"/>'
-    svg = outputs.inline_svg(f"<svg>{points}</svg>", outputs.Figures(), "x")
-    assert svg.count("fill: red") == 1
-    assert "<style>.f1-a{fill: red; }</style>" in svg
-    assert svg.count('<circle class="f1-a"/>') == 3
-    assert 'style="fill: none"' in svg
-
-
 def test_a_traceback_is_not_published(tmp_path: Path) -> None:
     cell = code_cell("1 / 0", v4.new_output("error", ename="ZeroDivisionError", evalue="division by zero"))
     with pytest.raises(notebooks.NotebookError, match=r"one\.ipynb, cell 1 ends in ZeroDivisionError"):
         notebooks.render_notebook(write_notebook(tmp_path, cell))
-
-
-def test_formulas_become_mathml() -> None:
-    page = to_mathml(
-        r'<span class="arithmatex">\(x &lt; 3\)</span><div class="arithmatex">\[\frac{a}{b}\]</div>'
-    )
-    assert page.count("<math") == 2
-    assert "<mi>x</mi><mo>&#x0003C;</mo><mn>3</mn>" in page
-    assert "<mfrac>" in page
-    assert "arithmatex" not in page
 
 
 # --- mistakes -----------------------------------------------------------------------------------------
@@ -316,16 +241,8 @@ def test_a_mistake_in_a_page_is_told_with_its_line(text: str, told: str) -> None
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what the site is made of, without notebooks, to make mistakes in."""
-    copy = tmp_path / "a checkout"
-    skip = shutil.ignore_patterns("__pycache__", "*.ipynb")
-    for name in ("advprop", "docs", "snippets", "scripts", "notebooks"):
-        shutil.copytree(ROOT / name, copy / name, ignore=skip)
-    if RECORDS.is_dir():
-        shutil.copytree(RECORDS, copy / RECORDS.relative_to(ROOT))
-    for name in ("mkdocs.yml", "pyproject.toml", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, copy / name)
-    return copy
+    """A copy of what the site is made of, to make mistakes in."""
+    return copied_checkout(tmp_path / "a checkout")
 
 
 def planted(checkout: Path, name: str, old: str, new: str) -> None:

@@ -12,7 +12,7 @@ from nbformat import NotebookNode, v4
 from advprop import __version__
 from docs.hooks import notebooks, stamps, tree
 from docs.hooks.outputs import Figures
-from scripts import gpu_runs, notebook_cache
+from scripts import gpu_runs, notebook_cache, surroundings
 
 HERE = {"device": "CPU", "seconds": 61.0, "commit": "abc", "date": "2026-01-02T03:04:05", "versions": {}}
 SVG = '<svg width="72pt" viewBox="0 0 9 9"><path id="{0}" style="fill: #000000" d="M{0} 0"/></svg>'
@@ -28,8 +28,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "NOTEBOOKS": "notebooks",
     }.items():
         monkeypatch.setattr(notebook_cache, name, tmp_path / place)
-    monkeypatch.setattr(tree, "ROOT", tmp_path)
-    monkeypatch.setattr(notebook_cache, "device_kind", lambda: "cpu")
+    for module in (tree, gpu_runs):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    for module in (notebook_cache, gpu_runs, surroundings):
+        monkeypatch.setattr(module, "device_kind", lambda: "cpu")
     (tmp_path / "advprop").mkdir()
     (tmp_path / "advprop" / "__init__.py").write_text("answer = 1\n")
     return tmp_path
@@ -37,6 +39,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def figure(number: int) -> NotebookNode:
     return v4.new_output("display_data", {"image/svg+xml": SVG.format(number)})
+
+
+def key_of(path: Path) -> str:
+    return notebook_cache.key_of(notebook_cache.read(path))
 
 
 def write(project: Path, *cells: NotebookNode) -> Path:
@@ -48,7 +54,7 @@ def write(project: Path, *cells: NotebookNode) -> Path:
     for cell in notebook.cells[1:]:
         cell.update(outputs=[], execution_count=None)
     path.write_text(v4.writes(notebook), encoding="utf-8")
-    notebook_cache.store(path, v4.reads(json.dumps(executed)), key=notebook_cache.key_of(path), seconds=61)
+    notebook_cache.store(path, v4.reads(json.dumps(executed)), key=key_of(path), seconds=61)
     return path
 
 
@@ -63,8 +69,9 @@ def ran_on_gpu(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A notebook that was run on a machine with a GPU, kept by the command, and then here without one."""
     small = v4.new_code_cell("print(1)", id="small", execution_count=1)
     with monkeypatch.context() as there:
-        there.setattr(notebook_cache, "device_kind", lambda: "cuda")
-        there.setattr(notebook_cache, "device_name", lambda kind=None: "NVIDIA Test 9000")
+        for module in (notebook_cache, gpu_runs, surroundings):
+            there.setattr(module, "device_kind", lambda: "cuda")
+        there.setattr(surroundings, "device_name", lambda kind=None: "NVIDIA Test 9000")
         path = write(project, small, gpu_cell(v4.new_output("stream", text="fast\n"), count=2))
         assert gpu_runs.main() == 0
     write(project, small, gpu_cell())
@@ -75,7 +82,7 @@ def test_a_cell_for_a_gpu_shows_its_last_run_there(ran_on_gpu: Path) -> None:
     page = tree.notebook("notebooks/one.ipynb").page.markdown
     note = page[page.index('<p class="stamp gpu">') :]
     assert "Its last run was on NVIDIA Test 9000" in note
-    assert f"torch {notebook_cache.versions()['torch']}" in note
+    assert f"torch {surroundings.versions()['torch']}" in note
     assert "has changed since" not in note
     assert note.index("torch") < note.index("fast")
     assert "61 seconds on NVIDIA Test 9000" in page

@@ -95,6 +95,9 @@ def project(tmp_path: Path, root: Path) -> Path:
     for name in (
         "scripts/notebook_cache.py",
         "scripts/gpu_runs.py",
+        "scripts/shell.sh",
+        "scripts/surroundings.py",
+        "scripts/tutorial_run.py",
         "scripts/run_notebooks.py",
         "notebooks/conftest.py",
     ):
@@ -139,7 +142,7 @@ def test_the_run_that_passed_is_published_once(project: Path) -> None:
     assert first.outputs[1].data["text/plain"] == "42"
     assert [first.execution_count, second.execution_count, second.outputs[0].execution_count] == [1, 2, 2]
     stamp = notebook.metadata["advprop"]
-    assert set(stamp) == {"key", "commit", "date", "device", "seconds", "versions"}
+    assert set(stamp) == {"key", "commit", "date", "device", "seconds", "versions", "weights"}
     assert set(stamp["versions"]) == {"python", "torch", "timm", "numpy", "advprop"}
 
     again = run(project)
@@ -208,28 +211,41 @@ def test_the_longest_begin_first(small: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture
 def small(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The notebook of a small project, which the cache of this process looks at."""
-    for name, place in {"ROOT": "", "RUNS": ".cache/notebooks", "PACKAGE": "advprop"}.items():
+    for name, place in {
+        "ROOT": "",
+        "NOTEBOOKS": "notebooks",
+        "RUNS": ".cache/notebooks",
+        "PACKAGE": "advprop",
+    }.items():
         monkeypatch.setattr(notebook_cache, name, project / place)
     write(project, "1 + 1")
     return project / "notebooks" / "one.ipynb"
 
 
+def key_of(path: Path) -> str:
+    return notebook_cache.key_of(notebook_cache.read(path))
+
+
+def code_digest(path: Path) -> str:
+    return notebook_cache.code_digest(notebook_cache.read(path))
+
+
 def test_prose_edits_keep_the_run_and_code_edits_do_not(small: Path) -> None:
     project = small.parent.parent
-    before = notebook_cache.key_of(small)
+    before = key_of(small)
     write(project, "1 + 1", prose="Other words.")
-    assert notebook_cache.key_of(small) == before
+    assert key_of(small) == before
     write(project, "1 + 2")
-    assert notebook_cache.key_of(small) != before
+    assert key_of(small) != before
     write(project, "1 + 1", tags=("raises-exception",))
-    assert notebook_cache.key_of(small) != before
+    assert key_of(small) != before
 
 
 def test_prose_edits_reach_the_page_without_a_new_run(small: Path) -> None:
     project = small.parent.parent
     executed = notebook_cache.read(small)
     executed.cells[1].update(outputs=[v4.new_output("stream", text="2\n")], execution_count=1)
-    notebook_cache.store(small, executed, key=notebook_cache.key_of(small), seconds=1)
+    notebook_cache.store(small, executed, key=key_of(small), seconds=1)
     write(project, "1 + 1", prose="Other words.")
     page = notebook_cache.read(notebook_cache.run_of(small))
     assert page.cells[0].source == "Other words."
@@ -239,20 +255,21 @@ def test_prose_edits_reach_the_page_without_a_new_run(small: Path) -> None:
 
 def test_library_edits_and_other_versions_end_a_run(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = small.parent.parent
-    keys = [notebook_cache.key_of(small)]
+    keys = [key_of(small)]
     (project / "advprop" / "norm.py").write_text("answer = 2\n")
-    keys.append(notebook_cache.key_of(small))
+    keys.append(key_of(small))
     (project / "advprop" / "data_files").mkdir()
     (project / "advprop" / "data_files" / "x.safetensors").write_bytes(b"0")
-    keys.append(notebook_cache.key_of(small))
+    keys.append(key_of(small))
     (project / "docs" / "models").mkdir(parents=True)
     page = project / "docs" / "models" / "x.md"
     page.write_text("Words.\n<!--\nType: model-index\n-->\n")
-    keys.append(notebook_cache.key_of(small))
+    keys.append(key_of(small))
     monkeypatch.setattr(notebook_cache, "device_kind", lambda: "other")
-    keys.append(notebook_cache.key_of(small))
-    monkeypatch.setattr(notebook_cache, "version", lambda name: "0")
-    keys.append(notebook_cache.key_of(small))
+    keys.append(key_of(small))
+    for name, value in {"hub": lambda: "https://example.org", "libraries": lambda: {"torch": "0"}}.items():
+        monkeypatch.setattr(notebook_cache, name, value)
+        keys.append(key_of(small))
     assert len(set(keys)) == len(keys)
 
 
@@ -260,11 +277,11 @@ def test_prose_of_a_model_page_ends_no_run(small: Path) -> None:
     page = small.parent.parent / "docs" / "models" / "x.md"
     page.parent.mkdir(parents=True)
     page.write_text("Words.\n<!--\nType: model-index\n-->\n")
-    before = notebook_cache.key_of(small)
+    before = key_of(small)
     page.write_text("Other words.\n<!--\nType: model-index\n-->\n")
-    assert notebook_cache.key_of(small) == before
+    assert key_of(small) == before
     page.write_text("Other words.\n<!--\nType: model-index\nModels: []\n-->\n")
-    assert notebook_cache.key_of(small) != before
+    assert key_of(small) != before
 
 
 def test_an_edit_of_any_file_of_the_package_ends_every_run(
@@ -274,31 +291,31 @@ def test_an_edit_of_any_file_of_the_package_ends_every_run(
     shutil.copytree(root / "advprop", package, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(notebook_cache, "PACKAGE", package)
     notebooks = [notebook_cache.NOTEBOOKS / name for name in NAMES]
-    before = [notebook_cache.code_digest(notebook) for notebook in notebooks]
+    before = [code_digest(notebook) for notebook in notebooks]
     files = [path for path in package.rglob("*") if path.is_file()]
     assert len(files) > 60
     for file in files:
         content = file.read_bytes()
         file.write_bytes(content + b"\n")
-        after = [notebook_cache.code_digest(notebook) for notebook in notebooks]
+        after = [code_digest(notebook) for notebook in notebooks]
         assert not set(before) & set(after), file
         file.write_bytes(content)
-    assert [notebook_cache.code_digest(notebook) for notebook in notebooks] == before
+    assert [code_digest(notebook) for notebook in notebooks] == before
 
 
 def test_bytecode_is_no_source(small: Path) -> None:
-    before = notebook_cache.key_of(small)
+    before = key_of(small)
     compiled = small.parent.parent / "advprop" / "__pycache__"
     compiled.mkdir()
     (compiled / "norm.pyc").write_bytes(b"0")
-    assert notebook_cache.key_of(small) == before
+    assert key_of(small) == before
 
 
 def test_a_missing_and_a_stale_run_say_what_to_do(small: Path) -> None:
     with pytest.raises(notebook_cache.MissingRunError, match=r"one\.ipynb has no passed run.*make notebooks"):
         notebook_cache.run_of(small)
     executed = notebook_cache.read(small)
-    stored = notebook_cache.store(small, executed, key=notebook_cache.key_of(small), seconds=1.23)
+    stored = notebook_cache.store(small, executed, key=key_of(small), seconds=1.23)
     assert notebook_cache.run_of(small) == stored
     assert notebook_cache.stamp_of(stored)["seconds"] == 1.2
     (small.parent.parent / "advprop" / "norm.py").write_text("answer = 3\n")

@@ -1,0 +1,115 @@
+"""An SVG made fit to stand in a page: its own ids and style, the theme's text color, bitmaps as files."""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+_BLACK = {"black", "#000", "#000000"}
+_LONG_NUMBER = re.compile(r"(-?\d+\.\d)\d+")
+_REFERENCE = re.compile(r"(url\(#|^#)([^)]+)")
+_DATA_IMAGE = "data:image/png;base64,"
+_CONTAINERS = ("svg", "g", "defs", "symbol", "marker", "clipPath", "mask", "pattern")  # of no text
+_MANY = 3  # elements of one style share a class
+
+
+def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], str]) -> str:
+    """An SVG as HTML.
+
+    Args:
+        markup: What drew it wrote.
+        name: Its id on the page; its other ids and classes begin with it.
+        alt: What the picture shows, in words.
+        keep: Takes a bitmap in base64, keeps it beside the page and returns its file.
+
+    Raises:
+        ValueError: If it is no SVG.
+    """
+    root = _parsed(markup)
+    _own_ids(root, name)
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key == "style":
+                element.attrib[key] = _themed(value)
+            elif key in ("fill", "stroke", "color") and value.strip().lower() in _BLACK:
+                element.attrib[key] = "currentColor"
+            elif key in ("d", "x", "y", "points"):
+                element.attrib[key] = _short(value)
+            elif key == "href" and value.startswith(_DATA_IMAGE):
+                element.attrib[key] = keep(value.removeprefix(_DATA_IMAGE))
+    _share_styles(root, name)
+    width = re.fullmatch(r"([\d.]+)(pt|px)?", root.attrib.pop("width", ""))
+    root.attrib.pop("height", None)
+    if width:
+        pixels = float(width[1]) * (4 / 3 if width[2] == "pt" else 1)
+        root.set("style", f"width: {pixels:.0f}px")
+    root.attrib |= {"id": name, "role": "img", "aria-label": alt}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _parsed(markup: str) -> Element:
+    """The element, with names as in HTML, without what only programs read; its style acts on it alone."""
+    try:
+        root = ElementTree.fromstring(markup)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"not an SVG ({error}): {markup[:60]!r}") from error
+    for element in root.iter():
+        for child in list(element):
+            if child.tag.rpartition("}")[2] in ("metadata", "script"):
+                element.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        named = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
+        element.attrib = {key: value for key, value in named.items() if key[:2] != "on"}
+        if element.tag in _CONTAINERS:
+            element.text = None
+            for child in element:
+                child.tail = None
+    if root.tag != "svg":
+        raise ValueError(f"not an SVG: {markup[:60]!r}")
+    return root
+
+
+def _own_ids(root: Element, name: str) -> None:
+    """Gives ids that are pointed at names that are unique on the page, and drops the others."""
+    values = [value for element in root.iter() for value in element.attrib.values()]
+    wanted = dict.fromkeys(found[2] for value in values for found in _REFERENCE.finditer(value))
+    names = {each: f"{name}-{place}" for place, each in enumerate(wanted)}
+    for element in root.iter():
+        if element.get("id") not in (None, *names):
+            del element.attrib["id"]
+        for key, value in element.attrib.items():
+            pointed = _REFERENCE.sub(lambda found: found[1] + names[found[2]], value)
+            element.attrib[key] = names[value] if key == "id" else pointed
+        if element.tag == "style":
+            element.text = f"@scope (#{name}) {{{element.text or ''}}}"
+
+
+def _themed(style: str) -> str:
+    """Declarations with black as the text's color, and without a font: the page has one."""
+    parts = (part.partition(":") for part in style.split(";") if part.strip())
+    pairs = {key.strip(): value.strip() for key, _, value in parts}
+    pairs.pop("font-family", None)
+    return "; ".join(f"{key}: {'currentColor' if v.lower() in _BLACK else v}" for key, v in pairs.items())
+
+
+def _short(coordinates: str) -> str:
+    """Tenths of a pixel are enough, and lines need not end."""
+    shorter = _LONG_NUMBER.sub(r"\1", " ".join(coordinates.split()))
+    return re.sub(r"\.0(?!\d)", "", shorter)
+
+
+def _share_styles(root: Element, name: str) -> None:
+    """Styles that occur often become classes: a thousand points of a plot then say what they are once."""
+    often = Counter(element.get("style", "") for element in root.iter())
+    shared = [style for style, times in often.items() if style and times >= _MANY]
+    classes = {style: f"{name}-s{place}" for place, style in enumerate(shared)}
+    for element in root.iter():
+        if (style := element.get("style")) in classes:
+            del element.attrib["style"]
+            element.set("class", f"{element.get('class', '')} {classes[style]}".strip())
+    if classes:
+        rules = Element("style")
+        rules.text = "".join(f".{each}{{{style}}}" for style, each in classes.items())
+        root.insert(0, rules)

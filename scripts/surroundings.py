@@ -1,0 +1,153 @@
+"""Where and with what something runs: the device, the versions, the model hub, a clean environment."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+# Extras that a tutorial cannot use: those are for whoever works on the project.
+_OWN_EXTRAS = {"dev", "docs", "test"}
+# What a kernel may see of whoever starts it: where programs, the home and the hub are, and the hardware.
+_KEPT = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "OMP_NUM_THREADS"}
+_KEPT_KINDS = ("CUDA_", "NVIDIA_", "LD_", "DYLD_", "HF_", "SSL_", "REQUESTS_", "CURL_", "COVERAGE_")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result is stamped with."""
+    libraries = {name: version(name) for name in ("torch", "timm", "numpy", "advprop")}
+    return {"python": platform.python_version(), **libraries}
+
+
+@cache
+def libraries() -> dict[str, str]:
+    """Return the version of every library that a tutorial can use: what the package and its extras need."""
+    found: dict[str, str] = {}
+    waiting = [(name, "") for name in ("ipykernel", "advprop")]
+    waiting += [("advprop", extra) for extra in _extras_of_users()]
+    seen = set(waiting)
+    while waiting:
+        name, extra = waiting.pop()
+        try:
+            found[name] = version(name)
+            needed = requires(name) or []
+        except PackageNotFoundError:  # an extra that is not installed
+            continue
+        new = set(_named(needed, extra)) - seen
+        seen |= new
+        waiting += new
+    return dict(sorted(found.items()))
+
+
+def _extras_of_users() -> set[str]:
+    needed = map(Requirement, requires("advprop") or [])
+    markers = " ".join(str(each.marker) for each in needed if each.marker)
+    return {word for word in markers.split('"')[1::2] if f'extra == "{word}"' in markers} - _OWN_EXTRAS
+
+
+def _named(needed: list[str], extra: str) -> Iterator[tuple[str, str]]:
+    """The names that a package needs here with an extra, each with the extras that it wants of them."""
+    for requirement in map(Requirement, needed):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            for wanted in ("", *requirement.extras):
+                yield requirement.name.lower().replace("_", "-"), wanted
+
+
+@cache
+def hub() -> str:
+    """Return the address of the model hub that answers; empty if it does not."""
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+
+    try:
+        if not HF_HUB_OFFLINE:
+            urlopen(ENDPOINT, timeout=5).close()
+    except HTTPError:
+        return str(ENDPOINT)
+    except OSError:
+        return ""
+    return "" if HF_HUB_OFFLINE else str(ENDPOINT)
+
+
+def weights() -> dict[str, str]:
+    """Return the digest of every file that came from the hub, by its model, revision and name."""
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    try:
+        repositories = scan_cache_dir().repos
+    except CacheNotFound:
+        return {}
+    return {
+        f"{repository.repo_id}@{revision.commit_hash}/{file.file_name}": file.blob_path.name
+        for repository in repositories
+        for revision in repository.revisions
+        for file in revision.files
+    }
+
+
+@cache
+def device_kind() -> str:
+    """Return "cuda" where torch sees a GPU, else "cpu"."""
+    import torch  # slow to import, and only needed here
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_name(kind: str | None = None) -> str:
+    """Return the device in words, for the stamp; by default that which `device_kind` names."""
+    import torch
+
+    if (kind or device_kind()) == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+
+
+def circumstances(kind: str | None = None) -> dict[str, Any]:
+    """Return when, where and with what something is measured now, on a device of this kind."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit(),
+        "device": device_name(kind),
+        "versions": versions(),
+    }
+
+
+def commit() -> str:
+    """Return the commit that is checked out, with "-dirty" after it where files differ from it."""
+    describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    result = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"
+
+
+def clean_environment(notes: Path) -> dict[str, str]:
+    """Return the environment of a tutorial's kernel: nobody's settings, start-up files, paths or tokens.
+
+    Args:
+        notes: An empty folder, for settings that are as they come, and for what `shell.sh` notes.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if (name in _KEPT or name.lower() in _PROXIES or name.startswith(_KEPT_KINDS)) and "TOKEN" not in name
+    }
+    (ROOT / ".cache" / "matplotlib").mkdir(parents=True, exist_ok=True)
+    return kept | {
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm's wish; it would stand on the page
+        "IPYTHONDIR": str(notes),
+        "JUPYTER_CONFIG_DIR": str(notes),
+        "MPLCONFIGDIR": str(ROOT / ".cache" / "matplotlib"),  # for its list of fonts
+        "SHELL": str(ROOT / "scripts" / "shell.sh"),
+        "FAILED_COMMANDS": str(notes / "failed_commands"),
+    }

@@ -1,0 +1,171 @@
+"""Outputs of cells on a page: the form that Jupyter shows, words as they are, styles that stay inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nbformat import NotebookNode, v4
+
+from docs.hooks import notebooks
+from docs.hooks.inline_svg import inline_svg
+from docs.hooks.outputs import Figures, as_text, safe_html, show
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+SVG = """<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"
+ xmlns:xlink="http://www.w3.org/1999/xlink" width="72pt" viewBox="0 0 9 9" version="1.1">
+<metadata>no</metadata><defs><style>*{stroke-linecap: butt}</style><path id="p" d="M1.23456 0
+L 2 3.0"/></defs>
+
+<use xlink:href="#p" style="stroke: #000000; clip-path: url(#p)"/>
+<text style="font-family: x, 'y'; fill: Black">black ink on #000, style="fill: black"</text>
+<image xlink:href="data:image/png;base64,PIXEL"/></svg>""".replace("PIXEL", PIXEL)
+
+
+def write(folder: Path, *cells: NotebookNode) -> Path:
+    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# Title\n\nWords, $x^2$."), *cells])
+    path = folder / "one.ipynb"
+    path.write_text(v4.writes(notebook), encoding="utf-8")
+    return path
+
+
+def code(source: str, *outputs: NotebookNode, **metadata: Any) -> NotebookNode:
+    return v4.new_code_cell(source, outputs=list(outputs), metadata=metadata)
+
+
+def display(**data: str) -> NotebookNode:
+    kinds = {"svg": "image/svg+xml", "png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif"}
+    return v4.new_output("display_data", {kinds.get(k, f"text/{k}"): each for k, each in data.items()})
+
+
+def shown(**data: str) -> str:
+    return show(display(**data), Figures(), "A figure")
+
+
+def test_outputs_become_markdown(tmp_path: Path) -> None:
+    cells = [
+        code(
+            "print('```')",
+            v4.new_output("stream", text="10%\r20%\r\x1b[31m30%\x1b[0m\n"),
+            v4.new_output("stream", text="more\n"),
+        ),
+        code("figure", display(svg=SVG), alt='A "line"'),
+        code("figure", display(png=PIXEL, plain="<Figure>")),
+        code("hidden", tags=["remove-cell"]),
+        code("hidden too", tags=["install"]),
+    ]
+    page = notebooks.render_notebook(write(tmp_path, *cells))
+    assert page.markdown.startswith("# Title\n")
+    assert 'href="one.ipynb" download' in page.markdown.splitlines()[2]
+    assert "````python\nprint('```')\n````" in page.markdown
+    assert "```{.text .output .no-copy}\n30%\nmore\n```" in page.markdown
+    assert 'style="width: 96px"' in page.markdown
+    assert 'aria-label="A &quot;line&quot;"' in page.markdown
+    (name,) = page.files
+    assert f'<img src="{name}" alt="Figure: Title"' in page.markdown
+    assert "base64" not in page.markdown
+    assert "hidden" not in page.markdown
+
+
+def test_the_words_of_a_figure_stay_and_its_black_is_the_themes() -> None:
+    figures = Figures()
+    svg = figures.add_svg(SVG, "x")
+    assert '>black ink on #000, style="fill: black"</text>' in svg
+    assert '<text style="fill: currentColor">' in svg
+    assert '<use href="#f1-0" style="stroke: currentColor; clip-path: url(#f1-0)" />' in svg
+    assert '<path id="f1-0" d="M1.2 0 L 2 3" />' in svg
+    assert "metadata" not in svg
+    assert list(figures.files) == [svg.partition('<image href="')[2].partition('"')[0]]
+
+
+def test_two_figures_share_neither_ids_nor_styles() -> None:
+    figures = Figures()
+    first, second = (figures.add_svg(SVG, "x") for _ in range(2))
+    assert '<path id="f2-0"' in second
+    assert 'id="f2-' not in first
+    assert "@scope (#f1) {*{stroke-linecap: butt}}" in first
+    assert ' id="f1"' in first
+    assert "@scope (#f2)" in second
+
+
+def test_styles_of_many_points_are_said_once() -> None:
+    points = '<circle style="fill: red; font-family: x, y"/>' * 3 + '<path style="fill: none"/>'
+    svg = inline_svg(f"<svg>{points}</svg>", "f1", "x", str)
+    assert "<style>.f1-s0{fill: red}</style>" in svg
+    assert svg.count('<circle class="f1-s0" />') == 3
+    assert '<path style="fill: none" />' in svg
+
+
+@pytest.mark.parametrize("markup", ["<svg><g></svg>", "<html/>"])
+def test_what_is_no_svg_is_refused(markup: str) -> None:
+    with pytest.raises(ValueError, match="not an SVG"):
+        inline_svg(markup, "f1", "x", str)
+
+
+def test_of_several_forms_the_one_that_jupyter_shows() -> None:
+    assert "<b>h</b>" in shown(html="<b>h</b>", markdown="m", latex="l", plain="p")
+    assert shown(markdown="m", latex="l", svg=SVG, plain="p") == "m"
+    assert shown(latex=r"$\displaystyle \frac{a}{b} < 1$", plain="<Math object>") == (
+        r'<div class="arithmatex">\[\frac{a}{b} &lt; 1\]</div>'
+    )
+    assert "<svg" in shown(svg=SVG, png=PIXEL)
+    assert "p\n```" in shown(plain="p")
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("png", "png"), ("jpeg", "jpg"), ("gif", "gif")])
+def test_bitmaps_of_every_kind_lie_beside_the_page(kind: str, ending: str) -> None:
+    figures = Figures()
+    markup = show(display(**{kind: PIXEL, "plain": "<Image>"}), figures, "A figure")
+    (name,) = figures.files
+    assert name.endswith(f".{ending}")
+    assert f'<img src="{name}" alt="A figure"' in markup
+
+
+@pytest.mark.parametrize(
+    ("written", "seen"),
+    [
+        ("50%\r100%\r", "100%"),
+        ("100 of 100\r7", "700 of 100"),
+        ("a\r\nb\r\n", "a\nb\n"),
+        ("\x1b]8;;https://example.org\x1b\\words\x1b]8;;\x1b\\", "words"),
+        ("\x1b[1;31mred\x1b[0m", "red"),
+    ],
+)
+def test_text_is_what_a_terminal_shows_in_the_end(written: str, seen: str) -> None:
+    assert as_text(written) == seen
+
+
+def test_html_keeps_its_words_and_loses_its_scripts() -> None:
+    markup = "<p onclick='x'>evaluate(model, only=\"clean\") &lt;b&gt;</p>\n\n<script>y</script>"
+    html = safe_html(f"{markup}<pre>a\n\n\nb</pre>", "f1")
+    assert '<p>evaluate(model, only="clean") &lt;b&gt;</p>' in html
+    assert "<pre>a&#10;&#10;\nb</pre>" in html
+    assert "script" not in html
+    assert "\n\n" not in html
+
+
+def test_a_diagram_of_scikit_learn_keeps_its_style_to_itself() -> None:
+    html = pytest.importorskip("sklearn.linear_model").LogisticRegression()._repr_html_()
+    page = show(v4.new_output("execute_result", {"text/html": html}), Figures(), "x")
+    assert "@scope (#f1) {" in page
+    assert "LogisticRegression" in page
+    assert "<script" not in page
+    assert page.startswith('<div class="output" id="f1">')
+
+
+def test_a_page_says_what_is_unusual_about_a_cell(tmp_path: Path) -> None:
+    failed = v4.new_output(
+        "error", ename="ValueError", evalue="no", traceback=["\x1b[31mValueError\x1b[0m: no"]
+    )
+    warned = v4.new_output("stream", name="stderr", text="careful\n")
+    cells = [
+        code("left()", tags=["nbval-skip"]),
+        code("fail()", failed, tags=["raises-exception"]),
+        code("warn()", warned, tags=["shows-stderr"]),
+    ]
+    page = notebooks.render_notebook(write(tmp_path, *cells)).markdown
+    for source, said in zip(("left()", "fail()", "warn()"), notebooks.NOTES.values(), strict=True):
+        assert f'{source}\n```\n\n<p class="stamp note">{said}</p>' in page
+    assert "\nValueError: no\n" in page
+    assert "careful" in page
