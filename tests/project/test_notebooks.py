@@ -12,7 +12,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat import v4
 
-from scripts import install_cell, notebook_cache, run_notebooks
+from scripts import install_cell, notebook_cache, run_notebooks, surroundings
 
 NAMES = sorted(path.name for path in notebook_cache.NOTEBOOKS.glob("*.ipynb"))
 
@@ -172,6 +172,17 @@ def test_a_failing_notebook_publishes_nothing(project: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_red_run_withdraws_the_one_before_it(project: Path, tmp_path: Path) -> None:
+    write(project, f"from pathlib import Path\nassert not Path({str(tmp_path / 'changed')!r}).exists()")
+    assert run(project).returncode == 0
+    assert published(project) is not None
+    (tmp_path / "changed").touch()
+    assert run(project, "--force").returncode == 1
+    assert published(project) is None
+    assert "cached" not in run(project).stdout
+
+
+@pytest.mark.slow
 def test_a_cell_that_takes_too_long_is_told(project: Path) -> None:
     write(project, "import time\ntime.sleep(30)", prose="# Words")
     script = project / "scripts" / "run_notebooks.py"
@@ -301,6 +312,90 @@ def test_an_edit_of_any_file_of_the_package_ends_every_run(
         assert not set(before) & set(after), file
         file.write_bytes(content)
     assert [code_digest(notebook) for notebook in notebooks] == before
+
+
+def test_what_a_notebook_can_see_beside_the_package_is_in_its_key(small: Path) -> None:
+    project = small.parent.parent
+    keys = [key_of(small)]
+    for name in ("notebooks/helper.py", "notebooks/data/x.csv", "snippets/x.py", "docs/templates/x.md"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("1")
+        keys.append(key_of(small))
+    (project / "notebooks" / "helper.py").write_text("2")
+    keys.append(key_of(small))
+    with (project / "notebooks" / "conftest.py").open("a") as file:
+        file.write("\n")
+    keys.append(key_of(small))
+    assert len(set(keys)) == len(keys)
+    (project / "notebooks" / "gpu").mkdir()
+    (project / "notebooks" / "gpu" / "one.json").write_text("{}")
+    (project / "notebooks" / "two.ipynb").write_text("{}")
+    assert key_of(small) == keys[-1]
+
+
+def test_a_model_index_counts_wherever_it_stands_in_its_page(small: Path) -> None:
+    page = small.parent.parent / "docs" / "models" / "x.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("---\nModels: 1\n---\nWords.\n")
+    before = key_of(small)
+    page.write_text("---\nModels: 1\n---\nOther words.\n")
+    assert key_of(small) == before
+    page.write_text("---\nModels: 2\n---\nOther words.\n")
+    assert key_of(small) != before
+
+
+def test_libraries_are_what_a_tutorial_can_import() -> None:
+    found = surroundings.libraries()
+    assert {
+        "torch",
+        "timm",
+        "numpy",
+        "advprop",
+        "matplotlib",
+        "onnxruntime",
+        "ipykernel",
+        "torchvision",
+    } <= set(found)
+    assert not {"ruff", "mypy", "uv", "mkdocs", "nbval", "pytest"} & set(found)
+
+
+def test_other_weights_of_the_hub_end_a_run(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed = notebook_cache.read(small)
+    notebook_cache.store(small, executed, key=key_of(small), seconds=1)
+    notebook_cache.run_of(small)
+    monkeypatch.setattr(notebook_cache, "weights", lambda: {"timm/x@1/model.safetensors": "2"})
+    with pytest.raises(notebook_cache.MissingRunError, match=r"with other code, libraries, weights"):
+        notebook_cache.run_of(small)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"cells": 1}', "stamp"])
+def test_a_kept_run_that_is_broken_or_older_is_named(small: Path, content: str) -> None:
+    executed = notebook_cache.read(small)
+    path = notebook_cache.store(small, executed, key=key_of(small), seconds=1)
+    if content == "stamp":
+        executed.metadata["advprop"] = {"key": key_of(small)}
+        content = nbformat.writes(executed)
+    path.write_text(content)
+    with pytest.raises(notebook_cache.MissingRunError, match=r"one\.ipynb is broken, or of an older layout"):
+        notebook_cache.run_of(small)
+
+
+def test_what_is_no_notebook_is_told_by_name(small: Path) -> None:
+    small.write_text('{"cells": []')
+    with pytest.raises(ValueError, match=r"one\.ipynb is not a notebook"):
+        notebook_cache.read(small)
+
+
+def test_ids_are_mended_when_read(small: Path) -> None:
+    cells = [v4.new_code_cell("1", id="a"), v4.new_code_cell("2", id="a"), v4.new_code_cell("3", id="b")]
+    notebook = v4.new_notebook(cells=cells)
+    small.write_text(json.dumps(notebook))
+    assert [cell.id for cell in notebook_cache.read(small).cells] == ["a", "cell-02", "b"]
+    notebook.nbformat_minor = 4
+    for cell in cells:
+        del cell["id"]
+    small.write_text(json.dumps(notebook))
+    assert [cell.id for cell in notebook_cache.read(small).cells] == ["cell-01", "cell-02", "cell-03"]
 
 
 def test_bytecode_is_no_source(small: Path) -> None:
