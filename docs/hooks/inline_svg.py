@@ -29,6 +29,8 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], str]) -> 
     root = _parsed(markup)
     _own_ids(root, name)
     for element in root.iter():
+        if element.get("transform", "").startswith(("rotate(-0 ", "rotate(0 ")):  # turns it by nothing
+            del element.attrib["transform"]
         for key, value in element.attrib.items():
             if key == "style":
                 element.attrib[key] = _themed(value)
@@ -38,6 +40,7 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], str]) -> 
                 element.attrib[key] = _short(value)
             elif key == "href" and value.startswith(_DATA_IMAGE):
                 element.attrib[key] = keep(value.removeprefix(_DATA_IMAGE))
+    _open_groups(root)
     _share_styles(root, name)
     width = re.fullmatch(r"([\d.]+)(pt|px)?", root.attrib.pop("width", ""))
     root.attrib.pop("height", None)
@@ -45,7 +48,7 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], str]) -> 
         pixels = float(width[1]) * (4 / 3 if width[2] == "pt" else 1)
         root.set("style", f"width: {pixels:.0f}px")
     root.attrib |= {"id": name, "role": "img", "aria-label": alt}
-    return ElementTree.tostring(root, encoding="unicode")
+    return ElementTree.tostring(root, encoding="unicode").replace(" />", "/>")
 
 
 def _parsed(markup: str) -> Element:
@@ -91,13 +94,22 @@ def _themed(style: str) -> str:
     parts = (part.partition(":") for part in style.split(";") if part.strip())
     pairs = {key.strip(): value.strip() for key, _, value in parts}
     pairs.pop("font-family", None)
-    return "; ".join(f"{key}: {'currentColor' if v.lower() in _BLACK else v}" for key, v in pairs.items())
+    return ";".join(f"{key}:{'currentColor' if v.lower() in _BLACK else v}" for key, v in pairs.items())
 
 
 def _short(coordinates: str) -> str:
     """Tenths of a pixel are enough, and lines need not end."""
     shorter = _LONG_NUMBER.sub(r"\1", " ".join(coordinates.split()))
-    return re.sub(r"\.0(?!\d)", "", shorter)
+    return re.sub(r"\.0(?!\d)| ?([A-Za-z]) ?", r"\1", shorter)
+
+
+def _open_groups(element: Element) -> None:
+    """Groups that say nothing of what is in them are opened."""
+    for child in element:
+        _open_groups(child)
+    bare = [child for child in element if child.tag in ("g", "defs") and not child.attrib]
+    opened = {id(child) for child in bare if child.tag == "g" or not len(child)}
+    element[:] = [each for child in element for each in (child if id(child) in opened else [child])]
 
 
 def _share_styles(root: Element, name: str) -> None:

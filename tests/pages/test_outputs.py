@@ -72,9 +72,9 @@ def test_the_words_of_a_figure_stay_and_its_black_is_the_themes() -> None:
     figures = Figures()
     svg = figures.add_svg(SVG, "x")
     assert '>black ink on #000, style="fill: black"</text>' in svg
-    assert '<text style="fill: currentColor">' in svg
-    assert '<use href="#f1-0" style="stroke: currentColor; clip-path: url(#f1-0)" />' in svg
-    assert '<path id="f1-0" d="M1.2 0 L 2 3" />' in svg
+    assert '<text style="fill:currentColor">' in svg
+    assert '<use href="#f1-0" style="stroke:currentColor;clip-path:url(#f1-0)"/>' in svg
+    assert '<path id="f1-0" d="M1.2 0L2 3"/>' in svg
     assert "metadata" not in svg
     assert list(figures.files) == [svg.partition('<image href="')[2].partition('"')[0]]
 
@@ -92,9 +92,9 @@ def test_two_figures_share_neither_ids_nor_styles() -> None:
 def test_styles_of_many_points_are_said_once() -> None:
     points = '<circle style="fill: red; font-family: x, y"/>' * 3 + '<path style="fill: none"/>'
     svg = inline_svg(f"<svg>{points}</svg>", "f1", "x", str)
-    assert "<style>.f1-s0{fill: red}</style>" in svg
-    assert svg.count('<circle class="f1-s0" />') == 3
-    assert '<path style="fill: none" />' in svg
+    assert "<style>.f1-s0{fill:red}</style>" in svg
+    assert svg.count('<circle class="f1-s0"/>') == 3
+    assert '<path style="fill:none"/>' in svg
 
 
 @pytest.mark.parametrize("markup", ["<svg><g></svg>", "<html/>"])

@@ -387,10 +387,11 @@ def test_what_is_no_notebook_is_told_by_name(small: Path) -> None:
 
 
 def test_ids_are_mended_when_read(small: Path) -> None:
-    cells = [v4.new_code_cell("1", id="a"), v4.new_code_cell("2", id="a"), v4.new_code_cell("3", id="b")]
+    cells = [v4.new_code_cell("1", id=name) for name in "abc"]
     notebook = v4.new_notebook(cells=cells)
+    cells[1]["id"] = "a"
     small.write_text(json.dumps(notebook))
-    assert [cell.id for cell in notebook_cache.read(small).cells] == ["a", "cell-02", "b"]
+    assert [cell.id for cell in notebook_cache.read(small).cells] == ["a", "cell-02", "c"]
     notebook.nbformat_minor = 4
     for cell in cells:
         del cell["id"]
