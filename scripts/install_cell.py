@@ -1,10 +1,12 @@
 """The first code cell of every tutorial, for Colab; `python -m scripts.install_cell` writes it.
 
-Where the package is installed, as in the tested run, the cell does nothing. Pages leave it out.
+Where all that the notebook needs is installed, as in the tested run, it does nothing. Pages leave it out.
 """
 
+import json
 import re
 from importlib.metadata import version
+from itertools import chain
 
 import nbformat
 from nbformat import v4
@@ -12,21 +14,26 @@ from nbformat import v4
 from scripts import notebook_cache
 
 TAG = "install"
-# What a tutorial names if it needs an extra of the package.
-EXTRAS = {"onnx": r"onnx", "plot": r"\bmatplotlib\b|\bnotebook_style\b"}
+# What a tutorial names if it needs an extra of the package, and what the extra brings.
+EXTRAS = {
+    "onnx": (r"onnx", ("onnx", "onnxruntime", "onnxscript")),
+    "plot": (r"\bmatplotlib\b|\bnotebook_style\b", ("matplotlib",)),
+}
 SOURCE = """\
 # Installs what this notebook needs where it is missing, as on Colab; elsewhere it does nothing.
 from importlib.util import find_spec
 
-if not find_spec("advprop"):
+if not all(map(find_spec, {needed})):
     %pip install --quiet "advprop{extras}=={version}\""""
 
 
 def source(notebook: nbformat.NotebookNode) -> str:
     """Return the code of the cell for a notebook: this version, with the extras that the notebook uses."""
     code = "\n".join(cell.source for cell in others(notebook))
-    extras = ",".join(extra for extra, sign in EXTRAS.items() if re.search(sign, code))
-    return SOURCE.format(extras=f"[{extras}]" if extras else "", version=version("advprop"))
+    used = {extra: modules for extra, (sign, modules) in EXTRAS.items() if re.search(sign, code)}
+    needed = ["advprop", *chain.from_iterable(used.values())]
+    extras = f"[{','.join(used)}]" if used else ""
+    return SOURCE.format(needed=json.dumps(needed), extras=extras, version=version("advprop"))
 
 
 def others(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

@@ -73,6 +73,17 @@ def test_the_first_cell_installs_only_where_the_package_is_missing(monkeypatch: 
     assert re.fullmatch(r'install --quiet "advprop==[\d.]+"', wanted)
 
 
+def test_the_first_cell_installs_an_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = install_cell.put(v4.new_notebook(cells=[v4.new_code_cell("import onnxruntime")])).cells[0]
+    asked: list[str] = []
+    shell = InteractiveShell()
+    monkeypatch.setitem(shell.magics_manager.magics["line"], "pip", asked.append)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else name)
+    assert shell.run_cell(cell.source).success
+    (wanted,) = asked
+    assert re.fullmatch(r'install --quiet "advprop\[onnx\]==[\d.]+"', wanted)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_published_run_warns_of_nothing_and_names_no_place(name: str, root: Path) -> None:
     try:
