@@ -40,13 +40,16 @@ def after_title(markdown: str) -> int:
     return found.end() if found else 0
 
 
-def markdown_cells(cells: list[NotebookNode], figures: Figures, beside: Path) -> dict[int, str]:
+def markdown_cells(
+    cells: list[NotebookNode], figures: Figures, beside: Path, page: str = ""
+) -> dict[int, str]:
     """The Markdown cells by their place, fit to stand on one page.
 
     Args:
         cells: All cells of a notebook.
         figures: Takes the pictures.
         beside: The folder that pictures are named from.
+        page: From there, the folder that `figures` will lie in.
 
     Raises:
         ValueError: If a picture is not there; the message names it and the cell.
@@ -59,7 +62,7 @@ def markdown_cells(cells: list[NotebookNode], figures: Figures, beside: Path) ->
         attached = cells[place].get("attachments", {})
         try:
             shown[place] = "".join(
-                part if is_code else _pictured(_own(part, shared, place + 1), attached, figures, beside)
+                part if is_code else _pictured(_own(part, shared, place + 1), attached, figures, beside, page)
                 for part, is_code in split_code(_closed(source))
             )
         except OSError as error:
@@ -120,7 +123,7 @@ def _own(text: str, labels: set[str], number: int) -> str:
     return re.sub(r"(?P<before>\])?\[(?P<label>[^\[\]\n]+)\](?:(?P<after>:|\[\])|(?![\[(]))", named, text)
 
 
-def _pictured(text: str, attached: NotebookNode, figures: Figures, beside: Path) -> str:
+def _pictured(text: str, attached: NotebookNode, figures: Figures, beside: Path, page: str) -> str:
     """Pictures that are attached to a cell or lie beside the notebook become files beside the page."""
 
     def placed(found: re.Match[str]) -> str:
@@ -130,11 +133,13 @@ def _pictured(text: str, attached: NotebookNode, figures: Figures, beside: Path)
             if name not in attached:
                 raise FileNotFoundError(place)
             kind, encoded = next(iter(attached[name].items()))
-            return found[1] + figures.add("".join(encoded), kind.rpartition("/")[2].partition("+")[0])
-        if re.match(r"[a-z]+:|//|#", place):
+            name = figures.add("".join(encoded), kind.rpartition("/")[2].partition("+")[0])
+        elif re.match(r"[a-z]+:|//|#", place):
             return found[0]
-        name = Path(place).name
-        figures.files[name] = (beside / place).read_bytes()
-        return found[1] + name
+        else:
+            name = Path(place).name
+            figures.files[name] = (beside / place).read_bytes()
+        # MkDocs takes a link of Markdown from the notebook's place, a browser one of HTML from the page's.
+        return found[1] + (name if found[1].startswith("<") else page + name)
 
     return _PICTURE.sub(placed, text)

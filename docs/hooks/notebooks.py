@@ -53,7 +53,7 @@ def render_notebook(
     parts: list[str] = []
     heading = path.stem
     try:
-        texts = markdown_cells(notebook.cells, figures, notebook_cache.NOTEBOOKS)
+        texts = markdown_cells(notebook.cells, figures, notebook_cache.NOTEBOOKS, f"{path.stem}/")
     except ValueError as error:
         raise NotebookError(f"{path.name}: {error}") from error
     for place, cell in enumerate(notebook.cells):

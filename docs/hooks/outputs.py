@@ -61,8 +61,8 @@ def show(output: Any, figures: Figures, alt: str) -> str:
         return fenced(as_text(output.text), _TEXT)
     data = {kind: "".join(each) if isinstance(each, list) else each for kind, each in output.data.items()}
     if "text/html" in data:
-        name = figures.next_name()
-        return f'<div class="output" id="{name}">\n{safe_html(data["text/html"], name)}\n</div>'
+        html, name = safe_html(data["text/html"], figures.next_name())
+        return f'<div class="output"{name}>\n{html}\n</div>'
     if "text/markdown" in data:
         return str(data["text/markdown"])
     if "text/latex" in data:
@@ -97,23 +97,25 @@ def _overwritten(line: str) -> str:
     return shown
 
 
-def safe_html(markup: str, scope: str) -> str:
-    """HTML without scripts, whose styles act on it alone.
+def safe_html(markup: str, name: str) -> tuple[str, str]:
+    """HTML without scripts, whose styles act on it alone; and what the element around it needs for that.
 
     Args:
         markup: What a cell showed.
-        scope: The id of the element that it will stand in.
+        name: An id for that element.
     """
     soup = BeautifulSoup(markup, "html.parser")
     for script in soup.find_all("script"):
         script.decompose()
     for element in soup.find_all(True):
-        for name in [name for name in element.attrs if name.startswith("on")]:
-            del element[name]
-        if element.name == "style":
-            element.string = f"@scope (#{scope}) {{{element.get_text()}}}"
+        for event in [event for event in element.attrs if event.startswith("on")]:
+            del element[event]
+    styles = soup.find_all("style")
+    for style in styles:
+        style.string = f"@scope (#{name}) {{{style.get_text()}}}"
     # An empty line would end raw HTML in Markdown.
-    return re.sub(r"\n(?=[ \t]*\n)", "&#10;", str(soup).strip())
+    html = re.sub(r"\n(?=[ \t]*\n)", "&#10;", str(soup).strip())
+    return html, f' id="{name}"' if styles else ""
 
 
 def _figure(picture: str) -> str:

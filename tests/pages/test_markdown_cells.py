@@ -15,7 +15,7 @@ from docs.hooks.outputs import Figures
 def shown(*sources: str | NotebookNode, beside: Path = Path()) -> tuple[list[str], dict[str, bytes]]:
     cells = [each if isinstance(each, NotebookNode) else v4.new_markdown_cell(each) for each in sources]
     figures = Figures()
-    return list(markdown_cells(cells, figures, beside).values()), figures.files
+    return list(markdown_cells(cells, figures, beside, "one/").values()), figures.files
 
 
 def test_a_label_that_two_cells_define_is_each_cells_own() -> None:
@@ -52,10 +52,10 @@ def test_pictures_come_along(tmp_path: Path) -> None:
         "![](https://example.org/x.png)",
         beside=tmp_path,
     )
-    assert first == '![](a.png)\n<img alt="a" src="a.png" width="10">'
+    assert first == '![](one/a.png)\n<img alt="a" src="a.png" width="10">'
     (name,) = set(files) - {"a.png"}
     assert files == {"a.png": b"a", name: b"b"}
-    assert second == f'![it]({name} "b") and `![](attachment:c.png)`'
+    assert second == f'![it](one/{name} "b") and `![](attachment:c.png)`'
     assert third == "![](https://example.org/x.png)"
 
 
