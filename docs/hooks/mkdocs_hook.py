@@ -1,6 +1,7 @@
 """The MkDocs side of the site: hands its events to the plain functions beside it."""
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,7 +118,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Structured data for search engines goes into the head; no script asks the repository's host."""
     data = _site.structured_data(page.file.src_uri, page.canonical_url)
     script = f'<script type="application/ld+json">{data}</script>' if data else ""
-    output = output.replace(' data-md-component="source"', "")
+    output = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", output)
     return output.replace("</head>", f"{script}</head>", 1)
 
 

@@ -192,7 +192,9 @@ def gallery() -> Gallery:
 
 def _tutorial(path: str, figures: Figures) -> Tutorial:
     notebook = notebook_cache.read(ROOT / path)
-    title, summary = title_and_summary(notebook.cells[0].source)
+    words = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
+    title, summary = title_and_summary(words)
+    title = title or Path(path).stem
     try:
         executed = notebook_cache.read(notebook_cache.run_of(ROOT / path))
     except notebook_cache.MissingRunError:

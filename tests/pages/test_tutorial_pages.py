@@ -153,6 +153,13 @@ def test_the_gallery_has_title_words_time_and_the_first_figure(project: Path) ->
     assert "currentColor" in tutorial.picture
 
 
+def test_a_notebook_without_a_word_is_in_the_gallery_by_its_name(project: Path) -> None:
+    path = write(project)
+    notebook_cache.write(path, v4.new_notebook())
+    (tutorial,) = tree.gallery().tutorials
+    assert (tutorial.title, tutorial.summary) == ("one", "")
+
+
 def test_a_tag_chooses_the_picture() -> None:
     cells = [v4.new_code_cell("a", outputs=[figure(1)]), v4.new_code_cell("b", outputs=[figure(2)])]
     cells[1].metadata["tags"] = ["thumbnail"]
