@@ -3,23 +3,45 @@
 import re
 import time
 from collections.abc import Generator
-from typing import Any
+from pathlib import Path
 
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 from scripts import notebook_cache
-from scripts.tutorial_run import Tutorial, check, check_comments, executed, position
+from scripts.tutorial_run import TutorialRun, check, check_comments, position, prepare, reading
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
+runs: dict[IPyNbFile, TutorialRun] = {}
+
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collect_file(parent: pytest.Collector) -> Generator[None, list[Any], list[Any]]:
-    """Let a tutorial stand in for nbval's file."""
-    found = yield
-    notebooks = [each.path for each in found if isinstance(each, IPyNbFile)]
-    return [Tutorial.from_parent(parent, path=path) for path in notebooks] or found
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Read notebooks as the site does."""
+    with reading():
+        return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin a run for each notebook."""
+    for item in items:
+        if isinstance(item, IPyNbCell):
+            prepare(item)
+            if item.parent not in runs:
+                runs[item.parent] = TutorialRun(item.parent.nb)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Start a kernel that sees nothing of whoever starts it, and listen to it."""
+    if not isinstance(item, IPyNbCell):
+        return (yield)
+    with runs[item.parent].clean():
+        yield
+    runs[item.parent].listen(item.parent.kernel)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -28,9 +50,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     if not isinstance(item, IPyNbCell):
         return (yield)
     check_comments(item)
-    item.parent.kernel.cell = position(item)
+    run = runs[item.parent]
+    run.cell = position(item)
     yield
-    check(item)
+    check(item, run)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,40 +64,38 @@ def pytest_runtest_makereport(
     report = yield
     if not isinstance(item, IPyNbCell):
         return report
-    tutorial = item.parent
+    run = runs[item.parent]
     if report.failed:
-        report.longrepr = f"{where(item)}\n\n{_ANSI.sub('', str(report.longrepr))}"
+        report.longrepr = f"{where(item, run)}\n\n{_ANSI.sub('', str(report.longrepr))}"
         notebook_cache.withdraw(item.path)
-    if call.when == "setup" and item.cell_num == 0:
-        tutorial.begun = time.perf_counter()
     if call.when == "call" and (report.passed or item.options["skip"]):
-        tutorial.left -= 1
-        if not tutorial.left:
-            keep(tutorial, report)
+        run.left -= 1
+        if not run.left:
+            keep(item.path, run, report)
     return report
 
 
-def keep(tutorial: Tutorial, report: pytest.TestReport) -> None:
+def keep(path: Path, run: TutorialRun, report: pytest.TestReport) -> None:
     """Store the run, unless what it can see has changed meanwhile."""
-    if notebook_cache.key_of(tutorial.nb) == tutorial.key:
-        seconds = time.perf_counter() - tutorial.begun
-        notebook_cache.store(tutorial.path, tutorial.executed, key=tutorial.key, seconds=seconds)
+    if notebook_cache.key_of(run.notebook) == run.key:
+        seconds = time.perf_counter() - run.begun
+        notebook_cache.store(path, run.executed, key=run.key, seconds=seconds)
         return
     report.outcome = "failed"
     report.longrepr = (
-        f"{tutorial.path.name}: files that a tutorial can see have changed while it ran, or it has left some "
-        "beside it; run it again, or let it write to a temporary folder"
+        f"{path.name}: files that a tutorial can see have changed while it ran, or it has left some beside "
+        "it; run it again, or let it write to a temporary folder"
     )
 
 
-def where(cell: IPyNbCell) -> str:
+def where(item: IPyNbCell, run: TutorialRun) -> str:
     """Name a cell and its error: the number that it has among all cells, and the heading that it is under."""
-    cells, number = cell.parent.nb.cells, position(cell)
+    cells, number = run.executed.cells, position(item)
     text = "\n".join(each.source for each in cells[:number] if each.cell_type == "markdown")
     headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
-    errors = [each for each in executed(cell).outputs if each.output_type == "error"]
+    errors = [each for each in cells[number].outputs if each.output_type == "error"]
     said = f": {errors[-1].ename}: {errors[-1].evalue}" if errors else ""
-    if cell.parent.timed_out:
-        said = f": longer than {cell.config.option.nbval_cell_timeout:g} seconds"
+    if item.parent.timed_out:
+        said = f": longer than {item.config.option.nbval_cell_timeout:g} seconds"
     under = f", under '{headings[-1]}'" if headings else ""
-    return f"{cell.path.name}, cell {number + 1} of {len(cells)}{under}{said}"
+    return f"{item.path.name}, cell {number + 1} of {len(cells)}{under}{said}"

@@ -57,7 +57,7 @@ RED: dict[str, tuple[list[Cell], str]] = {
     "a warning": (["import warnings\nwarnings.warn('old')"], "UserWarning: old"),
     "nothing raised": ([("1", "raises-exception")], "fails in nothing"),
     "a dead kernel": (["import os\nos.kill(os.getpid(), 9)"], "the kernel has died"),
-    "yet another file beside it": (["open('left', 'w').close()"], "has left some beside it"),
+    "yet another file beside it": (["open('left', 'w').close()"], "has left some beside"),
 }
 # By name: cells, and the texts that come out of them.
 GREEN: dict[str, tuple[list[Cell], list[list[str]]]] = {
