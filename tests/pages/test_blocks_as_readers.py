@@ -1,0 +1,55 @@
+"""Blocks of code as readers run them: pasted into a file or a terminal, with the wheel in a fresh environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from advprop.cards import load_model_index
+from tests.readers import Reader, new_reader
+from tests.site_tools import ROOT, RUN_LANGUAGES, built_site, code_blocks, page_path, soup_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.nightly]
+
+FIRST = min(card.name for card in load_model_index().members("AdvProp"))
+
+
+@pytest.fixture(scope="module")
+def who_installed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """Somebody who has installed the package with its extras."""
+    return new_reader(root, tmp_path_factory.mktemp("installed"), installed=True)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site."""
+    return built_site(tmp_path_factory)
+
+
+def pages() -> Iterator[str]:
+    """The written pages, and those of models, of which the larger ones show the same programs."""
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        name = path.relative_to(ROOT / "docs").with_suffix("").as_posix()
+        if not name.startswith("templates/"):
+            yield name.removesuffix("index").rstrip("/")
+    yield f"models/{FIRST}"
+
+
+@pytest.mark.parametrize("page", list(pages()))
+def test_every_block_runs_on_a_readers_machine(
+    page: str, site: Path, who_installed: Reader, tmp_path: Path
+) -> None:
+    blocks = [each for each in code_blocks(page, soup_of(page_path(site, page))) if not each.skip]
+    faults = []
+    for number, block in enumerate(each for each in blocks if each.language in RUN_LANGUAGES - {"pycon"}):
+        shared = page.startswith("guides/") or block.language == "bash"
+        folder = tmp_path / ("shared" if shared else str(number))
+        folder.mkdir(exist_ok=True)
+        done = who_installed.run(block.code, folder, block.language)
+        if (
+            done.returncode and "127.0.0.1" not in done.stderr
+        ):  # what is on the hub is run in test_snippets.py
+            faults.append(f"{block.where}\n{block.code}\n{done.stdout[-500:]}{done.stderr[-1500:]}")
+    assert not faults, "\n\n".join(faults)
