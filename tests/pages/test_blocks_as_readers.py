@@ -1,4 +1,4 @@
-"""Blocks of code as readers run them: pasted into a file or a terminal, with the wheel in a fresh environment."""
+"""Blocks of code as readers run them: pasted into a file or a terminal, the wheel in a fresh environment."""
 
 from __future__ import annotations
 
