@@ -92,8 +92,8 @@ def blocks_of(site: Path, page: str) -> list[Block]:
 
 
 def marks_of(page: str) -> list[pytest.MarkDecorator]:
-    """The same programs with the names of larger models are run at night; make test runs two of the nine."""
-    return [pytest.mark.nightly] if page.removeprefix("models/") in {*NINE[1:]} - {NINE[4]} else []
+    """The same programs with the names of larger models are run at night."""
+    return [pytest.mark.nightly] if page.removeprefix("models/") in NINE[1:] else []
 
 
 @pytest.fixture(scope="module")
