@@ -63,7 +63,7 @@ class Passage:
 
 
 def project_in_small(root: Path, to: Path, tutorial: str) -> Path:
-    """Copy what a tutorial runs with; its kernel finds the copy beside the notebook, before what is installed."""
+    """Copy what a tutorial runs with; its kernel finds the copy of the package beside the notebook first."""
     for name in ("advprop", "docs/models", "scripts", "snippets"):
         shutil.copytree(root / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
     (to / "notebooks").mkdir()
