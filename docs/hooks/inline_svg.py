@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 _BLACK = {"black", "#000", "#000000"}
 _LONG_NUMBER = re.compile(r"(-?\d+\.\d)\d+")
-_REFERENCE = re.compile(r"(url\(#|^#)([^)]+)")
+_URL = re.compile(r"""(url\(["']?#)([^)"']+)""")
+_SELECTOR = re.compile(r"(#)([\w.-]+)")  # in a style; it may be a color
 _DATA_IMAGE = "data:image/png;base64,"
 _CONTAINERS = ("svg", "g", "defs", "symbol", "marker", "clipPath", "mask", "pattern")  # of no text
 _MANY = 3  # elements of one style share a class
@@ -76,17 +77,36 @@ def _parsed(markup: str) -> Element:
 
 def _own_ids(root: Element, name: str) -> None:
     """Gives ids that are pointed at names that are unique on the page, and drops the others."""
-    values = [value for element in root.iter() for value in element.attrib.values()]
-    wanted = dict.fromkeys(found[2] for value in values for found in _REFERENCE.finditer(value))
-    names = {each: f"{name}-{place}" for place, each in enumerate(wanted)}
+    ids = {element.get("id", "") for element in root.iter()}
+    wanted = [found for element in root.iter() for found in _pointed_at(element) if found in ids]
+    names = {each: f"{name}-{place}" for place, each in enumerate(dict.fromkeys(wanted))}
+
+    def renamed(found: re.Match[str]) -> str:
+        return found[1] + names.get(found[2], found[2])
+
     for element in root.iter():
         if element.get("id") not in (None, *names):
             del element.attrib["id"]
         for key, value in element.attrib.items():
-            pointed = _REFERENCE.sub(lambda found: found[1] + names[found[2]], value)
-            element.attrib[key] = names[value] if key == "id" else pointed
+            if key == "id":
+                element.attrib[key] = names[value]
+            elif key == "href":
+                element.attrib[key] = re.sub(r"^(#)(.+)$", renamed, value)
+            else:
+                element.attrib[key] = _URL.sub(renamed, value)
         if element.tag == "style":
-            element.text = f"@scope (#{name}) {{{element.text or ''}}}"
+            own = _SELECTOR.sub(renamed, element.text or "")
+            element.text = f"@scope (#{name}) {{{own}}}"
+
+
+def _pointed_at(element: Element) -> Iterator[str]:
+    """The ids that an element points at, in `href`, in `url()`, in the selectors of a style."""
+    if element.get("href", "").startswith("#"):
+        yield element.attrib["href"][1:]
+    for value in element.attrib.values():
+        yield from (found[2] for found in _URL.finditer(value))
+    if element.tag == "style":
+        yield from (found[2] for found in _SELECTOR.finditer(element.text or ""))
 
 
 def _themed(style: str) -> str:

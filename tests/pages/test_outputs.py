@@ -89,6 +89,18 @@ def test_two_figures_share_neither_ids_nor_styles() -> None:
     assert "@scope (#f2)" in second
 
 
+def test_colors_are_no_references_and_ids_in_styles_are() -> None:
+    markup = (
+        '<svg><style>#a {fill: #abc}</style><rect id="a" fill="#dd7813" stroke="#abc"/>'
+        "<path id='b' clip-path=\"url('#c')\"/><clipPath id='c'/></svg>"
+    )
+    svg = inline_svg(markup, "f1", "x", str)
+    assert '<rect id="f1-0" fill="#dd7813" stroke="#abc"/>' in svg
+    assert "@scope (#f1) {#f1-0 {fill: #abc}}" in svg
+    assert "<path clip-path=\"url('#f1-1')\"/>" in svg
+    assert '<clipPath id="f1-1"/>' in svg
+
+
 def test_styles_of_many_points_are_said_once() -> None:
     points = '<circle style="fill: red; font-family: x, y"/>' * 3 + '<path style="fill: none"/>'
     svg = inline_svg(f"<svg>{points}</svg>", "f1", "x", str)
