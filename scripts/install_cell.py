@@ -12,13 +12,11 @@ import nbformat
 from nbformat import v4
 
 from scripts import notebook_cache
+from scripts.surroundings import needed_by
 
 TAG = "install"
-# What a tutorial names if it needs an extra of the package, and what the extra brings.
-EXTRAS = {
-    "onnx": (r"onnx", ("onnx", "onnxruntime", "onnxscript")),
-    "plot": (r"\bmatplotlib\b|\bnotebook_style\b", ("matplotlib",)),
-}
+# What a tutorial names if it needs an extra of the package.
+EXTRAS = {"onnx": r"onnx", "plot": r"\bmatplotlib\b|\bnotebook_style\b"}
 SOURCE = """\
 # Installs what this notebook needs where it is missing, as on Colab; elsewhere it does nothing.
 from importlib.util import find_spec
@@ -30,8 +28,8 @@ if not all(map(find_spec, {needed})):
 def source(notebook: nbformat.NotebookNode) -> str:
     """Return the code of the cell for a notebook: this version, with the extras that the notebook uses."""
     code = "\n".join(cell.source for cell in others(notebook))
-    used = {extra: modules for extra, (sign, modules) in EXTRAS.items() if re.search(sign, code)}
-    needed = ["advprop", *chain.from_iterable(used.values())]
+    used = [extra for extra, sign in EXTRAS.items() if re.search(sign, code)]
+    needed = ["advprop", *chain.from_iterable(map(needed_by, used))]  # these are imported by their names
     extras = f"[{','.join(used)}]" if used else ""
     return SOURCE.format(needed=json.dumps(needed), extras=extras, version=version("advprop"))
 

@@ -36,6 +36,10 @@ _MACHINERY = ("tutorial_run.py", "surroundings.py", "shell.sh")
 _STAMP = {"key", "commit", "date", "device", "seconds", "versions", "weights"}
 
 
+class NotebookError(ValueError):
+    """What is no notebook, or one that must not be published; the message is one line that names it."""
+
+
 class MissingRunError(LookupError):
     """A notebook has no passed run, or only one of older code."""
 
@@ -60,7 +64,7 @@ def read(path: Path) -> nbformat.NotebookNode:
     """Return a notebook in format 4; cells without an id of their own get one by their place.
 
     Raises:
-        ValueError: If it is no notebook.
+        NotebookError: If it is none.
     """
     try:
         notebook: nbformat.NotebookNode = nbformat.reader.reads(path.read_text(encoding="utf-8"))
@@ -72,7 +76,7 @@ def read(path: Path) -> nbformat.NotebookNode:
             taken.add(cell.id)
         nbformat.validate(notebook)
     except (AttributeError, ValueError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
-        raise ValueError(f"{path.name} is not a notebook: {str(error).splitlines()[0]}") from error
+        raise NotebookError(f"{path.name} is not a notebook: {str(error).splitlines()[0]}") from error
     return notebook
 
 
@@ -91,17 +95,20 @@ def tutorials() -> list[Path]:
 
 def sources() -> dict[str, str]:
     """Return a digest of every file that a notebook can see, by its path."""
-    kept = NOTEBOOKS / "gpu"
-    files = [path for path in files_in(NOTEBOOKS) if path.suffix != ".ipynb" and kept not in path.parents]
-    files += [path for name in _MACHINERY if (path := ROOT / "scripts" / name).is_file()]
-    for folder in (PACKAGE, ROOT / "snippets", ROOT / "docs" / "templates"):
-        files += files_in(folder)
-    return {
-        path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT).as_posix(): hashlib.sha256(
-            path.read_bytes()
-        ).hexdigest()
-        for path in files
-    }
+    files = [path for path in files_in(NOTEBOOKS) if path.suffix != ".ipynb"]
+    files += [path for path in (ROOT / "scripts" / name for name in _MACHINERY) if path.is_file()]
+    files += [*files_in(ROOT / "snippets"), *files_in(ROOT / "docs" / "templates")]
+    seen = (path for path in files if not path.is_relative_to(NOTEBOOKS / "gpu"))
+    return package_sources() | {path.relative_to(ROOT).as_posix(): _digest_of(path) for path in seen}
+
+
+def package_sources() -> dict[str, str]:
+    """Return a digest of every file of the package, by its path in it."""
+    return {f"advprop/{path.relative_to(PACKAGE).as_posix()}": _digest_of(path) for path in files_in(PACKAGE)}
+
+
+def _digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def files_in(folder: Path) -> Iterable[Path]:
@@ -138,7 +145,7 @@ def stamp_of(run: Path) -> dict[str, Any]:
     """Return the stamp of a stored run: key, commit, date, device ...; empty if it is broken."""
     try:
         stamp: dict[str, Any] = read(run).metadata.get("advprop", {})
-    except (OSError, ValueError):
+    except (OSError, NotebookError):
         return {}
     return stamp if stamp.keys() >= _STAMP else {}
 
@@ -148,7 +155,7 @@ def run_of(notebook: Path) -> Path:
 
     Raises:
         MissingRunError: if there is none, or one with other code, package, libraries, device or weights.
-        ValueError: If the notebook is none.
+        NotebookError: If the notebook is none.
     """
     path, written = RUNS / notebook.name, read(notebook)
     again = "Run it again: make notebooks"
@@ -162,6 +169,8 @@ def run_of(notebook: Path) -> Path:
             f"{notebook.name} was last run with other code, libraries, weights or device. {again}"
         )
     executed = read(path)
+    if [cell.source for cell in code_cells(executed)] != [cell.source for cell in code_cells(written)]:
+        raise MissingRunError(f"the kept run of {notebook.name} is broken. {again}")
     written.metadata["advprop"] = stamp
     for cell, run in zip(code_cells(written), code_cells(executed), strict=True):
         cell.update(outputs=run.outputs, execution_count=run.execution_count)

@@ -30,7 +30,7 @@ def is_fresh(notebook: Path) -> bool:
     """Tell whether the stored run is of today's code, and if so, say so."""
     try:
         stamp = notebook_cache.stamp_of(notebook_cache.run_of(notebook))
-    except (notebook_cache.MissingRunError, ValueError):  # nbval will say what is wrong
+    except (notebook_cache.MissingRunError, notebook_cache.NotebookError):  # nbval will say what is wrong
         return False
     print(f"cached  {notebook.name}  (passed {stamp['date']}, {stamp['seconds']:.0f} s, {stamp['device']})")
     return True

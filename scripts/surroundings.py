@@ -6,10 +6,9 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from packaging.requirements import Requirement
@@ -17,8 +16,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parent.parent
 # Extras that a tutorial cannot use: those are for whoever works on the project.
 _OWN_EXTRAS = {"dev", "docs", "test"}
-# What a kernel may see of whoever starts it: where programs, the home and the hub are, and the hardware.
-_KEPT = {"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "OMP_NUM_THREADS"}
+# What a kernel may see of whoever starts it: where programs and the hub are, and the hardware.
+_KEPT = {"PATH", "USER", "LOGNAME", "TMPDIR", "OMP_NUM_THREADS"}
 _KEPT_KINDS = ("CUDA_", "NVIDIA_", "LD_", "DYLD_", "HF_", "SSL_", "REQUESTS_", "CURL_", "COVERAGE_")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 
@@ -50,9 +49,14 @@ def libraries() -> dict[str, str]:
 
 
 def _extras_of_users() -> set[str]:
-    needed = map(Requirement, requires("advprop") or [])
-    markers = " ".join(str(each.marker) for each in needed if each.marker)
-    return {word for word in markers.split('"')[1::2] if f'extra == "{word}"' in markers} - _OWN_EXTRAS
+    return set(metadata("advprop").get_all("Provides-Extra") or []) - _OWN_EXTRAS
+
+
+def needed_by(extra: str) -> list[str]:
+    """Return the names of what an extra of the package brings."""
+    needed = requires("advprop") or []
+    plain = set(_named(needed, ""))
+    return sorted(name for name, _ in set(_named(needed, extra)) - plain)
 
 
 def _named(needed: list[str], extra: str) -> Iterator[tuple[str, str]]:
@@ -69,10 +73,7 @@ def hub() -> str:
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
 
     try:
-        if not HF_HUB_OFFLINE:
-            urlopen(ENDPOINT, timeout=5).close()
-    except HTTPError:
-        return str(ENDPOINT)
+        urlopen(ENDPOINT, timeout=5).close()
     except OSError:
         return ""
     return "" if HF_HUB_OFFLINE else str(ENDPOINT)
@@ -134,6 +135,8 @@ def clean_environment(notes: Path) -> dict[str, str]:
     Args:
         notes: An empty folder, for settings that are as they come, and for what `shell.sh` notes.
     """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -141,6 +144,9 @@ def clean_environment(notes: Path) -> dict[str, str]:
     }
     (ROOT / ".cache" / "matplotlib").mkdir(parents=True, exist_ok=True)
     return kept | {
+        "HOME": str(notes),
+        "HF_HOME": str(notes),  # has a token
+        "HF_HUB_CACHE": HF_HUB_CACHE,
         "LC_ALL": "C.UTF-8",
         "TZ": "UTC",
         "PYTHONNOUSERSITE": "1",

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import timm
@@ -194,12 +194,14 @@ def _times() -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
-_IMPORTED = _times()
+@cache
+def _times_at_first() -> dict[str, int]:
+    return _times()
 
 
 def package_changed() -> bool:
-    """Whether the package has been edited since this process, which serves the site, imported it."""
-    return _times() != _IMPORTED
+    """Whether the package has been edited since this was first asked, when the site was first built."""
+    return _times() != _times_at_first()
 
 
 def read_facts() -> Facts:
@@ -215,7 +217,7 @@ def read_facts() -> Facts:
 def _verified(index: ModelIndex) -> Verification:
     """The record of a verification of these pages by this code: kept, since it takes some seconds."""
     pages = [page.read_text(encoding="utf-8") for page in default_pages()]
-    key = notebook_cache.digest([notebook_cache.sources(), pages, versions()])
+    key = notebook_cache.digest([notebook_cache.package_sources(), pages, versions()])
     record = RECORDS / f"{key[:32]}.json"
     if record.is_file():
         return load_verification(record)

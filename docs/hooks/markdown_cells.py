@@ -63,7 +63,7 @@ def markdown_cells(
         try:
             shown[place] = "".join(
                 part if is_code else _pictured(_own(part, shared, place + 1), attached, figures, beside, page)
-                for part, is_code in split_code(_closed(source))
+                for part, is_code in split_code(source)
             )
         except OSError as error:
             told = f"cell {place + 1} shows a picture that is not there: {error.filename or error}"
@@ -72,7 +72,7 @@ def markdown_cells(
 
 
 def split_code(source: str) -> Iterator[tuple[str, bool]]:
-    """The parts of a cell in their order, each with whether it is code: fenced, or in a line."""
+    """The parts of a cell in their order, each with whether it is code; a fence that is open ends with it."""
     fence = ""
     for line in source.splitlines(keepends=True):
         found = _FENCE.match(line)
@@ -90,18 +90,8 @@ def split_code(source: str) -> Iterator[tuple[str, bool]]:
                 yield code[0], True
                 at = code.end()
             yield line[at:], False
-
-
-def _closed(source: str) -> str:
-    """A cell in which a fence that is open at its end is closed."""
-    fence = ""
-    for line in source.splitlines():
-        found = _FENCE.match(line)
-        if found and not fence:
-            fence = found[1]
-        elif found and found[1].startswith(fence) and not found[2].strip():
-            fence = ""
-    return f"{source.rstrip()}\n{fence}" if fence else source
+    if fence:
+        yield f"{'' if source.endswith(chr(10)) else chr(10)}{fence}", True
 
 
 def _labels(source: str) -> set[str]:

@@ -21,9 +21,9 @@ from advprop.cards import ModelIndexError
 from docs.hooks import rooms, tree
 from docs.hooks.facts import package_changed
 from docs.hooks.html import lighten, to_mathml
-from docs.hooks.notebooks import NotebookError
 from docs.hooks.rendering import PageError
 from scripts import notebook_cache
+from scripts.notebook_cache import NotebookError
 
 log = logging.getLogger("mkdocs.hooks.advprop")
 

@@ -9,7 +9,7 @@ from docs.hooks.markdown_cells import after_title, headings, markdown_cells
 from docs.hooks.outputs import Figures, fenced, show
 from docs.hooks.stamps import gpu_note, stamp
 from scripts import gpu_runs, install_cell, notebook_cache
-from scripts.notebook_cache import MAY_FAIL, NOT_RUN, SHOWS_STDERR, tags_of
+from scripts.notebook_cache import MAY_FAIL, NOT_RUN, SHOWS_STDERR, NotebookError, tags_of
 
 THUMBNAIL = "thumbnail"
 HIDDEN = {"remove-cell", install_cell.TAG}
@@ -19,10 +19,6 @@ NOTES = {
     MAY_FAIL: "This cell is meant to fail.",
     SHOWS_STDERR: "Some of what follows is a warning or a message on the standard error.",
 }
-
-
-class NotebookError(ValueError):
-    """A notebook whose outputs must not be published."""
 
 
 @dataclass
@@ -89,7 +85,10 @@ def _code_cell(
             told = f"{where} ends in {output.ename}: {output.evalue}; mend it, then: make notebooks"
             raise NotebookError(told)
     shown = [] if "remove-input" in tags_of(cell) else [fenced(cell.source, "python")]
-    outputs = [show(output, figures, alt) for output in _joined_streams(cell.outputs)]
+    try:
+        outputs = [show(output, figures, alt) for output in _joined_streams(cell.outputs)]
+    except ValueError as error:
+        raise NotebookError(f"{where} has an output that cannot be shown: {error}") from error
     return shown + [note] * bool(note) + outputs
 
 

@@ -65,9 +65,8 @@ def show(output: Any, figures: Figures, alt: str) -> str:
         return f'<div class="output"{name}>\n{html}\n</div>'
     if "text/markdown" in data:
         return str(data["text/markdown"])
-    if "text/latex" in data:
-        formula = data["text/latex"].strip().strip("$").removeprefix(r"\displaystyle").strip()
-        return rf'<div class="arithmatex">\[{escape(formula, quote=False)}\]</div>'
+    if "text/latex" in data:  # text with formulas, as in a Markdown cell
+        return str(data["text/latex"]).strip()
     if "image/svg+xml" in data:
         return _figure(figures.add_svg(data["image/svg+xml"], alt))
     for kind, ending in _BITMAPS.items():
@@ -112,7 +111,8 @@ def safe_html(markup: str, name: str) -> tuple[str, str]:
             del element[event]
     styles = soup.find_all("style")
     for style in styles:
-        style.string = f"@scope (#{name}) {{{style.get_text()}}}"
+        rules = re.sub(r"\n\s*\n", "\n", style.get_text())
+        style.string = f"@scope (#{name}) {{{rules}}}"
     # An empty line would end raw HTML in Markdown.
     html = re.sub(r"\n(?=[ \t]*\n)", "&#10;", str(soup).strip())
     return html, f' id="{name}"' if styles else ""

@@ -26,6 +26,10 @@ def page_with(formula: str) -> str:
         (r"$$\begin{aligned} a &= b \\ c &= d \end{aligned}$$", "<mtable"),
         ("\\begin{align}\na &= b\n\\end{align}", "<mtext>(1)</mtext>"),
         (r"$50\%$", "%"),
+        (
+            r"$\displaystyle \frac{a}{b} < 1$",
+            "<mfrac><mi>a</mi><mi>b</mi></mfrac><mo>&lt;</mo>",
+        ),
     ],
 )
 def test_a_formula_becomes_mathml(formula: str, shown: str) -> None:
