@@ -76,16 +76,19 @@ def pytest_runtest_makereport(
 
 
 def keep(path: Path, run: TutorialRun, report: pytest.TestReport) -> None:
-    """Store the run, unless what it can see has changed meanwhile."""
-    if notebook_cache.key_of(run.notebook) == run.key:
-        seconds = time.perf_counter() - run.begun
-        notebook_cache.store(path, run.executed, key=run.key, seconds=seconds)
+    """Store the run, unless something was wrong that no single cell tells."""
+    wrong = run.heard_late()
+    if not wrong and notebook_cache.key_of(run.notebook) != run.key:
+        wrong = (
+            "files that a tutorial can see have changed while it ran, or it has left some beside it; "
+            "run it again, or let it write to a temporary folder"
+        )
+    if wrong:
+        report.outcome, report.longrepr = "failed", f"{path.name}: {wrong}"
+        notebook_cache.withdraw(path)
         return
-    report.outcome = "failed"
-    report.longrepr = (
-        f"{path.name}: files that a tutorial can see have changed while it ran, or it has left some beside "
-        "it; run it again, or let it write to a temporary folder"
-    )
+    seconds = time.perf_counter() - run.begun
+    notebook_cache.store(path, run.executed, key=run.key, seconds=seconds)
 
 
 def where(item: IPyNbCell, run: TutorialRun) -> str:

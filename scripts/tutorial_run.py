@@ -25,6 +25,8 @@ from scripts import notebook_cache
 from scripts.notebook_cache import GPU, MAY_FAIL, NOT_RUN, SHOWS_STDERR, tags_of
 from scripts.surroundings import clean_environment, device_kind
 
+_LAST_WORDS = 0.5  # seconds
+
 
 class TutorialRun:
     """A notebook on its way, read once: what ran is what is stored.
@@ -57,6 +59,27 @@ class TutorialRun:
             self._kernel, self._take = kernel, kernel.get_message
             kernel.execute_cell_input, kernel.get_message = self._execute, self._get_message
             self.begun = time.perf_counter()
+
+    def stderr(self, number: int) -> str:
+        """Return what a cell has written on the standard error."""
+        outputs = self.executed.cells[number].outputs
+        return "".join(each.text for each in outputs if each.get("name") == "stderr").strip()
+
+    def unexpected(self, number: int) -> str:
+        """Return what is wrong with that; empty if nothing is."""
+        meant = SHOWS_STDERR in tags_of(self.executed.cells[number])
+        failed = self.replies.get(number, {}).get("status") == "error"
+        said = "" if meant or failed else self.stderr(number)
+        return said and f"writes on the standard error; if it should, give it the tag {SHOWS_STDERR}: {said}"
+
+    def heard_late(self) -> str:
+        """Return what is wrong with what cells have said after their end, by threads that outlive them."""
+        end = time.monotonic() + _LAST_WORDS
+        with suppress(Empty):
+            while time.monotonic() < end:
+                self._get_message("iopub", timeout=_LAST_WORDS)
+        told = ((number, self.unexpected(number)) for number in self._cells.values())
+        return next((f"cell {number + 1} {wrong}" for number, wrong in told if wrong), "")
 
     def _execute(self, source: str, allow_stdin: bool | None = None) -> str:
         """Run a cell as Jupyter does, with its history: that is where IPython looks for a `;`."""
@@ -115,9 +138,7 @@ def check_comments(item: IPyNbCell) -> None:
 def check(item: IPyNbCell, run: TutorialRun) -> None:
     """Raise NbCellError if something went wrong in a cell that nbval has run and passed."""
     number, tags = position(item), tags_of(item.cell)
-    outputs, reply = run.executed.cells[number].outputs, run.replies.get(number, {})
-    stderr = "".join(each.text for each in outputs if each.get("name") == "stderr").strip()
-    commands = run.failed_commands()
+    reply, commands = run.replies.get(number, {}), run.failed_commands()
     failed = reply.get("status") == "error"
     if MAY_FAIL in tags:
         if not failed and not commands:
@@ -126,8 +147,10 @@ def check(item: IPyNbCell, run: TutorialRun) -> None:
         _fail(item, f"ended in {reply.get('ename')}: {reply.get('evalue')}")
     elif commands:
         _fail(item, f"runs a command that failed: {commands}; if that is meant, give it the tag {MAY_FAIL}")
-    elif stderr and SHOWS_STDERR not in tags:
-        _fail(item, f"writes on the standard error; if it should, give it the tag {SHOWS_STDERR}: {stderr}")
+    if told := run.unexpected(number):
+        _fail(item, told)
+    if SHOWS_STDERR in tags and not run.stderr(number):
+        _fail(item, f"has the tag {SHOWS_STDERR} and writes nothing there; take the tag away")
 
 
 def _fail(item: IPyNbCell, message: str) -> None:

@@ -19,8 +19,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The terminal and the scheduler in which the tests run are not theirs.
 os.environ["COLUMNS"] = "100"
-for variable in ("NO_COLOR", "FORCE_COLOR", "ADVPROP_TRACEBACK", "RANK", "WORLD_SIZE", "SLURM_PROCID"):
+for variable in ("NO_COLOR", "FORCE_COLOR", "ADVPROP_TRACEBACK", "RANK", "LOCAL_RANK", "WORLD_SIZE"):
     os.environ.pop(variable, None)
+for variable in [name for name in os.environ if name.startswith("SLURM_")]:
+    del os.environ[variable]
 
 torch.set_num_threads(1)  # the tests' models are tiny, and pytest-xdist already uses every core
 

@@ -36,11 +36,14 @@ from IPython.display import Markdown, display
 for name in ("first", "second"):
     print("text of", name)
     display(Markdown("table of " + name))"""
+LATE = "import threading\nthreading.Timer(0.3, lambda: 1 / 0).start()"
 THREAD = "import threading\nthread = threading.Thread(target=lambda: 1 / 0)\nthread.start()\nthread.join()"
 ENVIRONMENT = """\
 import os
 seen = {"MPLBACKEND": "agg", "PYTHONSTARTUP": "x", "PYTHONPATH": "x", "IPYTHONDIR": "x", "HF_TOKEN": "x"}
 print([name for name, value in seen.items() if os.environ.get(name) == value], os.environ.get("HF_ENDPOINT"))
+from huggingface_hub import get_token
+print(get_token())
 try:
     of_start_up
 except NameError:
@@ -54,6 +57,16 @@ RED: dict[str, tuple[list[Cell], str]] = {
     "a failed command, captured": (["lines = !no-such-command"], "a command that failed: no-such-command"),
     "a failed command by a magic": (["%sx exit 3"], r"exit 3 \(it ended with 3\)"),
     "a thread that fails": ([THREAD], "ZeroDivisionError"),
+    "a thread that fails late": (
+        [LATE, "import time\ntime.sleep(1)", "1"],
+        "cell 2 writes on the standard error",
+    ),
+    "a thread that fails after the end": ([LATE], "cell 2 writes on the standard error"),
+    "no warning": ([("1", "shows-stderr")], "writes nothing there"),
+    "a warning before a failed command": (
+        [("import warnings\nwarnings.warn('old')\n!exit 3", "raises-exception")],
+        "UserWarning: old",
+    ),
     "a warning": (["import warnings\nwarnings.warn('old')"], "UserWarning: old"),
     "nothing raised": ([("1", "raises-exception")], "fails in nothing"),
     "a dead kernel": (["import os\nos.kill(os.getpid(), 9)"], "the kernel has died"),
@@ -72,7 +85,7 @@ GREEN: dict[str, tuple[list[Cell], list[list[str]]]] = {
         [["ZeroDivisionError"], [], []],
     ),
     "a warning that is meant": ([("import sys\nprint('w', file=sys.stderr)", "shows-stderr")], [["w\n"]]),
-    "the environment": ([ENVIRONMENT], [["[] http://127.0.0.1:1\nclean\n"]]),
+    "the environment": ([ENVIRONMENT], [["[] http://127.0.0.1:1\nNone\nclean\n"]]),
     "an older format": (["print(1)"], [["1\n"]]),
 }
 
@@ -100,7 +113,10 @@ def project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     start_up = project / "own" / "profile_default" / "startup"
     start_up.mkdir(parents=True)
     (start_up / "own.py").write_text("of_start_up = 1\n")
+    (project / ".cache" / "huggingface").mkdir(parents=True)
+    (project / ".cache" / "huggingface" / "token").write_text("x")
     settings = {
+        "HOME": str(project),
         "MPLBACKEND": "agg",
         "PYTHONSTARTUP": "x",
         "IPYTHONDIR": str(project / "own"),
