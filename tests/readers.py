@@ -82,11 +82,13 @@ def new_reader(root: Path, folder: Path, *, installed: bool) -> Reader:
     _run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist), cwd=root)
     (wheel,) = dist.glob("*.whl")
     _run(sys.executable, "-m", "uv", "venv", "--python", sys.executable, str(base))
-    extras = "[onnx,plot,hfds,wds,tensorboard]" if installed else ""
+    needed = (
+        [f"advprop[onnx,plot,hfds,wds,tensorboard] @ {wheel.as_uri()}"]
+        if installed
+        else ["-r", "pyproject.toml"]
+    )
     pip = (sys.executable, "-m", "uv", "pip", "install", "--python", str(base / "bin" / "python"))
-    _run(*pip, f"advprop{extras} @ {wheel.as_uri()}", "ipykernel")
-    if not installed:
-        _run(*pip[:4], "uninstall", *pip[5:], "advprop")
+    _run(*pip, *needed, "ipykernel", cwd=root)
     _run(sys.executable, "-m", "venv", str(own))
     site_packages = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     (own / site_packages / "base.pth").write_text(f"{base / site_packages}\n")

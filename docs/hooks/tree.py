@@ -148,7 +148,7 @@ def _text(path: Path) -> str:
 
 
 def advprop_picture() -> str:
-    """The picture of AdvProp that the README has, without its own colours: those are the theme's here."""
+    """The picture of AdvProp that the README has, without its own colors: those are the theme's here."""
     return re.sub(r"\s*<!--.*?</style>", "", _text(DOCS / "assets" / "advprop.svg"), count=1, flags=re.DOTALL)
 
 

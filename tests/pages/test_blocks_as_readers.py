@@ -17,7 +17,7 @@ from tests.site_tools import ROOT, built_site, code_blocks, page_path, soup_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 
-FIRST = min(card.name for card in load_model_index().members("AdvProp"))
+FIRST, *LARGER = sorted(card.name for card in load_model_index().members("AdvProp"))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def test_every_block_runs_on_a_readers_machine(
         folder = tmp_path / ("shared" if shared else str(number))
         folder.mkdir(exist_ok=True)
         done = who_installed.run(block.code, folder, block.language)
-        larger = "could not be loaded" in done.stderr  # other weights: test_snippets.py runs those blocks
+        # The hub here has the smallest model; test_snippets.py runs the blocks with larger ones.
+        larger = any(name in block.code or current_name(name) in block.code for name in LARGER)
         if done.returncode and not larger:
             faults.append(f"{block.where}\n{block.code}\n{done.stdout[-500:]}{done.stderr[-1500:]}")
     assert not faults, "\n\n".join(faults)

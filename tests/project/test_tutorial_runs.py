@@ -57,10 +57,7 @@ RED: dict[str, tuple[list[Cell], str]] = {
     "a failed command, captured": (["lines = !no-such-command"], "a command that failed: no-such-command"),
     "a failed command by a magic": (["%sx exit 3"], r"exit 3 \(it ended with 3\)"),
     "a thread that fails": ([THREAD], "ZeroDivisionError"),
-    "a thread that fails late": (
-        [LATE, "import time\ntime.sleep(1)", "1"],
-        "cell 2 writes on the standard error",
-    ),
+    "a thread that fails late": ([LATE, "import time\ntime.sleep(1)", "1"], "ZeroDivisionError"),
     "a thread that fails after the end": ([LATE], "cell 2 writes on the standard error"),
     "no warning": ([("1", "shows-stderr")], "writes nothing there"),
     "a warning before a failed command": (
