@@ -8,6 +8,14 @@ from .batches import (
     TensorSet as TensorSet,
     digits as digits,
 )
-from .image_files import ENDINGS as ENDINGS, READ_ERRORS as READ_ERRORS, read_image as read_image
+from .image_files import (
+    ENDINGS as ENDINGS,
+    ImageReadError as ImageReadError,
+    printable as printable,
+    read_image as read_image,
+    reading as reading,
+)
+from .image_tree import find_image_files as find_image_files
+from .in_memory import changes_of_single_images as changes_of_single_images
 from .open import open_data as open_data, open_test as open_test
 from .worker_processes import batches_of as batches_of

@@ -78,6 +78,7 @@ class Images:
         crop_pct: Share of the resized image that the centre crop takes; 1: all of it.
         crop_mode: How timm crops: `center`, `squash` or `border`.
         interpolation: How images are resized.
+        exif_orientation: Whether photographs are turned as their cameras noted (EXIF).
     """
 
     class_names: tuple[str, ...]
@@ -85,6 +86,7 @@ class Images:
     crop_pct: float = 1.0
     crop_mode: str = "center"
     interpolation: str = "bilinear"
+    exif_orientation: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

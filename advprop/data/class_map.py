@@ -1,10 +1,15 @@
 """The labels of a data set: their names, their number, and whether they can be right."""
 
+import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from advprop.data.image_files import name_of
+from advprop.runtime import rank_and_ranks
+
+logger = logging.getLogger(__name__)
 
 
 def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:
@@ -67,22 +72,57 @@ def check_labels(source: Any, names: tuple[str, ...], every_class: bool) -> None
         )
     empty = sorted(set(range(len(names))) - set(labels.tolist())) if every_class else []
     if empty:
-        told = ", ".join([names[label] for label in empty[:5]] + ["..."] * (len(empty) > 5))
+        told = _some([names[label] for label in empty])
         raise ValueError(
             f"{len(empty)} of {len(names)} classes have no training images: {told}; "
             f"if that is meant: --classes {len(names)}"
         )
 
 
-def check_same_classes(train: Any, test: Any) -> None:
-    """Raises ValueError if the classes of training and test images have other names."""
-    ours, theirs = _class_map(train), _class_map(test)
-    if ours != theirs:
-        only = [sorted(each, key=str) for each in (ours.keys() - theirs.keys(), theirs.keys() - ours.keys())]
+def labels_among(names: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
+    """The label of each class of some test images among the classes that a model is trained on, by name.
+
+    Args:
+        names: The classes of the test images, by their own label.
+        known: The classes of the training, by theirs.
+
+    Raises:
+        ValueError: If a class is not among those of the training.
+
+    Examples:
+        >>> from advprop.data.class_map import labels_among
+        >>> labels_among(["bee", "cat"], ["ant", "bee", "cat"])
+        (1, 2)
+    """
+    labels = {name: label for label, name in enumerate(known)}
+    if strange := [name for name in names if name not in labels]:
         raise ValueError(
-            f"training and test images have different classes: {len(ours)} and {len(theirs)}; "
-            f"only in training: {only[0]}, only in testing: {only[1]}"
+            f"classes of test images must be among those of the training ({_some(known)}), got "
+            f"{len(strange)} that are not: {_some(strange)}; rename these folders, or take them out"
         )
+    return tuple(labels[name] for name in names)
+
+
+def report_untested(source: Any, labels: Sequence[int], known: Sequence[str]) -> None:
+    """Logs which classes of the training have no test images; the accuracy is over the others.
+
+    Args:
+        source: The test images, a timm or torchvision data set.
+        labels: The label in the training of each of their classes.
+        known: The classes of the training.
+    """
+    of_images = labels_of(source)
+    tested = {labels[label] for label in ([] if of_images is None else np.unique(of_images))}
+    untested = [name for label, name in enumerate(known) if label not in tested]
+    if tested and untested and rank_and_ranks(all_ranks=True)[0] == 0:
+        logger.warning(
+            "%d of %d classes have no test images: %s; accuracy is over the others",
+            *(len(untested), len(known), _some(untested)),
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
 
 
 def _class_map(source: Any) -> dict[Any, int]:

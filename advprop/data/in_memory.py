@@ -1,5 +1,6 @@
 """Small sets of images that stay on the device as one array: torchvision's, and the digits."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from advprop.recipes import AugmentSettings, DataSettings
 _LARGEST = 2 * 2**30  # bytes
 _GRAY = (0.299, 0.587, 0.114)
 # How an image is read and changed on its own; arrays go to the model as they are.
-_OF_SINGLE_IMAGES = ("scale", "color_jitter", "auto_augment", "crop_pct", "interpolation")
+_OF_SINGLE_IMAGES = (
+    *("scale", "color_jitter", "auto_augment", "crop_pct", "interpolation", "exif_orientation"),
+)
 
 
 def changes_of_single_images(augment: AugmentSettings) -> dict[str, Any]:
@@ -32,11 +35,22 @@ def fits_in_memory(source: Any, channels: int | None, size: int | None) -> bool:
     return 0 < values <= _LARGEST
 
 
-def to_tensors(source: Any, channels: int | None, size: int | None) -> TensorSet:
-    """The images of a torchvision set as bytes `[N, C, H, W]`, in these channels and this size."""
+def to_tensors(
+    source: Any, channels: int | None, size: int | None, labels: Sequence[int] | None = None
+) -> TensorSet:
+    """The images of a torchvision set as bytes `[N, C, H, W]`, in these channels and this size.
+
+    Args:
+        source: The set.
+        channels: 1 or 3; None: as they are.
+        size: Height and width; None: as they are.
+        labels: The label of each class of the set; None: as the set has them.
+    """
     images = torch.as_tensor(source.data)
     images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
-    return TensorSet(_fitted(images, channels, size).contiguous(), torch.as_tensor(labels_of(source)))
+    targets = torch.as_tensor(labels_of(source))
+    targets = targets if labels is None else torch.tensor(labels)[targets]
+    return TensorSet(_fitted(images, channels, size).contiguous(), targets)
 
 
 def in_memory(train: TensorSet, test: TensorSet, class_names: tuple[str, ...]) -> Data:

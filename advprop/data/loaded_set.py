@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from advprop.data.batches import Batch, Images
-from advprop.data.image_files import READ_ERRORS, name_of, read_image
+from advprop.data.image_files import name_of, read_image, reading
 from advprop.data.transforms import Transform
 from advprop.data.worker_processes import batches_of, obey_only_the_trainer, processors
 from advprop.recipes import DataSettings
@@ -52,6 +52,7 @@ class Samples(Dataset[Sample]):
         settings: Whether to stop at an image that cannot be read, or to skip it: in training for the next
             one, in testing for none, so that no image counts twice. And how many processes read.
         seed: Seed of the transform; None for testing, where it has nothing random.
+        labels: The label of each class of the source; None: as the source has them.
     """
 
     source: Any
@@ -59,6 +60,7 @@ class Samples(Dataset[Sample]):
     images: Images
     settings: DataSettings
     seed: int | None = None
+    labels: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.source)
@@ -69,18 +71,20 @@ class Samples(Dataset[Sample]):
         for at in chain(range(number, len(self)), range(number)):
             try:
                 return self._sample(epoch, at)._replace(problems=problems)
-            except READ_ERRORS as error:
+            except (OSError, ValueError) as error:
                 problems += (f"{name_of(self.source, at)}: {error}",)
                 if self.settings.bad_images == "stop" or self.seed is None:
                     break
         return Sample(None, -1, problems)
 
     def _sample(self, epoch: int, number: int) -> Sample:
-        file, label, *_ = getattr(self.source, "reader", self.source)[number]
-        with file:
-            image = read_image(file, self.images.shape[0])
-        if not 0 <= label < (classes := len(self.images.class_names)):
+        with reading():
+            file, label, *_ = getattr(self.source, "reader", self.source)[number]
+            with file:
+                image = read_image(file, self.images.shape[0], self.images.exif_orientation)
+        if not 0 <= label < (classes := len(self.labels or self.images.class_names)):
             raise ValueError(f"its label is {label}, and there are {classes} classes")
+        label = self.labels[label] if self.labels else label
         if self.seed is not None:
             seed_cpu(self.seed, epoch, number, 0)
         return Sample(self.transform(image), int(label))

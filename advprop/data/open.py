@@ -4,19 +4,16 @@ What can be known of the data before training is checked here: classes that do n
 images, labels that are none of the classes.
 """
 
-import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from timm.data.dataset import ImageDataset
 from timm.data.dataset_factory import create_dataset
-from timm.data.readers.reader_image_folder import ReaderImageFolder
-from timm.data.readers.reader_image_in_tar import ReaderImageInTar
 
 from advprop.data.batches import Data, Images, ImageSet
-from advprop.data.class_map import check_labels, check_same_classes, class_names
-from advprop.data.image_files import ENDINGS, all_endings
+from advprop.data.class_folders import open_class_folders
+from advprop.data.class_map import check_labels, class_names, labels_among, report_untested
 from advprop.data.in_memory import (
     changes_of_single_images,
     fits_in_memory,
@@ -25,7 +22,7 @@ from advprop.data.in_memory import (
     to_tensors,
 )
 from advprop.data.loaded_set import LoadedSet, Samples
-from advprop.data.shards import Shards, find_shards
+from advprop.data.shards import find_shards, open_shards
 from advprop.data.transforms import testing_transform, training_transform
 from advprop.recipes import AugmentSettings, DataSettings
 from advprop.runtime import need_extra
@@ -69,13 +66,14 @@ def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str,
     if data.train_split == data.test_split:
         raise ValueError(f"train_split and test_split must differ, got {data.train_split!r} for both")
     train, test = (_open_split(data, split) for split in (data.train_split, data.test_split))
-    names = class_names(train, data.classes)
-    check_same_classes(train, test)
+    names, theirs = class_names(train, data.classes), class_names(test)
     check_labels(train, names, every_class=data.classes is None)
-    check_labels(test, names, every_class=False)
+    check_labels(test, theirs, every_class=False)
+    labels = labels_among(theirs, names)
+    report_untested(test, labels, names)
     wanted = (data.channels, data.image_size)
     if not changes_of_single_images(augment) and all(fits_in_memory(each, *wanted) for each in (train, test)):
-        return in_memory(to_tensors(train, *wanted), to_tensors(test, *wanted), names)
+        return in_memory(to_tensors(train, *wanted), to_tensors(test, *wanted, labels), names)
     size = data.image_size or config["input_size"][1]
     images = Images(
         class_names=names,
@@ -83,23 +81,29 @@ def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str,
         crop_pct=augment.crop_pct or config["crop_pct"],
         crop_mode=config["crop_mode"],
         interpolation=augment.interpolation or config["interpolation"],
+        exif_orientation=augment.exif_orientation,
     )
     return Data(
         train=LoadedSet(Samples(train, training_transform(augment, images, config), images, data, seed)),
-        test=LoadedSet(Samples(test, testing_transform(images), images, data)),
+        test=LoadedSet(Samples(test, testing_transform(images), images, data, labels=labels)),
         **vars(images),
     )
 
 
-def open_test(data: DataSettings, config: Mapping[str, Any]) -> tuple[ImageSet, tuple[str, ...]]:
+def open_test(
+    data: DataSettings,
+    images: Images,
+    relabel: Callable[[Sequence[str]], tuple[int, ...]] | None = None,
+    keep_in_memory: bool = True,
+) -> ImageSet:
     """Opens the test images alone, as a model expects them.
 
     Args:
         data: Which data.
-        config: The images that the model expects: `advprop.models.data_config(model)`.
-
-    Returns:
-        The images, and the names of their classes.
+        images: What the model expects, and the names of its classes.
+        relabel: The model's label of each class of the data, by their names; by default the classes are
+            those of `images`, and the log has those that have no test images.
+        keep_in_memory: Whether small images of one size may be resized and kept on the device as one array.
 
     Raises:
         ValueError: If there are no such data, or their labels are not right.
@@ -109,26 +113,31 @@ def open_test(data: DataSettings, config: Mapping[str, Any]) -> tuple[ImageSet, 
             "which of the digits are for testing is up to the run; evaluate its directory, without --data"
         )
     source = _open_split(data, data.test_split)
-    names = class_names(source, data.classes)
+    names = class_names(source, data.classes if relabel else None)
     check_labels(source, names, every_class=False)
-    channels, height, _ = config["input_size"]
-    as_trained = (config["crop_pct"], config["interpolation"]) == (1.0, "bilinear")
-    if as_trained and fits_in_memory(source, channels, height):
-        return to_tensors(source, channels, height), names
-    like = {key: config[key] for key in ("crop_pct", "crop_mode", "interpolation")}
-    images = Images(class_names=names, shape=config["input_size"], **like)
-    return LoadedSet(Samples(source, testing_transform(images), images, data)), names
+    if relabel:
+        labels = relabel(names)
+    else:
+        labels = labels_among(names, images.class_names)
+        report_untested(source, labels, images.class_names)
+    channels, height, _ = images.shape
+    as_trained = (images.crop_pct, images.interpolation) == (1.0, "bilinear")
+    if keep_in_memory and as_trained and fits_in_memory(source, channels, height):
+        return to_tensors(source, channels, height, labels)
+    return LoadedSet(Samples(source, testing_transform(images), images, data, labels=labels))
 
 
 def _open_split(data: DataSettings, split: str) -> Any:
     path = Path(data.data).expanduser()
     if path.exists():
-        return _open_folder(_folder(path, split))
+        folder = _folder(path, split)
+        every_class = data.classes is None and split == data.train_split
+        return ImageDataset(str(folder), reader=open_class_folders(folder, every_class))
     kind, _, name = data.data.partition("/")
     kind = kind.lower()
     if kind == "wds":
         folder = _folder_of_shards(data)
-        return ImageDataset(str(folder), reader=Shards(find_shards(folder, _names_of(split))))
+        return ImageDataset(str(folder), reader=open_shards(find_shards(folder, _names_of(split))))
     if kind in _STREAMS:
         raise ValueError(
             f"{data.data} is a stream, in which no run could go on where it stopped; "
@@ -186,35 +195,3 @@ def _folder(root: Path, split: str) -> Path:
                 return path
     there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) or "nothing"
     raise ValueError(f"{root} has no folder {' or '.join(names)}; it has {there}")
-
-
-def _open_folder(path: Path) -> ImageDataset:
-    """A folder of class folders, a folder of a tar file for each class, or a tar file of either."""
-    inside = list(path.iterdir()) if path.is_dir() else []
-    of_tars = not path.is_dir() or (any(path.glob("*.tar")) and not any(each.is_dir() for each in inside))
-    _check_classes(inside)
-    try:
-        with all_endings():
-            reader = _tars_in_order(path) if of_tars else ReaderImageFolder(str(path))
-    except (RuntimeError, AssertionError, tarfile.TarError) as error:
-        raise ValueError(f"there are no images in the folders of {path}: {error}") from error
-    return ImageDataset(str(path), reader=reader)
-
-
-def _tars_in_order(path: Path) -> ReaderImageInTar:
-    """The images of tar files by their whole names: timm has those of equal names as the disk lists them."""
-    reader = ReaderImageInTar(str(path))
-    parts = reader.samples
-    names = [(shard or "", child.name if child else "", image.name) for image, shard, child in parts]
-    order = sorted(range(len(names)), key=names.__getitem__)
-    reader.samples, reader.targets = parts[order], reader.targets[order]
-    return reader
-
-
-def _check_classes(inside: Iterable[Path]) -> None:
-    """Raises ValueError if an image is in no class, or a class has no images."""
-    for each in sorted(inside):
-        if each.is_file() and each.suffix.lower() in ENDINGS:
-            raise ValueError(f"the image {each} must be in a folder with the name of its class")
-        if each.is_dir() and not any(file.suffix.lower() in ENDINGS for file in each.rglob("*")):
-            raise ValueError(f"the class {each} has no images; remove the folder, or fill it")

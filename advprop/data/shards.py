@@ -4,56 +4,32 @@ WebDataset itself reads shards as streams, in an order that no run could take up
 the places of all images are noted first, so that each is read by its number, as from a folder.
 """
 
-import io
 import re
-import tarfile
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import numpy as np
-
+from advprop.data.archives import ArchivedImages, Member, members
 from advprop.data.image_files import ENDINGS
+from advprop.data.image_tree import LeftOut
 from advprop.runtime import need_extra
 
 
-class Shards:
-    """The images of some shards by number, as timm's readers give them.
+def open_shards(paths: Sequence[Path]) -> ArchivedImages:
+    """Opens the images of some shards.
 
     Args:
         paths: The tar files, not compressed.
 
     Raises:
-        ValueError: If there are none, one cannot be read, or an image in it has no label.
+        ValueError: If there are no images, a shard cannot be read, or an image in it has no label.
     """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = list(paths)
-        found = [(number, *each) for number, path in enumerate(paths) for each in _samples(path)]
-        if not found:
-            raise ValueError(f"there are no images in the shards {', '.join(map(str, paths))}")
-        self._places = np.array(found, dtype=np.int64)
-
-    @property
-    def targets(self) -> np.ndarray:
-        """The class of each image `[N]`."""
-        return self._places[:, 3]
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __getitem__(self, number: int) -> tuple[io.BytesIO, int]:
-        shard, start, size, label = map(int, self._places[number])
-        with self.paths[shard].open("rb") as file:
-            file.seek(start)
-            return io.BytesIO(file.read(size)), label
-
-    def filename(self, number: int, basename: bool = False, absolute: bool = False) -> str:
-        """The shard and the name in it; this looks through the shard."""
-        shard, start, *_ = self._places[number]
-        with tarfile.open(self.paths[shard], "r:") as archive:
-            name = next(each.name for each in archive if each.offset_data == start)
-        return PurePosixPath(name).name if basename else f"{self.paths[shard]}/{name}"
+    left_out = LeftOut()
+    found = [(number, *each) for number, path in enumerate(paths) for each in _samples(path, left_out)]
+    left_out.report(paths[0].parent)
+    if not found:
+        raise ValueError(f"there are no images in the shards {', '.join(map(str, paths))}")
+    return ArchivedImages(paths, found)
 
 
 def find_shards(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -92,29 +68,33 @@ def _expanded(pattern: str) -> list[str]:
     return list(expand_urls(pattern))
 
 
-def _samples(path: Path) -> Iterator[tuple[int, int, int]]:
-    """Where each image of a shard begins, its length in bytes, and its label."""
+def _samples(path: Path, left_out: LeftOut) -> Iterator[tuple[Member, int]]:
+    """The images of a shard, each with its label."""
+    with path.open("rb") as shard:
+        for _, sample in groupby(members(path), lambda each: _key(each)[0]):
+            files = {_key(each)[1].lower(): each for each in sample}
+            images = [ending for ending in files if f".{ending}" in ENDINGS]
+            if not images:
+                for ending in files.keys() - {"cls"}:
+                    left_out.count(f"x.{ending}")
+            elif label := files.get("cls"):
+                shard.seek(label.start)
+                yield files[images[-1]], _label(path, shard.read(label.size))
+            else:
+                raise ValueError(
+                    f"cannot read the shard {path}: {files[images[-1]].name} has no label, a file of the "
+                    "same name with the ending .cls"
+                )
+
+
+def _label(path: Path, text: bytes) -> int:
     try:
-        with tarfile.open(path, "r:") as archive:
-            for _, members in groupby(filter(tarfile.TarInfo.isfile, archive), lambda each: _key(each)[0]):
-                image = label = None
-                for member in members:
-                    ending = _key(member)[1]
-                    if ending == "cls" and (file := archive.extractfile(member)):
-                        label = int(file.read())
-                    elif f".{ending.lower()}" in ENDINGS:
-                        image = member
-                if image and label is None:
-                    raise ValueError(
-                        f"{image.name} has no label, a file of the same name with the ending .cls"
-                    )
-                if image and label is not None:
-                    yield image.offset_data, image.size, label
-    except (tarfile.TarError, OSError, ValueError) as error:
+        return int(text)
+    except ValueError as error:
         raise ValueError(f"cannot read the shard {path}: {error}") from error
 
 
-def _key(member: tarfile.TarInfo) -> tuple[str, str]:
+def _key(member: Member) -> tuple[str, str]:
     """What the files of a sample have in common, and the ending of this one."""
     folder, _, name = member.name.rpartition("/")
     stem, _, ending = name.partition(".")

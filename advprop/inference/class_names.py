@@ -21,6 +21,11 @@ def labels_by_name(model: nn.Module) -> dict[str, int]:
     return {info.index_to_label_name(label): label for label in info.label_indices()} if info else {}
 
 
+def exif_orientation(model: nn.Module) -> bool:
+    """Whether the model was trained on photographs that were turned as their cameras noted."""
+    return bool((getattr(model, "pretrained_cfg", None) or {}).get("exif_orientation", False))
+
+
 def check_configured(model: nn.Module) -> None:
     """Raises ValueError unless the model has a configuration, as timm's models do."""
     if not getattr(model, "pretrained_cfg", None):

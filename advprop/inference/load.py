@@ -1,6 +1,6 @@
 """Trained models from wherever they are: the directory of a run, an exported folder, timm's by name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +12,16 @@ from timm.utils.model import unfreeze
 from torch import nn
 
 from advprop.attacks import PixelModel
-from advprop.data import Batches, Images
-from advprop.models import create_model
+from advprop.data import Batches, Images, ImageSet, changes_of_single_images, open_data, open_test
+from advprop.models import create_model, data_config
 from advprop.norms import MAIN, branch_names, remove_aux_norm
+from advprop.recipes import Recipe
 from advprop.runs import RECIPE, Run
-from advprop.runtime import cpu_threads, join, own_randomness
-from advprop.training import Loop, build_branches, build_model
+from advprop.runtime import World, cpu_threads, join, own_randomness
+from advprop.training import build_branches, build_model
 
 CONFIG = "config.json"
+_TEST_BATCH = 100
 # What timm raises for weights that are missing, damaged or of another model, and for a configuration that is
 # not JSON, lacks something, or has a number for a name.
 _WEIGHTS_ERRORS = (OSError, EOFError, RuntimeError, SafetensorError)
@@ -52,39 +54,44 @@ def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
         ((1, 8, 8), '7')
     """
     run = Run(Path(directory))
-    recipe, state = run.recipe, _last_state(run)
-    # Its weights are in the checkpoint: those that it began with are neither needed nor looked for.
-    blank = replace(recipe, pretrained=False, weights=None)
-    with own_randomness():
-        model = build_branches(recipe, build_model(blank, Images(**state["images"])))
-    if branch not in (names := branch_names(model)):
+    model, names = _with_branches(run.recipe, _last_state(run))
+    if branch not in names:
         raise ValueError(f"the run in {directory} trained the branches {', '.join(names)}, got {branch!r}")
-    model.load_state_dict(state["ema"] or state["model"])
     if len(names) > 1:
         remove_aux_norm(model, branch)
-    if recipe.freeze:
-        unfreeze(model, list(recipe.freeze))
+    if run.recipe.freeze:
+        unfreeze(model, list(run.recipe.freeze))
     return model.eval()
 
 
 @contextmanager
 def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[PixelModel, Batches]]:
-    """The model of a run, as it was saved last, and the test images.
+    """The model of a run with all its branches, as it was saved last, and its test images.
+
+    The classes of the images are those of the run by name, whatever their order; the log has those without
+    images. The training images need not be there any more.
 
     Args:
         directory: Directory of the run.
         device: Where they should be.
 
     Raises:
-        ValueError: If the directory is not one of a run, or the run has no checkpoint.
+        ValueError: If the directory is not one of a run, the run has no checkpoint, its test images are not
+            there, or they have classes that it was not trained on.
     """
     run = Run(Path(directory))
-    state = _last_state(run)
-    recipe = replace(run.recipe, sync_batch_norm=False, compile=False)  # of no use here, and not everywhere
+    recipe, state = run.recipe, _last_state(run)
     with join(device) as world, cpu_threads(recipe.threads), own_randomness():
-        loop = Loop(recipe, world)
-        loop.load(state)
-        yield loop.model().eval(), loop.test_batches
+        model, _ = _with_branches(recipe, state)
+        config = data_config(model)
+        model = model.to(world.device).eval()
+        images = _test_images(recipe, Images(**state["images"]))
+        yield PixelModel(model, config["mean"], config["std"]), test_batches(images, world)
+
+
+def test_batches(images: ImageSet, world: World) -> Batches:
+    """Test images in batches, on the device of this rank, which takes its turns."""
+    return Batches(images.to(world.device), _TEST_BATCH * world.ranks, rank=world.rank, ranks=world.ranks)
 
 
 def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:
@@ -121,6 +128,23 @@ def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:
     if ":" not in str(source) and path.name != str(source):  # a path, which is not the name of a model
         raise ValueError(f"there is no run and no exported model {source}")
     return create_model(str(source), pretrained=True).eval()
+
+
+def _with_branches(recipe: Recipe, state: Mapping[str, Any]) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model of a run with the weights of a checkpoint, and the names of its branches."""
+    # Its weights are in the checkpoint: those that it began with are neither needed nor looked for.
+    blank = replace(recipe, pretrained=False, weights=None)
+    with own_randomness():
+        model = build_branches(recipe, build_model(blank, Images(**state["images"])))
+    model.load_state_dict(state["ema"] or state["model"])
+    return model, branch_names(model)
+
+
+def _test_images(recipe: Recipe, images: Images) -> ImageSet:
+    """The test images of a run, with the labels of its classes."""
+    if recipe.data == "digits":
+        return open_data(recipe, recipe, {}, recipe.seed).test
+    return open_test(recipe, images, keep_in_memory=not changes_of_single_images(recipe))
 
 
 def _last_state(run: Run) -> dict[str, Any]:

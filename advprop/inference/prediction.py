@@ -13,8 +13,13 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from advprop.attacks import in_mode
-from advprop.data import ENDINGS, READ_ERRORS, batches_of, read_image
-from advprop.inference.class_names import check_configured, check_names, names_of_classes
+from advprop.data import ENDINGS, batches_of, find_image_files, printable, read_image, reading
+from advprop.inference.class_names import (
+    check_configured,
+    check_names,
+    exif_orientation,
+    names_of_classes,
+)
 from advprop.models import create_transform, data_config
 from advprop.runtime import format_table
 
@@ -139,7 +144,9 @@ def predict(
 
 
 def find_images(paths: Iterable[Path | str]) -> list[Path]:
-    """The files that paths stand for: of a folder all images in it and in its folders, in order.
+    """The files that paths stand for: of a folder all images in it and in its folders, in natural order.
+
+    Links are followed, each file of a folder counts once, and what is left out is written to the log.
 
     Raises:
         ValueError: If a path is not there, or a folder holds no images.
@@ -148,12 +155,14 @@ def find_images(paths: Iterable[Path | str]) -> list[Path]:
     for path in map(Path, paths):
         if not path.exists():
             raise ValueError(f"there is no image and no folder {path}")
-        inside = [path]
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS)
-            if not inside:
-                raise ValueError(f"the folder {path} holds no images ({', '.join(ENDINGS)})")
-        found += inside
+        if not path.is_dir():
+            found.append(path)
+            continue
+        tree = find_image_files(path)
+        tree.left_out.report(path)
+        if not tree.files:
+            raise ValueError(f"the folder {path} holds no images ({', '.join(ENDINGS)})")
+        found += [path / file for file in tree.files]
     return found
 
 
@@ -169,7 +178,7 @@ def prediction_table(predictions: Iterable[Prediction]) -> str:
                  cat              20.0
     """
     rows = [
-        ("" if place else each.image, guess.name, f"{100 * guess.probability:.1f}")
+        ("" if place else printable(each.image), guess.name, f"{100 * guess.probability:.1f}")
         for each in predictions
         for place, guess in enumerate(each.guesses)
     ]
@@ -190,6 +199,7 @@ class _Pictures(Dataset[_Sample]):
     def __init__(self, images: Sequence[Picture], model: nn.Module) -> None:
         check_configured(model)
         self.images = images
+        self.exif_orientation = exif_orientation(model)
         self.channels: int = data_config(model)["input_size"][0]
         if self.channels not in (1, 3):
             raise ValueError(f"the model must take images of 1 or 3 channels, and takes {self.channels}")
@@ -202,8 +212,10 @@ class _Pictures(Dataset[_Sample]):
         image = self.images[number]
         name = f"image {number}" if isinstance(image, Image.Image) else str(image)
         try:
-            return _Sample(name, self.transform(read_image(image, self.channels)))
-        except READ_ERRORS as error:
+            with reading():
+                pixels = read_image(image, self.channels, self.exif_orientation)
+            return _Sample(name, self.transform(pixels))
+        except (OSError, ValueError) as error:
             return _Sample(name, None, " ".join(str(error).split()))
 
 

@@ -2,49 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from advprop.attacks import PixelModel
-from advprop.data import Batch, Batches, open_test
-from advprop.inference.class_names import labels_by_name
-from advprop.inference.load import load_model
+from advprop.data import Batches, Images, open_test
+from advprop.inference.class_names import exif_orientation, labels_by_name
+from advprop.inference.load import load_model, test_batches
 from advprop.models import data_config
 from advprop.norms import MAIN
 from advprop.recipes import DataSettings
 from advprop.runtime import join
 
-_TEST_BATCH = 100
-
-
-@dataclass(frozen=True)
-class Relabeled:
-    """Batches whose labels are those of a model.
-
-    Args:
-        batches: Pixels and labels.
-        labels: The model's label of each label of the data `[classes]`, on the device of the batches.
-    """
-
-    batches: Batches
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for images, labels in self.batches:
-            yield images, self.labels[labels]
-
 
 @contextmanager
 def model_and_images(
     source: Path | str, data: DataSettings, branch: str = MAIN, device: str = "auto"
-) -> Iterator[tuple[PixelModel, Relabeled]]:
-    """A trained model and test images, prepared as the model expects them.
+) -> Iterator[tuple[PixelModel, Batches]]:
+    """A trained model and test images, prepared as the model expects them, with its labels.
 
     Args:
         source: As for `load_model`.
@@ -58,13 +34,20 @@ def model_and_images(
     model = load_model(source, branch)
     config = data_config(model)
     with join(device) as world:
-        images, names = open_test(data, config)
-        batches = Batches(
-            images.to(world.device), _TEST_BATCH * world.ranks, rank=world.rank, ranks=world.ranks
-        )
-        labels = torch.tensor(labels_for(model, names), device=world.device)
+        images = open_test(data, _expected(model), lambda names: labels_for(model, names))
         model = model.to(world.device)
-        yield PixelModel(model, config["mean"], config["std"]), Relabeled(batches, labels)
+        yield PixelModel(model, config["mean"], config["std"]), test_batches(images, world)
+
+
+def _expected(model: nn.Module) -> Images:
+    """What a model expects of its images."""
+    config = data_config(model)
+    return Images(
+        class_names=tuple(labels_by_name(model)),
+        shape=config["input_size"],
+        exif_orientation=exif_orientation(model),
+        **{key: config[key] for key in ("crop_pct", "crop_mode", "interpolation")},
+    )
 
 
 def labels_for(model: nn.Module, names: Sequence[str]) -> tuple[int, ...]:

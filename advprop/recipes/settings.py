@@ -93,6 +93,8 @@ class AugmentSettings:
         cutmix: Alpha of CutMix of the clean images; 0: none.
         crop_pct: Share of the resized image that its centre crop takes in tests; none: the model's.
         interpolation: How images are resized; none: the model's way.
+        exif_orientation: Turn photographs as their cameras noted (EXIF), in training, tests and predictions;
+            timm does not.
     """
 
     scale: tuple[float, float] | None = (0.08, 1.0)
@@ -105,6 +107,7 @@ class AugmentSettings:
     cutmix: float = 0.0
     crop_pct: float | None = None
     interpolation: Literal["bicubic", "bilinear", "nearest", "lanczos"] | None = None
+    exif_orientation: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -229,6 +229,7 @@ def _configure(model: nn.Module, recipe: Recipe, data: Images) -> None:
         "crop_pct": data.crop_pct,
         "crop_mode": data.crop_mode,
         "interpolation": data.interpolation,
+        **({"exif_orientation": True} if data.exif_orientation else {}),
         "mean": before["mean"],
         "std": before["std"],
     }

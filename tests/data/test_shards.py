@@ -1,4 +1,4 @@
-"""Shards of WebDataset and data of Hugging Face, both made here and read from the disk."""
+"""open_shards of WebDataset and data of Hugging Face, both made here and read from the disk."""
 
 import io
 import shutil
@@ -15,7 +15,7 @@ from advprop import train
 from advprop.data.batches import Batches
 from advprop.data.loaded_set import BadImageError
 from advprop.data.open import open_data
-from advprop.data.shards import Shards, find_shards
+from advprop.data.shards import find_shards, open_shards
 from advprop.models import data_config
 from advprop.recipes.recipe import make_recipe
 from advprop.runtime.optional import MissingExtraError
@@ -78,7 +78,7 @@ def test_shards_are_read_by_number(shards):
 def test_webdataset_itself_sees_the_same(shards):
     from webdataset.tariterators import group_by_keys, tar_file_iterator
 
-    ours = Shards(find_shards(shards, ["train"]))
+    ours = open_shards(find_shards(shards, ["train"]))
     number = 0
     for path in sorted(shards.glob("things-train-*.tar")):
         with path.open("rb") as file:
@@ -140,18 +140,18 @@ def test_a_pattern_with_braces_names_the_missing_package(shards, monkeypatch):
 def test_a_fault_of_a_shard_is_told_before_training(samples, message, tmp_path):
     write(tmp_path / "train.tar", samples)
     with pytest.raises(ValueError, match=rf"train.tar.*{message}|{message}.*train.tar"):
-        Shards([tmp_path / "train.tar"])
+        open_shards([tmp_path / "train.tar"])
 
 
 def test_a_truncated_or_packed_shard_is_told(shards, tmp_path):
     whole = (shards / "things-train-0000.tar").read_bytes()
     (tmp_path / "a.tar").write_bytes(whole[:700])
     with pytest.raises(ValueError, match=r"cannot read the shard .*a.tar"):
-        Shards([tmp_path / "a.tar"])
+        open_shards([tmp_path / "a.tar"])
     with tarfile.open(tmp_path / "b.tar", "w:gz") as archive:
         archive.add(shards / "things-train-0000.tar", arcname="x.png")
     with pytest.raises(ValueError, match=r"cannot read the shard .*b.tar"):
-        Shards([tmp_path / "b.tar"])
+        open_shards([tmp_path / "b.tar"])
 
 
 def test_labels_are_checked_before_training(shards, tmp_path):

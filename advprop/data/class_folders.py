@@ -1,0 +1,130 @@
+"""Images whose class is the folder at the top: in a folder of class folders, or in tar files of either."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple, TypeAlias
+
+import numpy as np
+
+from advprop.data.archives import ArchivedImages, Member, members
+from advprop.data.image_files import ENDINGS, class_of
+from advprop.data.image_tree import LeftOut, find_image_files, is_of_a_system, natural_order
+from advprop.data.names import Names
+
+ClassImages: TypeAlias = "FolderImages | ArchivedImages"
+
+
+class FolderImages:
+    """The images of a folder by number, as timm's readers give them.
+
+    Args:
+        root: The folder.
+        files: Paths of the images in it; each begins with the folder of its class.
+    """
+
+    def __init__(self, root: Path, files: Sequence[str]) -> None:
+        self.root = root
+        self.names = Names(files)
+        self.class_to_idx, self.targets = _numbered([file.partition("/")[0] for file in files])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, number: int) -> tuple[IO[bytes], int]:
+        return (self.root / self.names[number]).open("rb"), int(self.targets[number])
+
+    def filename(self, number: int, basename: bool = False, absolute: bool = False) -> str:
+        """The path of an image: the whole of it, in the folder, or its last part."""
+        name = self.names[number]
+        if basename:
+            return name.rpartition("/")[2]
+        return str(self.root / name) if absolute else name
+
+
+def open_class_folders(path: Path, every_class: bool) -> ClassImages:
+    """Opens a folder of class folders, a folder of a tar file for each class, or a tar file of either.
+
+    The class of an image is the first folder on the way to it, whatever lies deeper. What is left out is
+    written to the log.
+
+    Args:
+        path: The folder or the tar file.
+        every_class: Whether each class folder must have images.
+
+    Raises:
+        ValueError: If there are no images in class folders, or a class folder has none.
+    """
+    archives = [path] if path.is_file() else _archives_in(path)
+    found, left_out = _in_archives(path, archives) if archives else _in_folders(path, every_class)
+    left_out.report(path)
+    if not len(found):
+        raise ValueError(
+            f"{path} must have a folder with images for each class, and there are no images in its folders"
+        )
+    return found
+
+
+def _archives_in(path: Path) -> list[Path]:
+    """The tar files of a folder that has no class folders."""
+    inside = [each for each in path.iterdir() if not is_of_a_system(each.name)]
+    if any(each.is_dir() for each in inside):
+        return []
+    return sorted(each for each in inside if each.suffix.lower() == ".tar")
+
+
+def _in_folders(path: Path, every_class: bool) -> tuple[FolderImages, LeftOut]:
+    tree = find_image_files(path)
+    tree.left_out.beside = [file for file in tree.files if "/" not in file]
+    found = FolderImages(path, [file for file in tree.files if "/" in file])
+    empty = sorted({class_of(folder) for folder in tree.folders} - found.class_to_idx.keys())
+    if empty and every_class and len(found):
+        raise ValueError(f"the class {path / empty[0]} has no images; remove the folder, or fill it")
+    return found, tree.left_out
+
+
+class _Found(NamedTuple):
+    """An image in an archive."""
+
+    archive: int
+    member: Member
+    inside: list[str]  # the folders on the way to it, and its name
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """By archive, and by whole names in it."""
+        return self.archive, self.member.name
+
+
+def _in_archives(path: Path, archives: Sequence[Path]) -> tuple[ArchivedImages, LeftOut]:
+    left_out = LeftOut()
+    found: list[_Found] = []
+    for number, archive in enumerate(archives):
+        above = [archive.stem] if path.is_dir() else []
+        for member in members(archive):
+            inside = list(PurePosixPath(member.name).parts)
+            if hidden := next(filter(is_of_a_system, inside), None):
+                left_out.hidden[hidden] += 1
+            elif PurePosixPath(member.name).suffix.lower() not in ENDINGS:
+                left_out.count(inside[-1])
+            else:
+                found.append(_Found(number, member, above + inside))
+    found = _below_the_common(sorted(found, key=lambda each: each.order))
+    left_out.beside = [each.member.name for each in found if len(each.inside) == 1]
+    kept = [each for each in found if len(each.inside) > 1]
+    class_to_idx, targets = _numbered([each.inside[0] for each in kept])
+    placed = [(each.archive, each.member, int(label)) for each, label in zip(kept, targets, strict=True)]
+    return ArchivedImages(archives, placed, class_to_idx), left_out
+
+
+def _below_the_common(found: list[_Found]) -> list[_Found]:
+    """The images without the folders that an archive was made of, those that all of them share."""
+    while len({each.inside[0] for each in found}) == 1 and any(len(each.inside) > 2 for each in found):
+        found = [each._replace(inside=each.inside[1:]) for each in found]
+    return found
+
+
+def _numbered(folders: Sequence[str]) -> tuple[dict[str, int], np.ndarray]:
+    """The label of each class by name, in natural order, and that of each image by its class folder."""
+    names = {folder: class_of(folder) for folder in set(folders)}
+    labels = {name: label for label, name in enumerate(sorted(set(names.values()), key=natural_order))}
+    return labels, np.array([labels[names[folder]] for folder in folders], dtype=np.int64)

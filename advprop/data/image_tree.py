@@ -1,0 +1,147 @@
+"""The image files under a folder: every one once, in one order, and what was left out."""
+
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from advprop.data.image_files import ENDINGS, HEIC, printable
+from advprop.runtime import rank_and_ranks
+
+logger = logging.getLogger(__name__)
+
+# Folders that systems leave beside images: thumbnails, checkpoints, parts of an archive. Names that begin
+# with a dot are left out, too.
+_OF_SYSTEMS = frozenset({"@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
+
+
+def natural_order(name: str) -> tuple[list[int | str], str]:
+    """The key of timm's natural order, which published checkpoints follow; the name itself breaks ties.
+
+    Examples:
+        >>> from advprop.data.image_tree import natural_order
+        >>> sorted(["class10", "a", "class2", "Banana", "A"], key=natural_order)
+        ['A', 'a', 'Banana', 'class2', 'class10']
+    """
+    parts = re.split(r"(\d+)", name.lower())
+    return [int(part) if part.isdecimal() else part for part in parts], name
+
+
+def is_of_a_system(name: str) -> bool:
+    """Whether a file or folder of this name was left by a system or a program, beside the images."""
+    return name.startswith(".") or name in _OF_SYSTEMS
+
+
+@dataclass
+class LeftOut:
+    """What is no image of a data set although it is in its folder."""
+
+    files: Counter[str] = field(default_factory=Counter)  # by ending
+    hidden: Counter[str] = field(default_factory=Counter)  # by name
+    links: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+
+    def count(self, file: str) -> None:
+        """Counts a file that is no image."""
+        self.files[PurePath(file).suffix.lower() or file] += 1
+
+    def report(self, place: Path | str) -> None:
+        """Logs what was left out of a place, once over all ranks."""
+        if (told := str(self)) and rank_and_ranks(all_ranks=True)[0] == 0:
+            logger.warning("left out of %s: %s", place, told)
+
+    def __str__(self) -> str:
+        told = []
+        if self.files:
+            heic = "; HEIC is read where pillow-heif is installed" if self.files.keys() & {*HEIC} else ""
+            told.append(f"{_many(self.files.total(), 'file')} of other kinds ({_counts(self.files)}{heic})")
+        if self.hidden:
+            told.append(f"what systems left ({_counts(self.hidden)})")
+        if self.links:
+            told.append(f"{_many(len(self.links), 'link')} to what is there already ({_some(self.links)})")
+        if self.beside:
+            told.append(f"{_many(len(self.beside), 'image')} in no class folder ({_some(self.beside)})")
+        return ", ".join(told)
+
+
+@dataclass
+class ImageTree:
+    """The images under a folder.
+
+    Args:
+        files: Their paths in the folder, in natural order.
+        folders: The folders at its top, with images or without.
+        left_out: What else is there.
+    """
+
+    files: list[str]
+    folders: list[str]
+    left_out: LeftOut
+
+
+def find_image_files(root: Path | str) -> ImageTree:
+    """Finds the images of a folder and its folders. Links are followed, and each file counts once.
+
+    Files that are there come before those that a link leads to, whatever they are called: a link to another
+    class, or back up the tree, takes nothing away from that class.
+
+    Raises:
+        OSError: If a folder cannot be read.
+    """
+    left_out = LeftOut()
+    files: list[str] = []
+    file_links: list[str] = []
+    folders: list[str] = [""]
+    folder_links: list[str] = []
+    top: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    real: set[Path] = set()
+    while folders or folder_links:
+        folder = folders.pop() if folders else folder_links.pop(0)
+        path = Path(root, folder)
+        state = path.stat()
+        if (place := (state.st_dev, state.st_ino)) in seen:
+            left_out.links.append(folder)
+            continue
+        seen.add(place)
+        real.add(path.resolve())
+        for entry in sorted(os.scandir(path), key=lambda each: each.name):
+            inside = f"{folder}/{entry.name}" if folder else entry.name
+            if is_of_a_system(entry.name):
+                left_out.hidden[entry.name] += 1
+            elif entry.is_dir():
+                (folder_links if entry.is_symlink() else folders).append(inside)
+                top += [] if folder else [entry.name]
+            elif PurePath(entry.name).suffix.lower() not in ENDINGS:
+                left_out.count(entry.name)
+            else:
+                (file_links if entry.is_symlink() else files).append(inside)
+    files += _first_of_each(root, file_links, real, left_out)
+    return ImageTree(sorted(files, key=natural_order), top, left_out)
+
+
+def _first_of_each(root: Path | str, links: Iterable[str], real: set[Path], left_out: LeftOut) -> list[str]:
+    """The links to files that are in none of the folders, one for each file."""
+    found: dict[Path, str] = {}
+    for link in sorted(links, key=natural_order):
+        target = Path(root, link).resolve()
+        if target.parent in real or target in found:
+            left_out.links.append(link)
+        else:
+            found[target] = link
+    return list(found.values())
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {printable(name)}" for name, count in counts.most_common(8))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*map(printable, names[:3]), *(["..."] if len(names) > 3 else [])])
