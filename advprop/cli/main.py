@@ -1,5 +1,6 @@
 """The command line: arguments to a command, errors to one line and an exit status."""
 
+import io
 import logging
 import os
 import signal
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal n ended it.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal cannot show
     if arguments == ["--version"]:
         from importlib.metadata import version
 

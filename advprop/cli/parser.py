@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -100,7 +100,67 @@ def _values() -> ConstructorRegistry:
             str_from_instance=lambda value: [x for name, n in value.items() for x in (name, short_number(n))],
         )
 
+    _add_words_for_nothing(registry)
     return registry
+
+
+def _add_words_for_nothing(registry: ConstructorRegistry) -> None:
+    """Lets `none` be written in any case, wherever a setting may have no value."""
+
+    @registry.primitive_rule
+    def nothing(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[None] | None:
+        if info.type is not type(None):
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="none",
+            instance_from_str=lambda words: _choice(words[0], (None,)),
+            is_instance=lambda value: value is None,
+            str_from_instance=lambda value: ["none"],
+        )
+
+    @registry.primitive_rule
+    def choice(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+        choices = get_args(info.type)
+        if get_origin(info.type) is not Literal or "none" not in choices:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=f"{{{','.join(choices)}}}",
+            instance_from_str=lambda words: _choice(words[0], choices),
+            is_instance=choices.__contains__,
+            str_from_instance=lambda value: [value],
+        )
+
+    @registry.primitive_rule
+    def several(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[tuple[Any, ...]] | None:
+        kind, *more = get_args(info.type) or (None,)
+        if get_origin(info.type) is not tuple or kind not in (int, float, str) or more != [...]:
+            return None
+        return PrimitiveConstructorSpec(
+            nargs="*",
+            metavar=f"none|[{'NAME' if kind is str else 'NUMBER'}]...",
+            instance_from_str=lambda words: _several(words, kind),
+            is_instance=lambda value: isinstance(value, tuple),
+            str_from_instance=lambda value: [
+                each if isinstance(each, str) else short_number(each) for each in value or ("none",)
+            ],
+        )
+
+
+def _choice(word: str, choices: Sequence[Any]) -> Any:
+    """One of some words; `none` in any case, which may stand for no value."""
+    word = "none" if word.lower() == "none" else word
+    for choice in choices:
+        if word == (choice or "none"):
+            return choice
+    raise ValueError(f"expected {', '.join(choice or 'none' for choice in choices)}, got {word!r}")
+
+
+def _several(words: list[str], kind: type[int] | type[float] | type[str]) -> tuple[Any, ...]:
+    if [word.lower() for word in words] == ["none"]:
+        return ()
+    return tuple(kind(parse_fraction(word) if kind is float else word) for word in words)
 
 
 def _pairs(words: list[str]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from .batches import (
     TensorSet as TensorSet,
     digits as digits,
 )
+from .fingerprint import fingerprint as fingerprint
 from .image_files import (
     ENDINGS as ENDINGS,
     ImageReadError as ImageReadError,

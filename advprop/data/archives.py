@@ -36,7 +36,7 @@ class ArchivedImages:
     ) -> None:
         self.archives = list(archives)
         self.class_to_idx = class_to_idx or {}
-        self.names = Names([f"{archives[number]}/{member.name}" for number, member, _ in found])
+        self.names = Names([f"{archives[number].name}/{member.name}" for number, member, _ in found])
         self.targets = np.array([label for *_, label in found], dtype=np.int64)
         places = [(number, member.start, member.size) for number, member, _ in found]
         self._places = np.array(places, dtype=np.int64).reshape(-1, 3)
@@ -53,7 +53,8 @@ class ArchivedImages:
     def filename(self, number: int, basename: bool = False, absolute: bool = False) -> str:
         """The archive and the name in it."""
         name = self.names[number]
-        return name.rpartition("/")[2] if basename else name
+        archive = self.archives[self._places[number, 0]]
+        return name.rpartition("/")[2] if basename else str(archive.parent / name)
 
 
 def members(path: Path) -> Iterator[Member]:

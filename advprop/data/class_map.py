@@ -32,6 +32,11 @@ def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:
     return tuple(known.get(label, str(label)) for label in range(max(count, classes or 0)))
 
 
+def own_names(source: Any, known: Sequence[str]) -> tuple[str, ...]:
+    """The names of the classes of some test images; those that are known, where they have only numbers."""
+    return class_names(source) if _class_map(source) else tuple(known)
+
+
 def labels_of(source: Any) -> np.ndarray | None:
     """The label of each image `[N]`, where they are known without a look at the images.
 

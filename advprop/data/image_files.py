@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 HEIC = (".heic", ".heif", ".hif")
+HEIC_EXTRA = 'pip install "advprop[heic]"'
 # What Pillow reads and people keep photographs in. timm looks for PNG and JPEG alone.
 ENDINGS = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".avif", ".bmp", ".dib", ".gif"),
@@ -36,9 +37,16 @@ def reading() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # decoders raise RuntimeError, struct.error, IndexError and others
-        told = " ".join(str(error).split())
-        expected = isinstance(error, OSError | ValueError | SyntaxError) and told
-        raise ImageReadError(told if expected else f"{type(error).__name__}: {told}") from error
+        raise ImageReadError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        heic = "" if HEIC[0] in ENDINGS else f"; HEIC needs {HEIC_EXTRA}"
+        return f"its content is no image of a format that is known{heic}"
+    told = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+    expected = isinstance(error, OSError | ValueError | SyntaxError) and told
+    return told if expected else f"{type(error).__name__}: {told}"
 
 
 def read_image(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from advprop.data.image_files import ENDINGS, HEIC, printable
+from advprop.data.image_files import ENDINGS, HEIC, HEIC_EXTRA, printable
 from advprop.runtime import rank_and_ranks
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class LeftOut:
     def __str__(self) -> str:
         told = []
         if self.files:
-            heic = "; HEIC is read where pillow-heif is installed" if self.files.keys() & {*HEIC} else ""
+            heic = f"; HEIC needs {HEIC_EXTRA}" if self.files.keys() & {*HEIC} else ""
             told.append(f"{_many(self.files.total(), 'file')} of other kinds ({_counts(self.files)}{heic})")
         if self.hidden:
             told.append(f"what systems left ({_counts(self.hidden)})")

@@ -24,6 +24,11 @@ class Names(Sequence[str]):
         self._bytes = b"".join(encoded)
         self._ends = np.cumsum([0, *map(len, encoded)])
 
+    @property
+    def encoded(self) -> bytes:
+        """All names and where each ends."""
+        return self._bytes + self._ends.astype("<i8").tobytes()
+
     def __len__(self) -> int:
         return len(self._ends) - 1
 

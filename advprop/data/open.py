@@ -13,7 +13,7 @@ from timm.data.dataset_factory import create_dataset
 
 from advprop.data.batches import Data, Images, ImageSet
 from advprop.data.class_folders import open_class_folders
-from advprop.data.class_map import check_labels, class_names, labels_among, report_untested
+from advprop.data.class_map import check_labels, class_names, labels_among, own_names, report_untested
 from advprop.data.in_memory import (
     changes_of_single_images,
     fits_in_memory,
@@ -66,7 +66,8 @@ def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str,
     if data.train_split == data.test_split:
         raise ValueError(f"train_split and test_split must differ, got {data.train_split!r} for both")
     train, test = (_open_split(data, split) for split in (data.train_split, data.test_split))
-    names, theirs = class_names(train, data.classes), class_names(test)
+    names = class_names(train, data.classes)
+    theirs = own_names(test, names)
     check_labels(train, names, every_class=data.classes is None)
     check_labels(test, theirs, every_class=False)
     labels = labels_among(theirs, names)
@@ -113,7 +114,7 @@ def open_test(
             "which of the digits are for testing is up to the run; evaluate its directory, without --data"
         )
     source = _open_split(data, data.test_split)
-    names = class_names(source, data.classes if relabel else None)
+    names = class_names(source, data.classes) if relabel else own_names(source, images.class_names)
     check_labels(source, names, every_class=False)
     if relabel:
         labels = relabel(names)

@@ -62,7 +62,9 @@ def export_timm(model: nn.Module, directory: Path | str, class_names: Sequence[s
         check_names(class_names, plain.num_classes)
         names = list(class_names)
         config.pop("label_descriptions", None)
-    own = {"label_names": names} if len(names) == plain.num_classes else {}
+    own: dict[str, Any] = {"label_names": names} if len(names) == plain.num_classes else {}
+    if config.pop("exif_orientation", False):  # timm's settings have no such key
+        own["exif_orientation"] = True
     with _replacing(Path(directory)) as partial:
         save_for_hf(plain, str(partial), model_config=own, safe_serialization=True)
         # safetensors writes files that nobody else may read

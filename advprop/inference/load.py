@@ -1,10 +1,11 @@
 """Trained models from wherever they are: the directory of a run, an exported folder, timm's by name."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 from safetensors import SafetensorError
@@ -156,7 +157,10 @@ def _last_state(run: Run) -> dict[str, Any]:
 
 def _load_folder(path: Path) -> nn.Module:
     try:
-        return timm.create_model(f"local-dir:{path}", pretrained=True).eval()
+        model: Any = timm.create_model(f"local-dir:{path}", pretrained=True)
+        if json.loads((path / CONFIG).read_text(encoding="utf-8")).get("exif_orientation"):
+            model.pretrained_cfg["exif_orientation"] = True
+        return cast(nn.Module, model.eval())
     except (*_WEIGHTS_ERRORS, *_CONFIG_ERRORS) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"cannot load the exported model in {path}: {reason}") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, get_args, get_origin
 
 from advprop.recipes.settings import (
     AugmentSettings,
@@ -166,10 +166,27 @@ def _checked(layer: Any, where: str) -> dict[str, Any]:
     from pydantic import ValidationError
 
     try:
-        recipe = _adapter().validate_python(dict(layer))
+        recipe = _adapter().validate_python(_with_nothing(layer))
     except ValidationError as error:
         raise ValueError(where + "; ".join(_problems(error))) from error
     return {name: getattr(recipe, name) for name in layer}
+
+
+def _with_nothing(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with `none` in any case, and YAML's null, as what each has for no value."""
+    types = {each.name: each.type for each in fields(Recipe)}
+    found = dict(layer)
+    for name, value in layer.items():
+        of_type = types.get(name)
+        kinds = get_args(of_type)
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            if type(None) in kinds:
+                found[name] = None
+            elif "none" in kinds:
+                found[name] = "none"
+            elif get_origin(of_type) is tuple:
+                found[name] = ()
+    return found
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from advprop.attacks import PixelModel
-from advprop.data import Batches, Data, open_data
+from advprop.data import Batches, Data, fingerprint, open_data
 from advprop.evaluation import Accuracy, evaluate
 from advprop.models import data_config
 from advprop.recipes import Recipe
@@ -51,6 +51,14 @@ class Loop:
         self.step = 0
         self.seconds = 0.0
         data = data or open_data(recipe, recipe, data_config(recipe.model), recipe.seed)
+        self.train_fingerprint = fingerprint(data.train)
+        told = (
+            f"{len(data.class_names)} classes ({', '.join(data.class_names[:5])}) of {len(data.train)} "
+            f"training and {len(data.test)} test images"
+        )
+        world.check_same(
+            "data", told, f"{data.class_names} {self.train_fingerprint} {fingerprint(data.test)}"
+        )
         self.data = data.to(world.device)
         ranks = {"rank": world.rank, "ranks": world.ranks}
         self.train_batches = Batches(self.data.train, recipe.batch_size, recipe.seed, **ranks)
@@ -212,12 +220,13 @@ class Loop:
             "ema": averaged.get("state_dict_ema"),
             "images": asdict(self.data.images),
             "train_images": len(self.data.train),
+            "train_fingerprint": self.train_fingerprint,
         }
 
     def check_data(self, state: Mapping[str, Any]) -> None:
-        """Raises ValueError if the data are not those of a state: other classes, more images or fewer.
+        """Raises ValueError if the data are not those of a state: other classes or training images.
 
-        States of before their number was kept are taken as they are.
+        What a state of an older version has not kept is taken as it is.
         """
         names, known = self.data.class_names, tuple(state["images"]["class_names"])
         count, wanted = len(self.data.train), state.get("train_images")
@@ -226,6 +235,8 @@ class Loop:
             found = f"{len(names)} classes for {len(known)}, of which differ {', '.join(other[:5])}"
         elif wanted is not None and count != wanted:
             found = f"{count} training images for {wanted}"
+        elif state.get("train_fingerprint") not in (None, self.train_fingerprint):
+            found = f"{count} training images, some with other names, labels or pixels,"
         else:
             return
         raise ValueError(

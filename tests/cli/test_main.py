@@ -105,6 +105,17 @@ def test_a_mistake_is_one_line_and_status_2(words, message, capsys):
     assert re.match(rf"advprop: error: .*{message}", shown.err)
 
 
+@pytest.mark.parametrize("word", ["none", "None", "NONE"])
+def test_words_for_nothing_are_taken_in_any_case(word):
+    settings = ("--scale", "--data-dir", "--image-size", "--target", "--severities", "--freeze", "--out")
+    command = parse(["train", *(each for name in settings for each in (name, word))])
+    assert (command.augment.scale, command.data.data_dir, command.data.image_size) == (None, None, None)
+    assert (command.method.target, command.run.severities, command.model.freeze) == ("none", (), ())
+    assert command.out is None
+    assert parse(["evaluate", "run", "--eps", word]).eps == ()
+    assert parse(["train", "--severities", "2", "4"]).run.severities == (2, 4)
+
+
 def test_a_box_of_lines_becomes_a_line_as_well():
     shown = run("train", "--epoch", "3", env=os.environ | {"PYTHONIOENCODING": "utf-8"})
     assert (

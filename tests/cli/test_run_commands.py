@@ -1,7 +1,10 @@
 import json
+import os
 import re
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,16 +53,43 @@ def test_an_unreadable_picture_is_named_and_the_others_are_answered(run, digit_f
     Path("more/bad.png").write_bytes(b"nothing")
     assert main(["predict", *pictures, "--model", run, "--top", "1", "--json"]) == 1
     shown = capsys.readouterr()
-    assert re.fullmatch("advprop: cannot read more/bad.png: cannot identify image file.*\n", shown.err)
+    assert re.fullmatch(
+        "advprop: cannot read more/bad.png: its content is no image of a format that is known.*\n", shown.err
+    )
     found = json.loads(shown.out)
     assert [each["image"] for each in found] == ["three.png", "more/bad.png", "more/deep/zero.png"]
     assert [[g["name"] for g in each.get("guesses", [])] for each in found] == [["three"], [], ["zero"]]
-    assert found[1]["problem"].startswith("cannot identify")
+    assert found[1]["problem"].startswith("its content is no image")
 
     assert main(["predict", "more/bad.png", "--model", run]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert len(shown.err.splitlines()) == 1
+
+
+def test_names_that_are_not_utf8_cost_no_answers(run, digit_folders):
+    some_pictures(digit_folders)
+    shutil.copy("three.png", Path("more", os.fsdecode(b"caf\xe9.png")))
+    words = [sys.executable, "-m", "advprop", "predict", "more", "--model", run, "--top", "1"]
+    for more in ([], ["--json"]):
+        done = subprocess.run([*words, *more], capture_output=True, check=True)
+        assert b"caf\\" in done.stdout
+        assert done.stdout.count(b"zero") == 2
+        assert not done.stderr
+
+
+def test_links_and_leftovers_in_a_folder_to_predict(run, digit_folders, capsys):
+    some_pictures(digit_folders)
+    Path("more/deep/back").symlink_to("..")
+    Path("more/three").symlink_to("../three.png")
+    Path("more/linked").symlink_to(digit_folders / "validation" / "one")
+    Path("more/x.heif.txt").write_text("none")
+    assert main(["predict", "more", "--model", run, "--top", "1"]) == 0
+    shown = capsys.readouterr()
+    count = sum(1 for _ in (digit_folders / "validation" / "one").iterdir())
+    assert len(shown.out.splitlines()) == 1 + 1 + count
+    told = "2 files of other kinds (1 three, 1 .txt), 1 link to what is there already (deep/back)"
+    assert shown.err == f"left out of more: {told}\n"
 
 
 def test_export_writes_what_it_says(run, digit_folders, capsys):

@@ -82,7 +82,6 @@ def test_an_archive_is_read_as_the_folder(folder, tmp_path):
             archive.add(folder / split, arcname=".")
     archive, folders = opened(tmp_path).test, opened(folder).test
     (images, labels), (from_folder, _) = epoch(archive)[0], epoch(folders)[0]
-    archive.samples.source.reader.tar_state.tf.close()  # timm leaves that to the garbage collector
     torch.testing.assert_close(images.sort(0).values, from_folder.sort(0).values)
     assert labels.sort().values.tolist() == [0, 0, 1, 1, 2, 2]
 
@@ -211,14 +210,10 @@ def test_no_bit_leaves_a_black_picture():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda root: (root / "train" / "ant" / "1.png").rename(root / "train" / "1.png"),
-            r"the image .*train.1\.png must be in a folder with the name of its class",
-        ),
         (lambda root: (root / "train" / "empty").mkdir(), r"class .*train.empty has no images"),
         (
             lambda root: (root / "val" / "cat").rename(root / "val" / "dog"),
-            r"3 and 3; only in training: \['cat'\], only in testing: \['dog'\]",
+            r"among those of the training \(ant, bee, cat\), got 1 that are not: dog; rename",
         ),
         (
             lambda root: (root / "val").rename(root / "other"),
@@ -241,7 +236,10 @@ def test_a_fault_of_the_folders_is_found_before_training(folder, tmp_path, chang
 def test_a_folder_without_images_is_told(tmp_path):
     for split in ("train", "val"):
         (tmp_path / split).mkdir()
-    with pytest.raises(ValueError, match="there are no images in the folders of"):
+    with pytest.raises(
+        ValueError,
+        match="must have a folder with images for each class, and there are no images in its folders",
+    ):
         opened(tmp_path)
 
 

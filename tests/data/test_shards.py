@@ -146,11 +146,11 @@ def test_a_fault_of_a_shard_is_told_before_training(samples, message, tmp_path):
 def test_a_truncated_or_packed_shard_is_told(shards, tmp_path):
     whole = (shards / "things-train-0000.tar").read_bytes()
     (tmp_path / "a.tar").write_bytes(whole[:700])
-    with pytest.raises(ValueError, match=r"cannot read the shard .*a.tar"):
+    with pytest.raises(ValueError, match=r"cannot read the archive .*a.tar"):
         open_shards([tmp_path / "a.tar"])
     with tarfile.open(tmp_path / "b.tar", "w:gz") as archive:
         archive.add(shards / "things-train-0000.tar", arcname="x.png")
-    with pytest.raises(ValueError, match=r"cannot read the shard .*b.tar"):
+    with pytest.raises(ValueError, match=r"cannot read the archive .*b.tar"):
         open_shards([tmp_path / "b.tar"])
 
 

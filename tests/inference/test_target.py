@@ -8,13 +8,12 @@ from timm.data.imagenet_info import ImageNetInfo
 from torchvision.datasets import FashionMNIST
 
 from advprop.cli.main import main
-from advprop.data import open as sources
+from advprop.data import Images, open as sources
 from advprop.data.loaded_set import LoadedSet
 from advprop.evaluation.evaluator import evaluate
 from advprop.inference.export import export_timm
 from advprop.inference.load import load_run
 from advprop.inference.target import labels_for, model_and_images
-from advprop.models import create_model, data_config
 from advprop.recipes import DataSettings
 
 
@@ -84,14 +83,16 @@ def test_images_that_fit_on_the_device_have_the_size_of_the_model(monkeypatch):
         class_to_idx={name: label for label, name in enumerate(FashionMNIST.classes)},
     )
     monkeypatch.setattr(sources, "_open_split", lambda data, split: source)
-    config = data_config(create_model("test_resnet", num_classes=10))
     wanted = DataSettings(data="torch/fashion_mnist")
-    assert isinstance(sources.open_test(wanted, config)[0], LoadedSet)  # the model wants a crop
-    config |= {"crop_pct": 1.0, "interpolation": "bilinear"}
-    images, names = sources.open_test(wanted, config)
-    assert images.images.shape == (6, *config["input_size"])
+    expected = Images(class_names=tuple(FashionMNIST.classes), shape=(3, 64, 64), crop_pct=0.95)
+    assert isinstance(sources.open_test(wanted, expected), LoadedSet)  # the model wants a crop
+    images = sources.open_test(wanted, replace(expected, crop_pct=1.0))
+    assert images.images.shape == (6, 3, 64, 64)
     assert images.labels.tolist() == [0, 1, 2, 3, 4, 9]
-    assert names == tuple(FashionMNIST.classes)
+    swapped = sources.open_test(wanted, expected, lambda names: tuple(reversed(range(len(names)))))
+    assert swapped.samples.labels == tuple(reversed(range(10)))
+    with pytest.raises(ValueError, match="of the training"):
+        sources.open_test(wanted, replace(expected, class_names=("ant",)))
 
 
 def test_evaluate_takes_other_models_with_data(exported, folder_run, digit_folders, tmp_path, capsys):

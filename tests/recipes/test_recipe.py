@@ -72,6 +72,16 @@ def test_a_wrong_setting_is_told_in_a_line(settings, message, tmp_path):
         make_recipe(path)
 
 
+@pytest.mark.parametrize("word", ["none", "None", "NONE", None])
+def test_words_for_nothing_are_taken_in_any_case(word, tmp_path):
+    settings = dict.fromkeys(("scale", "data_dir", "target", "severities", "freeze", "ema"), word)
+    wanted = (None, None, "none", (), (), None)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    for recipe in (make_recipe(settings), make_recipe(path)):
+        assert tuple(getattr(recipe, name) for name in settings) == wanted
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("[1, 2", "is not YAML"), ("- 1", "list of `setting: value`, got"), (None, "cannot read")],

@@ -1,0 +1,35 @@
+"""Whether two ranks, or a run and its continuation, have the same images in the same order."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from advprop.data.batches import ImageSet, TensorSet
+from advprop.data.class_map import labels_of
+from advprop.data.loaded_set import LoadedSet
+from advprop.data.names import Names
+
+
+def fingerprint(images: ImageSet) -> str:
+    """A digest of the labels and the names of images, or of their pixels where those are in memory.
+
+    Names are those in the folder of the data, so that the fingerprint is the same wherever that is.
+    """
+    digest = hashlib.sha256(str(len(images)).encode())
+    for part in _parts(images):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(images: ImageSet) -> Iterator[bytes]:
+    if isinstance(images, TensorSet):
+        yield images.images.cpu().numpy().tobytes()
+        yield images.labels.cpu().numpy().tobytes()
+    if isinstance(images, LoadedSet):
+        source: Any = images.samples.source
+        names = getattr(getattr(source, "reader", source), "names", None)
+        if isinstance(names, Names):
+            yield names.encoded
+        labels = labels_of(source)
+        if labels is not None:
+            yield labels.tobytes()
