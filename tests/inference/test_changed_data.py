@@ -3,11 +3,16 @@
 import re
 import shutil
 
+import numpy as np
 import pytest
+import timm
+from PIL import Image
 
+from advprop import export_timm, load_run, predict, train
 from advprop.cli.main import main
 from advprop.evaluation.evaluator import evaluate
-from advprop.inference.load import trained
+from advprop.inference.load import load_model, trained
+from advprop.inference.target import model_and_images
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.directory import Run
 
@@ -76,6 +81,36 @@ def test_a_resumed_run_refuses_other_images_of_the_same_number(moved, capsys):
     run, data = moved
     image = data / "train" / "one" / "0.png"
     image.rename(image.with_name("other.png"))
-    assert main(["train", "--resume", "--out", str(run), "--epochs", "7"]) == 2
+    assert main(["train", "--resume", "--out", str(run)]) == 2
     told = capsys.readouterr().err
     assert "got 200 training images, some with other names, labels or pixels," in told
+
+
+def test_photographs_are_turned_in_training_tests_and_predictions(tmp_path):
+    """Upright they tell the class; as stored all are alike."""
+    exif = Image.Exif()
+    for split, count in (("train", 8), ("validation", 4)):
+        for orientation, name in ((1, "left"), (3, "right")):  # as it is, and upside down
+            exif[0x0112] = orientation
+            for number in range(count):
+                place = tmp_path / "data" / split / name
+                place.mkdir(parents=True, exist_ok=True)
+                pixels = np.full((8, 8), 100, np.uint8)
+                pixels[:, :4] = 180 + number
+                Image.fromarray(pixels).save(place / f"{number}.png", exif=exif)
+    settings = {"data": str(tmp_path / "data"), "model": "advprop_convnet", "channels": 1, "image_size": 8}
+    settings |= {"flip": 0, "scale": None, "color_jitter": 0, "workers": 0, "epochs": 8, "batch_size": 4}
+    settings |= {"method": "standard", "lr": 0.1, "lr_base_size": None, "severities": (), "warmup_epochs": 0}
+    plain = train(make_recipe(settings), tmp_path / "plain")
+    turned = train(make_recipe(settings, exif_orientation=True), tmp_path / "turned")
+    assert (plain.clean.top1, turned.clean.top1) == (0.5, 1)
+    assert measured(tmp_path / "turned").top1 == 1
+    model = load_run(tmp_path / "turned")
+    exported = load_model(export_timm(model, tmp_path / "exported"))
+    again = timm.create_model(f"local-dir:{tmp_path / 'exported'}", pretrained=True)
+    assert again.state_dict().keys() == model.state_dict().keys()  # timm alone loads it, too
+    images = sorted((tmp_path / "data" / "validation").glob("*/*.png"))
+    for each in (model, exported):
+        assert [found.best.name for found in predict(each, images)] == [path.parent.name for path in images]
+    with model_and_images(tmp_path / "exported", make_recipe(settings), device="cpu") as (found, batches):
+        assert evaluate(found, batches).top1 == 1

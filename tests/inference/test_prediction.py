@@ -115,13 +115,13 @@ def test_a_model_in_half_precision_and_one_with_branches_answer(pictures):
 def test_an_unreadable_picture_stops_or_is_named(pictures):
     model = create_model("test_resnet", num_classes=7)
     files = [*readable(pictures)[:2], pictures / "5.png", pictures / "6.png"]
-    with pytest.raises(OSError, match=r"cannot read .*5\.png: cannot identify image file"):
+    with pytest.raises(OSError, match=r"cannot read .*5\.png: its content is no image"):
         predict(model, files)
     found = predict(model, files, bad_images="skip", batch_size=2)
     assert [bool(each.guesses) for each in found] == [True, True, False, False]
     assert [bool(each.problem) for each in found] == [False, False, True, True]
     assert "No such file" in found[3].problem
-    with pytest.raises(ValueError, match=r"there is no prediction of .*5\.png: cannot identify"):
+    with pytest.raises(ValueError, match=r"there is no prediction of .*5\.png: its content is no image"):
         _ = found[2].best
     assert predict(model, []) == []
 
