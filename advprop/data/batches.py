@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from advprop.data.division import Division
+
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
 
@@ -96,10 +98,12 @@ class Data(Images):
     Args:
         train: The training images.
         test: The test images.
+        division: Which files of a folder without splits they are.
     """
 
     train: ImageSet
     test: ImageSet
+    division: Division | None = None
 
     @property
     def images(self) -> Images:

@@ -1,5 +1,7 @@
 """Images whose class is the folder at the top: in a folder of class folders, or in tar files of either."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, TypeAlias
@@ -7,7 +9,7 @@ from typing import IO, NamedTuple, TypeAlias
 import numpy as np
 
 from advprop.data.archives import ArchivedImages, Member, members
-from advprop.data.image_files import ENDINGS, class_of
+from advprop.data.image_files import ENDINGS, class_of, printable
 from advprop.data.image_tree import LeftOut, find_image_files, is_of_a_system, natural_order
 from advprop.data.names import Names
 
@@ -26,6 +28,20 @@ class FolderImages:
         self.root = root
         self.names = Names(files)
         self.class_to_idx, self.targets = _numbered([file.partition("/")[0] for file in files])
+
+    def only(self, files: Sequence[str]) -> FolderImages:
+        """Some of the images.
+
+        Raises:
+            ValueError: If one of them is not there.
+        """
+        known = set(self.names)
+        if gone := [file for file in files if file not in known]:
+            raise ValueError(
+                f"a run keeps to the images that it began with, and {len(gone)} of {len(files)} are not in "
+                f"{self.root} any more: {printable(gone[0])}"
+            )
+        return FolderImages(self.root, files)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -55,13 +71,27 @@ def open_class_folders(path: Path, every_class: bool) -> ClassImages:
         ValueError: If there are no images in class folders, or a class folder has none.
     """
     archives = [path] if path.is_file() else _archives_in(path)
-    found, left_out = _in_archives(path, archives) if archives else _in_folders(path, every_class)
-    left_out.report(path)
-    if not len(found):
+    return _in_archives(path, archives) if archives else open_folders(path, every_class)
+
+
+def open_folders(path: Path, every_class: bool) -> FolderImages:
+    """Opens a folder of class folders, as `open_class_folders` does."""
+    tree = find_image_files(path)
+    tree.left_out.beside = [file for file in tree.files if "/" not in file]
+    tree.left_out.report(path)
+    found = FolderImages(path, [file for file in tree.files if "/" in file])
+    _check_any(path, len(found))
+    empty = sorted({class_of(folder) for folder in tree.folders} - found.class_to_idx.keys())
+    if empty and every_class:
+        raise ValueError(f"the class {path / empty[0]} has no images; remove the folder, or fill it")
+    return found
+
+
+def _check_any(path: Path, count: int) -> None:
+    if not count:
         raise ValueError(
             f"{path} must have a folder with images for each class, and there are no images in its folders"
         )
-    return found
 
 
 def _archives_in(path: Path) -> list[Path]:
@@ -70,16 +100,6 @@ def _archives_in(path: Path) -> list[Path]:
     if any(each.is_dir() for each in inside):
         return []
     return sorted(each for each in inside if each.suffix.lower() == ".tar")
-
-
-def _in_folders(path: Path, every_class: bool) -> tuple[FolderImages, LeftOut]:
-    tree = find_image_files(path)
-    tree.left_out.beside = [file for file in tree.files if "/" not in file]
-    found = FolderImages(path, [file for file in tree.files if "/" in file])
-    empty = sorted({class_of(folder) for folder in tree.folders} - found.class_to_idx.keys())
-    if empty and every_class and len(found):
-        raise ValueError(f"the class {path / empty[0]} has no images; remove the folder, or fill it")
-    return found, tree.left_out
 
 
 class _Found(NamedTuple):
@@ -95,7 +115,7 @@ class _Found(NamedTuple):
         return self.archive, self.member.name
 
 
-def _in_archives(path: Path, archives: Sequence[Path]) -> tuple[ArchivedImages, LeftOut]:
+def _in_archives(path: Path, archives: Sequence[Path]) -> ArchivedImages:
     left_out = LeftOut()
     found: list[_Found] = []
     for number, archive in enumerate(archives):
@@ -110,10 +130,12 @@ def _in_archives(path: Path, archives: Sequence[Path]) -> tuple[ArchivedImages, 
                 found.append(_Found(number, member, above + inside))
     found = _below_the_common(sorted(found, key=lambda each: each.order))
     left_out.beside = [each.member.name for each in found if len(each.inside) == 1]
+    left_out.report(path)
     kept = [each for each in found if len(each.inside) > 1]
+    _check_any(path, len(kept))
     class_to_idx, targets = _numbered([each.inside[0] for each in kept])
     placed = [(each.archive, each.member, int(label)) for each, label in zip(kept, targets, strict=True)]
-    return ArchivedImages(archives, placed, class_to_idx), left_out
+    return ArchivedImages(archives, placed, class_to_idx)
 
 
 def _below_the_common(found: list[_Found]) -> list[_Found]:

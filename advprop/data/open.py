@@ -12,8 +12,9 @@ from timm.data.dataset import ImageDataset
 from timm.data.dataset_factory import create_dataset
 
 from advprop.data.batches import Data, Images, ImageSet
-from advprop.data.class_folders import open_class_folders
+from advprop.data.class_folders import ClassImages, open_class_folders, open_folders
 from advprop.data.class_map import check_labels, class_names, labels_among, own_names, report_untested
+from advprop.data.division import Division
 from advprop.data.in_memory import (
     changes_of_single_images,
     fits_in_memory,
@@ -23,18 +24,24 @@ from advprop.data.in_memory import (
 )
 from advprop.data.loaded_set import LoadedSet, Samples
 from advprop.data.shards import find_shards, open_shards
+from advprop.data.splits import divided, folder_of, is_undivided, names_of
 from advprop.data.transforms import testing_transform, training_transform
 from advprop.recipes import AugmentSettings, DataSettings
 from advprop.runtime import need_extra
 
-_SYNONYMS = {"train": ("training",), "validation": ("val", "valid", "eval", "test")}
 _STREAMS = ("tfds", "hfids")
 # Of these, timm takes every split that it does not know for the test images.
 _OF_TWO_SPLITS = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
 _SPLITS = ("train", "training", "test", "validation", "val", "valid", "eval", "evaluation")
 
 
-def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str, Any], seed: int = 0) -> Data:
+def open_data(
+    data: DataSettings,
+    augment: AugmentSettings,
+    config: Mapping[str, Any],
+    seed: int = 0,
+    division: Division | None = None,
+) -> Data:
     """Opens a data set for training and testing.
 
     Small sets of images of one size are kept on the device, as bytes, unless each image is to be changed on
@@ -46,6 +53,8 @@ def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str,
             these settings, too.
         config: The images that the model expects: `advprop.models.data_config(model)`.
         seed: Seed of the random changes, and of which digits are for training.
+        division: Which images of a folder without splits are for training and which for testing; by default
+            it follows from the seed and the path of each.
 
     Raises:
         ValueError: If there are no such data, their labels are not right, or a setting cannot act on them.
@@ -65,7 +74,12 @@ def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str,
         return fitted_digits(data, augment, seed)
     if data.train_split == data.test_split:
         raise ValueError(f"train_split and test_split must differ, got {data.train_split!r} for both")
-    train, test = (_open_split(data, split) for split in (data.train_split, data.test_split))
+    if is_undivided(data):
+        *readers, division = divided(data, seed, division)
+        train, test = map(_as_source, readers)
+    else:
+        train, test = (_open_split(data, split) for split in (data.train_split, data.test_split))
+        division = None
     names = class_names(train, data.classes)
     theirs = own_names(test, names)
     check_labels(train, names, every_class=data.classes is None)
@@ -88,6 +102,7 @@ def open_data(data: DataSettings, augment: AugmentSettings, config: Mapping[str,
         train=LoadedSet(Samples(train, training_transform(augment, images, config), images, data, seed)),
         test=LoadedSet(Samples(test, testing_transform(images), images, data, labels=labels)),
         **vars(images),
+        division=division,
     )
 
 
@@ -96,6 +111,7 @@ def open_test(
     images: Images,
     relabel: Callable[[Sequence[str]], tuple[int, ...]] | None = None,
     keep_in_memory: bool = True,
+    division: Division | None = None,
 ) -> ImageSet:
     """Opens the test images alone, as a model expects them.
 
@@ -105,6 +121,7 @@ def open_test(
         relabel: The model's label of each class of the data, by their names; by default the classes are
             those of `images`, and the log has those that have no test images.
         keep_in_memory: Whether small images of one size may be resized and kept on the device as one array.
+        division: Which images of a folder without splits are for testing; by default all.
 
     Raises:
         ValueError: If there are no such data, or their labels are not right.
@@ -113,7 +130,11 @@ def open_test(
         raise ValueError(
             "which of the digits are for testing is up to the run; evaluate its directory, without --data"
         )
-    source = _open_split(data, data.test_split)
+    if is_undivided(data):
+        whole = open_folders(Path(data.data).expanduser(), every_class=False)
+        source: Any = _as_source(whole.only(division.test) if division else whole)
+    else:
+        source = _open_split(data, data.test_split)
     names = class_names(source, data.classes) if relabel else own_names(source, images.class_names)
     check_labels(source, names, every_class=False)
     if relabel:
@@ -128,17 +149,21 @@ def open_test(
     return LoadedSet(Samples(source, testing_transform(images), images, data, labels=labels))
 
 
+def _as_source(reader: ClassImages) -> ImageDataset:
+    return ImageDataset("", reader=reader)
+
+
 def _open_split(data: DataSettings, split: str) -> Any:
     path = Path(data.data).expanduser()
     if path.exists():
-        folder = _folder(path, split)
+        folder = folder_of(path, split)
         every_class = data.classes is None and split == data.train_split
-        return ImageDataset(str(folder), reader=open_class_folders(folder, every_class))
+        return _as_source(open_class_folders(folder, every_class))
     kind, _, name = data.data.partition("/")
     kind = kind.lower()
     if kind == "wds":
         folder = _folder_of_shards(data)
-        return ImageDataset(str(folder), reader=open_shards(find_shards(folder, _names_of(split))))
+        return _as_source(open_shards(find_shards(folder, names_of(split))))
     if kind in _STREAMS:
         raise ValueError(
             f"{data.data} is a stream, in which no run could go on where it stopped; "
@@ -154,11 +179,6 @@ def _open_split(data: DataSettings, split: str) -> Any:
     elif name.lower() in _OF_TWO_SPLITS and split not in _SPLITS:
         raise ValueError(f"{data.data} has the splits train and test, got {split!r}")
     return _open_by_name(data, split, kind)
-
-
-def _names_of(split: str) -> tuple[str, ...]:
-    """What the folder, the archive or the shards of a split may be called, the likeliest first."""
-    return (split, *_SYNONYMS.get(split, ()))
 
 
 def _open_by_name(data: DataSettings, split: str, kind: str) -> Any:
@@ -183,16 +203,3 @@ def _folder_of_shards(data: DataSettings) -> Path:
     if data.data_dir and root.is_dir():
         return root
     raise ValueError(f"there is no folder {named} with the shards of {data.data}")
-
-
-def _folder(root: Path, split: str) -> Path:
-    """The folder or the archive of a split."""
-    if not root.is_dir():
-        raise ValueError(f"{root} must be a folder with the folders or archives of the splits, and is a file")
-    names = _names_of(split)
-    for name in names:
-        for path in (root / name, root / f"{name}.tar"):
-            if path.exists():
-                return path
-    there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) or "nothing"
-    raise ValueError(f"{root} has no folder {' or '.join(names)}; it has {there}")

@@ -13,11 +13,19 @@ from timm.utils.model import unfreeze
 from torch import nn
 
 from advprop.attacks import PixelModel
-from advprop.data import Batches, Images, ImageSet, changes_of_single_images, open_data, open_test
+from advprop.data import (
+    Batches,
+    Images,
+    ImageSet,
+    changes_of_single_images,
+    is_undivided,
+    open_data,
+    open_test,
+)
 from advprop.models import create_model, data_config
 from advprop.norms import MAIN, branch_names, remove_aux_norm
 from advprop.recipes import Recipe
-from advprop.runs import RECIPE, Run
+from advprop.runs import DIVISION, RECIPE, Run
 from advprop.runtime import World, cpu_threads, join, own_randomness
 from advprop.training import build_branches, build_model
 
@@ -86,7 +94,7 @@ def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[Pixel
         model, _ = _with_branches(recipe, state)
         config = data_config(model)
         model = model.to(world.device).eval()
-        images = _test_images(recipe, Images(**state["images"]))
+        images = _test_images(run, Images(**state["images"]))
         yield PixelModel(model, config["mean"], config["std"]), test_batches(images, world)
 
 
@@ -141,11 +149,15 @@ def _with_branches(recipe: Recipe, state: Mapping[str, Any]) -> tuple[nn.Module,
     return model, branch_names(model)
 
 
-def _test_images(recipe: Recipe, images: Images) -> ImageSet:
+def _test_images(run: Run, images: Images) -> ImageSet:
     """The test images of a run, with the labels of its classes."""
+    recipe, division = run.recipe, run.division()
     if recipe.data == "digits":
         return open_data(recipe, recipe, {}, recipe.seed).test
-    return open_test(recipe, images, keep_in_memory=not changes_of_single_images(recipe))
+    if is_undivided(recipe) and division is None:
+        raise ValueError(f"the run in {run.directory} has lost the list of its test images, {DIVISION}")
+    in_memory = not changes_of_single_images(recipe)
+    return open_test(recipe, images, keep_in_memory=in_memory, division=division)
 
 
 def _last_state(run: Run) -> dict[str, Any]:

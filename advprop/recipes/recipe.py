@@ -39,7 +39,7 @@ _RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("eps", "momentum", "decay_rate", "label_smoothing", "flip", "erase"), _SHARE),
     **dict.fromkeys(("drop_rate", "drop_path_rate", "bn_momentum"), _SHARE),
     "ema": ("at least 0 and under 1, or the average stays at the first weights", lambda x: 0 <= x < 1),
-    "share": ("over 0 and under 1", lambda x: 0 < x < 1),
+    **dict.fromkeys(("share", "test_share"), ("over 0 and under 1", lambda x: 0 < x < 1)),
     "scale": ("two shares, over 0 and at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
     "severities": ("from 1 to 5 each", lambda x: set(x) <= {1, 2, 3, 4, 5}),
 }

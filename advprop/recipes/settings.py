@@ -57,6 +57,7 @@ class DataSettings:
         download: Download the data if they are not there.
         train_split: Name of the split, or of the folder, with the training images.
         test_split: Name of the split, or of the folder, with the test images.
+        test_share: Share of the images that are for testing, where a folder has class folders and no splits.
         train_images: Number of training images of the digits; the others are for testing.
         classes: Number of classes, where the data do not tell, or have images of fewer.
         channels: Channels of an image, 1 or 3; none: as the data have it.
@@ -70,6 +71,7 @@ class DataSettings:
     download: bool = False
     train_split: str = "train"
     test_split: str = "validation"
+    test_share: float = 0.2
     train_images: int = 200
     classes: int | None = None
     channels: Literal[1, 3] | None = None

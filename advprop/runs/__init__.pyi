@@ -1,4 +1,9 @@
-from .directory import RECIPE as RECIPE, Run as Run, choose_directory as choose_directory
+from .directory import (
+    DIVISION as DIVISION,
+    RECIPE as RECIPE,
+    Run as Run,
+    choose_directory as choose_directory,
+)
 from .metrics import Journal as Journal, Log as Log
 from .summary import (
     Outcome as Outcome,

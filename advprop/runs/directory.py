@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from advprop.data import Division
 from advprop.recipes import RECIPE_FILE, Recipe, make_recipe
 from advprop.runs.checkpoints import CheckpointError, Checkpoints
 from advprop.runtime import NO_JOB, Job
@@ -17,6 +18,7 @@ RECIPE = RECIPE_FILE
 METRICS = "metrics.jsonl"
 EPOCHS = "epochs.csv"
 RESULTS = "results.json"
+DIVISION = "division.json"
 STOPPED = "stopped"
 JOB = "job"
 # The data that are the same wherever they are, by name; all others are a folder or an archive somewhere.
@@ -102,6 +104,19 @@ class Run:
             replace_text(self.directory / JOB, f"{job.name}\n")
         if not self.recipe_file.exists():
             replace_text(self.recipe_file, recipe.to_yaml())
+
+    def division(self) -> Division | None:
+        """Which images of a folder without splits are for training and for testing; None for other data."""
+        path = self.directory / DIVISION
+        if not path.is_file():
+            return None
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Division(train=tuple(kept["train"]), test=tuple(kept["test"]))
+
+    def keep_division(self, division: Division | None) -> None:
+        """Writes them, so that the run keeps to them when images are added."""
+        if division is not None and not (self.directory / DIVISION).exists():
+            replace_text(self.directory / DIVISION, json.dumps(division.to_dict(), indent=1) + "\n")
 
     def keep_recipe(self, recipe: Recipe) -> None:
         """Writes the settings that the run was resumed with."""

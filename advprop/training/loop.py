@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from advprop.attacks import PixelModel
-from advprop.data import Batches, Data, fingerprint, open_data
+from advprop.data import Batches, Data, Division, fingerprint, open_data
 from advprop.evaluation import Accuracy, evaluate
 from advprop.models import data_config
 from advprop.recipes import Recipe
@@ -40,17 +40,20 @@ class Loop:
         recipe: What to do.
         world: This process among the ranks.
         data: What to train and test on; by default the data of the recipe.
+        division: Which images of a folder without splits are for training; by default it is made.
 
     Raises:
         ValueError: If the recipe is impossible.
     """
 
-    def __init__(self, recipe: Recipe, world: World, data: Data | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, world: World, data: Data | None = None, division: Division | None = None
+    ) -> None:
         self.recipe = recipe
         self.world = world
         self.step = 0
         self.seconds = 0.0
-        data = data or open_data(recipe, recipe, data_config(recipe.model), recipe.seed)
+        data = data or open_data(recipe, recipe, data_config(recipe.model), recipe.seed, division)
         self.train_fingerprint = fingerprint(data.train)
         told = (
             f"{len(data.class_names)} classes ({', '.join(data.class_names[:5])}) of {len(data.train)} "

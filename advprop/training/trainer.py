@@ -30,7 +30,7 @@ class Trainer:
         self.world = world
         self.journal = journal
         self.run = journal.run
-        self.loop = Loop(recipe, world)
+        self.loop = Loop(recipe, world, division=world.on_first(self.run.division))
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
         self.saved = -1  # the step of the last checkpoint
         self.clock = Clock()
@@ -44,6 +44,7 @@ class Trainer:
         """
         growth = optimizer_bytes(self.recipe, self.loop.task.trainable_module)
         self.world.on_first(lambda: self.run.begin(self.recipe, resume, job))
+        self.world.on_first(lambda: self.run.keep_division(self.loop.data.division))
         if not self.load():
             self.save()  # what cannot be written is known before hours are spent
         self.check_room(growth=0 if self.loop.step else growth)

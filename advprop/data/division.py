@@ -1,0 +1,113 @@
+"""A folder of class folders without splits, divided into images to train on and images to test on."""
+
+import hashlib
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from advprop.data.image_files import printable
+from advprop.data.image_tree import natural_order
+from advprop.runtime import rank_and_ranks
+
+logger = logging.getLogger(__name__)
+
+_LARGEST = 2**64
+
+
+@dataclass(frozen=True)
+class Division:
+    """Which images of a folder are for training and which for testing.
+
+    Args:
+        train: Paths in the folder of the training images, in natural order.
+        test: Paths of the test images.
+    """
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, list[str]]:
+        """Both lists, for a file."""
+        return {"train": list(self.train), "test": list(self.test)}
+
+
+def divide(files: Sequence[str], share: float, seed: int) -> Division:
+    """Divides the images of each class by a number that follows from the seed and the path of each.
+
+    So images that are added later move no others. Each class has at least one image on either side.
+
+    Args:
+        files: Paths in the folder, which begin with the folder of the class.
+        share: Share of the images that are for testing, over 0 and under 1.
+        seed: Another seed divides them otherwise.
+
+    Raises:
+        ValueError: If a class has a single image.
+
+    Examples:
+        >>> from advprop.data.division import divide
+        >>> files = [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(50)]
+        >>> found = divide(files, share=0.2, seed=0)
+        >>> len(found.train), len(found.test)
+        (76, 24)
+    """
+    classes: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for file in files:
+        classes[file.partition("/")[0]].append((_number(file, seed), file))
+    test: set[str] = set()
+    for name, images in classes.items():
+        if len(images) < 2:
+            raise ValueError(
+                f"each class needs an image to train on and one to test on, got {len(images)} image in "
+                f"{name}; add some, or take the folder out"
+            )
+        ranked = sorted(images)
+        count = sum(number < share * _LARGEST for number, _ in ranked)
+        test.update(file for _, file in ranked[: min(max(count, 1), len(ranked) - 1)])
+    return Division(
+        train=tuple(sorted((file for file in files if file not in test), key=natural_order)),
+        test=tuple(sorted(test, key=natural_order)),
+    )
+
+
+def twins(root: Path, division: Division) -> Iterator[tuple[str, str]]:
+    """The test images that are training images, too, under another name: (test image, training image)."""
+    of_size: dict[int, list[str]] = defaultdict(list)
+    for file in filter(lambda each: (root / each).is_file(), division.train):
+        of_size[(root / file).stat().st_size].append(file)
+    digests: dict[int, dict[bytes, str]] = {}
+    for file in filter(lambda each: (root / each).is_file(), division.test):
+        size = (root / file).stat().st_size
+        if size not in digests:
+            digests[size] = {_digest(root / each): each for each in reversed(of_size.get(size, []))}
+        if digests[size] and (twin := digests[size].get(_digest(root / file))):
+            yield file, twin
+
+
+def report_division(root: Path, division: Division, share: float, seed: int) -> None:
+    """Logs how a folder was divided, and which images are on both sides; once over all ranks."""
+    if rank_and_ranks(all_ranks=True)[0]:
+        return
+    logger.info(
+        "%s has no folders for splits: %d of its %d images are for testing (test_share %g, seed %d)",
+        *(root, len(division.test), len(division.train) + len(division.test), share, seed),
+    )
+    alike = [f"{printable(one)} is {printable(other)}" for one, other in twins(root, division)]
+    if alike:
+        logger.warning(
+            "%d test images are training images, too, and make the accuracy look better than it is: %s",
+            *(len(alike), ", ".join(alike[:3] + ["..."] * (len(alike) > 3))),
+        )
+
+
+def _number(file: str, seed: int) -> int:
+    """A number below 2 ** 64 that is as good as random."""
+    text = f"{seed}/".encode() + os.fsencode(file)
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+
+
+def _digest(path: Path) -> bytes:
+    return hashlib.sha256(path.read_bytes()).digest()

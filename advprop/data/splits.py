@@ -1,0 +1,64 @@
+"""Where the splits of a folder are: in folders or archives of their names, or in one folder for both."""
+
+from pathlib import Path
+
+from advprop.data.class_folders import FolderImages, open_folders
+from advprop.data.division import Division, divide, report_division
+from advprop.data.image_tree import is_of_a_system
+from advprop.recipes import DataSettings
+
+_SYNONYMS = {"train": ("training",), "validation": ("val", "valid", "eval", "test")}
+
+
+def names_of(split: str) -> tuple[str, ...]:
+    """What the folder, the archive or the shards of a split may be called, the likeliest first."""
+    return (split, *_SYNONYMS.get(split, ()))
+
+
+def folder_of(root: Path, split: str) -> Path:
+    """The folder or the archive of a split.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{root} must be a folder with the folders or archives of the splits, and is a file")
+    names = names_of(split)
+    for name in names:
+        for path in (root / name, root / f"{name}.tar"):
+            if path.exists():
+                return path
+    there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) or "nothing"
+    raise ValueError(f"{root} has no folder {' or '.join(names)}; it has {there}")
+
+
+def is_undivided(data: DataSettings) -> bool:
+    """Whether the data are a folder of folders, none of which, and no archive, is called as a split."""
+    root = Path(data.data).expanduser()
+    if not root.is_dir() or not any(
+        each.is_dir() and not is_of_a_system(each.name) for each in root.iterdir()
+    ):
+        return False
+    names = (*names_of(data.train_split), *names_of(data.test_split))
+    return not any((root / f"{name}{ending}").exists() for name in names for ending in ("", ".tar"))
+
+
+def divided(
+    data: DataSettings, seed: int, division: Division | None
+) -> tuple[FolderImages, FolderImages, Division]:
+    """The training images and the test images of a folder without splits, and which they are.
+
+    Args:
+        data: Which folder, and the share of the images that are for testing.
+        seed: Decides which those are.
+        division: Which they are, for a run that has begun.
+
+    Raises:
+        ValueError: If the folder has no images, a class has too few, or one of the run's images is gone.
+    """
+    root = Path(data.data).expanduser()
+    whole = open_folders(root, every_class=data.classes is None)
+    if division is None:
+        division = divide(whole.names, data.test_share, seed)
+        report_division(root, division, data.test_share, seed)
+    return whole.only(division.train), whole.only(division.test), division
