@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from advprop.data.image_files import name_of
+from advprop.data.image_files import class_of, name_of
 from advprop.runtime import rank_and_ranks
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ def check_labels(source: Any, names: tuple[str, ...], every_class: bool) -> None
 
 
 def labels_among(names: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
-    """The label of each class of some test images among the classes that a model is trained on, by name.
+    r"""The label of each class of some test images among the classes that a model is trained on, by name.
 
     Args:
         names: The classes of the test images, by their own label.
@@ -98,14 +98,16 @@ def labels_among(names: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
         >>> from advprop.data.class_map import labels_among
         >>> labels_among(["bee", "cat"], ["ant", "bee", "cat"])
         (1, 2)
+        >>> labels_among(["cafe\u0301"], ["bar", "caf\u00e9"])  # an accent in two parts and in one
+        (1,)
     """
-    labels = {name: label for label, name in enumerate(known)}
-    if strange := [name for name in names if name not in labels]:
+    labels = {class_of(name): label for label, name in enumerate(known)}
+    if strange := [name for name in names if class_of(name) not in labels]:
         raise ValueError(
             f"classes of test images must be among those of the training ({_some(known)}), got "
             f"{len(strange)} that are not: {_some(strange)}; rename these folders, or take them out"
         )
-    return tuple(labels[name] for name in names)
+    return tuple(labels[class_of(name)] for name in names)
 
 
 def report_untested(source: Any, labels: Sequence[int], known: Sequence[str]) -> None:
