@@ -1,22 +1,32 @@
 """What everything here takes for an image: pixels in [0, 1], not yet normalised."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from advprop.attacks.ball import PerChannel, is_number, radii
 
+_CAUSES = (
+    "the cause may be normalization by a transform, by timm's loader or its prefetcher, also before mixup "
+    "(use advprop.data.create_loader, or mean 0 and std 1; PixelModel and the tasks normalize), "
+    "values of 0..255 (divide by 255), random erasing with noise (use advprop.data.create_loader), "
+    "or a bicubic resize of tensors (clamp)"
+)
+
 
 def check_pixels(images: Tensor) -> None:
-    """Refuses images that are not pixels in [0, 1], such as normalised ones; makes the device wait.
+    """Refuses images that are not pixels in [0, 1], such as normalized ones; makes the device wait.
 
     Raises:
-        ValueError: If a value is outside [0, 1] or no number.
+        ValueError: If a value is outside [0, 1] or NaN; names what may have caused it.
     """
     low, high = torch.stack(images.detach().aminmax()).tolist() if images.numel() else (0.0, 1.0)
-    if not (low >= 0 and high <= 1):
+    if math.isnan(low):
+        raise ValueError("images must be pixels in [0, 1], got NaN; look for the transform that makes it")
+    if low < 0 or high > 1:
         raise ValueError(
-            f"images must be pixels in [0, 1], got values from {low:.4g} to {high:.4g}; "
-            "leave the normalisation to the model: PixelModel(model, mean, std)"
+            f"images must be pixels in [0, 1], got values from {low:.4g} to {high:.4g}; {_CAUSES}"
         )
 
 

@@ -9,6 +9,7 @@ from .batches import (
     digits as digits,
 )
 from .division import Division as Division
+from .erasing import PixelErasing as PixelErasing
 from .fingerprint import fingerprint as fingerprint
 from .image_files import (
     ENDINGS as ENDINGS,
@@ -21,4 +22,5 @@ from .image_tree import find_image_files as find_image_files
 from .in_memory import changes_of_single_images as changes_of_single_images
 from .open import open_data as open_data, open_test as open_test
 from .splits import is_undivided as is_undivided
+from .timm_loader import create_loader as create_loader
 from .worker_processes import batches_of as batches_of

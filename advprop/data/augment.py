@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from advprop.data.batches import to_device
+from advprop.data.erasing import PixelErasing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +41,9 @@ class Augment:
         if self.shift:
             images = _shifted(images, self.shift)
         if self.erase:
-            images = self._erased(images)
+            erase = RandomErasing(self.erase, mode="pixel", device=images.device)
+            images = PixelErasing(erase, self.mean, self.std)(images)
         return images
-
-    def _erased(self, images: Tensor) -> Tensor:
-        """Erases where timm does, among normalized images."""
-        mean, std = (_of_channels(images, values) for values in (self.mean, self.std))
-        erase = RandomErasing(self.erase, mode="pixel", device=images.device)
-        erased: Tensor = erase((images - mean) / std)
-        return (erased * std + mean).clamp(0, 1)
 
 
 class AutoAugmented:
@@ -95,11 +90,6 @@ class AutoAugmented:
         how = {"interpolation": policy.interpolation, "fill": policy._fill}
         changed: Tensor = policy._apply_image_or_video_transform(images, name, magnitude, **how)
         return changed
-
-
-def _of_channels(images: Tensor, values: Sequence[float]) -> Tensor:
-    """A value for each channel `[1, C, 1, 1]`, filled in on the device: a copy would wait for it."""
-    return torch.cat([images.new_full((1, 1, 1, 1), value) for value in values], dim=1)
 
 
 def _shifted(images: Tensor, most: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 Each task of this room is a `timm.task.TrainingTask`, so timm's loop, EMA, checkpoints, compilation and
 distributed preparation work with it as with timm's own. Images are pixels in [0, 1]; the task
-normalises them (`timm.data.create_loader(mean=(0, 0, 0), std=(1, 1, 1))` leaves that to it).
+normalises them (timm's loader does not, if it is made by `advprop.data.create_loader`).
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from timm.data.mixup import Mixup, mixup_target
 from timm.task import ClassificationTask
 from torch import Tensor, nn
 
-from advprop.attacks import PerChannel, PixelModel, for_channels, without_ddp
+from advprop.attacks import PerChannel, PixelModel, check_pixels, for_channels, without_ddp
 from advprop.norms import MAIN, branch_names
 
 # Makes the images of an auxiliary branch out of the clean ones: an attack, or an augmentation.
@@ -27,8 +27,8 @@ class StandardTask(ClassificationTask):
 
     Args:
         model: A model of normalised images, without auxiliary norms.
-        mean: Mean of each channel; by default the model's own (`model.pretrained_cfg`, averaged where the
-            model has other channels than that), else 0.
+        mean: Mean of each channel, averaged where the model has another number of channels; by default the
+            model's own (`model.pretrained_cfg`), else 0.
         std: Standard deviation of each channel, likewise; else 1.
         mixup: timm's `Mixup` (mixup and CutMix), applied to the clean images only; adversarial images
             are made of the images as they came. The criterion then gets weights of the classes.
@@ -69,12 +69,13 @@ class StandardTask(ClassificationTask):
         super().__init__(model, **{"verbose": False, "device": device} | kwargs)
         config = getattr(model, "pretrained_cfg", None) or {}
         channels = getattr(model, "in_chans", None)
-        mean = for_channels(config.get("mean", 0.0), channels) if mean is None else mean
-        std = for_channels(config.get("std", 1.0), channels) if std is None else std
+        mean = for_channels(config.get("mean", 0.0) if mean is None else mean, channels)
+        std = for_channels(config.get("std", 1.0) if std is None else std, channels)
         checked = PixelModel(model, mean, std)
         self.register_buffer("mean", checked.mean.to(self.device), persistent=False)
         self.register_buffer("std", checked.std.to(self.device), persistent=False)
         self._pixel_models: list[PixelModel] = []  # a list, so that they are no parts of the task
+        self._looked = False
         self.mixup = mixup
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -90,9 +91,12 @@ class StandardTask(ClassificationTask):
 
         Raises:
             ValueError: If the images do not have the channels of mean and std, cannot be mixed as `mixup` is
-                to mix them, or are outside [0, 1] where an attack looks.
+                to mix them, or are outside [0, 1] where an attack looks (`StandardTask`: in its first batch).
             FloatingPointError: If an attack that looks finds a gradient that is not finite.
         """
+        if not self._looked:  # no attack looks here; once, since a GPU has to wait for it
+            check_pixels(input)
+            self._looked = True
         images, labels = self.clean(input, target)
         logits = self.pixels(self.trainable_module)(images)
         loss = self.criterion(logits, labels)

@@ -71,7 +71,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: PGD()(TinyNet(), (IMAGES * 255).byte(), LABELS),
         "pixels in [0, 1], got values",
     ),
-    "nan images": (lambda: PGD()(TinyNet(), IMAGES * math.nan, LABELS), "got values from nan to nan"),
+    "nan images": (lambda: PGD()(TinyNet(), IMAGES * math.nan, LABELS), "in [0, 1], got NaN"),
     "whole numbers": (
         lambda: PGD()(TinyNet(), IMAGES.long(), LABELS),
         "images must be [B, C, H, W] of floats",

@@ -448,6 +448,10 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         "mixup makes weights out of classes [B], got labels (4, 5)",
     ),
     "normalised images": (lambda: advprop(tiny())(torch.randn(4, 3, 8, 8), batch(4)[1]), "pixels in [0, 1]"),
+    "normalised images, standard": (
+        lambda: standard(tiny())(torch.randn(4, 3, 8, 8), batch(4)[1]),
+        "pixels in [0, 1], got values from -",
+    ),
     "channels": (
         lambda: StandardTask(small_resnet())(torch.rand(2, 1, 8, 8), batch(2)[1]),
         "images have 1 channels",
@@ -465,6 +469,8 @@ def test_a_grey_model_of_a_colour_configuration_has_one_mean() -> None:
     task = StandardTask(timm.create_model("test_efficientnet", in_chans=1, num_classes=5))
     assert task.mean.item() == pytest.approx((0.485 + 0.456 + 0.406) / 3)
     assert task(torch.rand(4, 1, 32, 32), torch.arange(4))["loss"].isfinite()
+    given = StandardTask(timm.create_model("test_efficientnet", in_chans=1), mean=(0.2, 0.4, 0.6))
+    assert given.mean.item() == pytest.approx(0.4)
 
 
 def test_a_source_of_another_size_is_refused() -> None:
