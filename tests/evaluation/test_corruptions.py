@@ -379,7 +379,7 @@ def test_poisson_counts_follow_their_distribution(mean):
         ({"severity": 2.0}, r"whole number from 1 to 5, got 2\.0"),
         ({"images": torch.full((1, 1, 8, 8), -0.5)}, r"\[0, 1\], got values from -0.5"),
         ({"images": torch.full((1, 1, 8, 8), 255.0)}, r"\[0, 1\], got values from 255"),
-        ({"images": torch.full((1, 1, 8, 8), float("nan"))}, "got values from nan"),
+        ({"images": torch.full((1, 1, 8, 8), float("nan"))}, "got NaN"),
         ({"images": torch.zeros(1, 1, 8, 8, dtype=torch.uint8)}, r"floats \[B, C, H, W\].*torch.uint8"),
         ({"images": torch.zeros(3, 8, 8)}, r"floats \[B, C, H, W\].*\(3, 8, 8\)"),
         ({"images": torch.zeros(1, 2, 8, 8)}, "one channel or three"),
