@@ -8,7 +8,6 @@ import io
 import math
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
@@ -90,7 +89,7 @@ def snow(
 
 
 def frost(images: Tensor, draws: Draws, scale: float, keep: float, ice: float) -> Tensor:
-    """Ice crystals on the lens; ours are drawn, those of the paper are photographs."""
+    """Ice crystals on the lens: drawn here, with the light and structure of the paper's photographs."""
     texture = parts.ice(draws, images.shape[2], images.shape[3], scale)
     return keep * images + ice * (texture if images.shape[1] == 3 else _gray(texture))
 
@@ -118,17 +117,20 @@ def contrast(images: Tensor, draws: Draws, scale: float, factor: float) -> Tenso
 def elastic_transform(
     images: Tensor, draws: Draws, scale: float, strength: float, sigma: float, share: float
 ) -> Tensor:
-    """A random affine map (corners moved by a share of the side), then a smooth random displacement."""
+    """A random affine map (corners moved by a share of the side), then a smooth random displacement.
+
+    The picture is resampled twice, as published: each time it loses a little of its sharpness.
+    """
     height, width = images.shape[2:]
     axes = (torch.arange(side, dtype=images.dtype, device=images.device) for side in (width, height))
-    points = torch.stack(torch.meshgrid(*axes, indexing="xy")).flatten(1)
+    points = torch.stack(torch.meshgrid(*axes, indexing="xy"))
     noise = 2 * draws.uniform(2, height, width) - 1
+    origins = parts.random_affine(draws, points.flatten(1), height, width, share)
+    images = parts.resample(images, origins.view(-1, 2, height, width))
     # Lengths shrink with the scale, and the mean displacement goes with strength / sigma.
-    points = points + strength * scale**2 * parts.smooth(noise, sigma * scale).flatten(2)
-    points = parts.random_affine(draws, points, height, width, share).view(-1, 2, height, width)
-    size = torch.tensor([width, height], dtype=images.dtype, device=images.device)
-    grid = (2 * points.permute(0, 2, 3, 1) + 1) / size - 1
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return parts.resample(
+        images, points + strength * scale**2 * parts.smooth(noise, sigma * scale, truncate=3)
+    )
 
 
 def pixelate(images: Tensor, draws: Draws, scale: float, factor: float) -> Tensor:

@@ -25,15 +25,15 @@ def convolve(images: Tensor, kernels: Tensor, border: str) -> Tensor:
     return blurred[..., 2 * reach :, 2 * reach :]
 
 
-def smooth(images: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of `[..., H, W]`, any width, the picture mirrored at its edges."""
-    rows, columns = (_gaussian_means(size, sigma, images) for size in images.shape[-2:])
+def smooth(images: Tensor, sigma: float, truncate: int = 4) -> Tensor:
+    """Gaussian blur of `[..., H, W]`, cut off at so many sigmas, the picture mirrored at its edges."""
+    rows, columns = (_gaussian_means(size, sigma, truncate, images) for size in images.shape[-2:])
     return rows @ images @ columns.T
 
 
-def _gaussian_means(size: int, sigma: float, like: Tensor) -> Tensor:
+def _gaussian_means(size: int, sigma: float, truncate: int, like: Tensor) -> Tensor:
     """The matrix `[size, size]` of a Gaussian blur along one axis."""
-    reach = int(4 * sigma + 0.5)
+    reach = int(truncate * sigma + 0.5)
     offsets = torch.arange(-reach, reach + 1, device=like.device)
     weights = torch.exp(-0.5 * (offsets / sigma) ** 2).to(like.dtype)
     places = (torch.arange(size, device=like.device)[:, None] + offsets).remainder(2 * size)
@@ -96,10 +96,17 @@ def scrambled(draws: Draws, height: int, width: int, distance: float) -> Tensor:
     return source.remainder(count)[:, None]
 
 
+def resample(images: Tensor, points: Tensor) -> Tensor:
+    """The images at points `[B, 2, H, W]` (x, y) between their pixels, mirrored beyond their edges."""
+    size = torch.tensor(images.shape[:1:-1], dtype=points.dtype, device=points.device)
+    grid = (2 * points.permute(0, 2, 3, 1) + 1) / size - 1
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+
+
 def random_affine(draws: Draws, points: Tensor, height: int, width: int, share: float) -> Tensor:
-    """Where points `[B, 2, N]` (x, y) come from, when three corners move by up to a share of the side."""
+    """Where points `[2, N]` (x, y) come from, `[B, 2, N]`, when three corners move by a share of the side."""
     side = min(height, width)
-    corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]], device=points.device) * side / 3
+    corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]], device=points.device) * side * 74 / 224
     corners = corners + torch.tensor([width / 2, height / 2], device=points.device)
     moved = corners + share * side * (2 * draws.uniform(3, 2) - 1)
     back, _ = torch.linalg.solve_ex(F.pad(moved, (0, 1), value=1.0), corners.expand_as(moved))
@@ -131,7 +138,10 @@ def plasma(draws: Draws, height: int, width: int, decay: float) -> Tensor:
 
 
 def ice(draws: Draws, height: int, width: int, scale: float) -> Tensor:
-    """A frosted pane, `[B, 3, H, W]`: ferns of ice of several sizes over a cloudy ground."""
+    """A frosted pane, `[B, 3, H, W]`: ferns of ice of several sizes over a cloudy ground.
+
+    Its light, color, contrast and scale of structure are those of the published photographs, on average.
+    """
     clouds = plasma(draws, height, width, 2)
     ferns = torch.zeros_like(clouds)
     for length in (44, 30, 30, 20, 20, 14):
@@ -140,8 +150,9 @@ def ice(draws: Draws, height: int, width: int, scale: float) -> Tensor:
         chance = 0.45 / reach**2
         seeds = torch.where(seeds < chance, 0.4 + 0.6 * seeds / chance, 0)
         ferns = torch.maximum(ferns, convolve(seeds, fern(360 * draws.uniform(), reach), "circular"))
-    tone = 0.15 + 0.35 * draws.uniform(1, 1, 1) + 0.3 * clouds + 0.5 * ferns.clamp(max=1)
-    tint = torch.tensor([0.86, 1.0, 1.06], device=tone.device).view(1, 3, 1, 1)
+    ferns = smooth(ferns.clamp(max=1), 0.5 * scale)
+    tone = 0.205 + 0.53 * draws.uniform(1, 1, 1) + 0.17 * clouds + 0.355 * ferns
+    tint = torch.tensor([0.9, 1.03, 1.1], device=tone.device).view(1, 3, 1, 1)
     return (tone * tint).clamp(0, 1)
 
 
@@ -149,7 +160,7 @@ def fern(degrees: Tensor, reach: int) -> Tensor:
     """Kernels `[B, K, K]` of a stem with barbs at 60 degrees, one for each angle `[B]`."""
     steps = torch.arange(0, reach, 0.5, device=degrees.device)
     forth, aside = [steps], [torch.zeros_like(steps)]
-    for start in range(0, reach, 3):
+    for start in range(0, reach, 5):
         barb = torch.arange(0, 0.45 * (reach - start), 0.5, device=degrees.device)
         for side in (-1, 1):
             forth.append(start + barb * 0.5)

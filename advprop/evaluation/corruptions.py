@@ -11,7 +11,7 @@ published parameters hold at 224 x 224. Elsewhere
 - strengths (noise, light, contrast, fog) and shares of the side (zoom, affine map) stay as published.
 
 Results are not comparable to the last digit with those on the published ImageNet-C files, which hold other
-random numbers, photographs of frost, and a further JPEG compression.
+random numbers, photographs of frost (ours is drawn, as strong and as fine), and a further JPEG compression.
 """
 
 import operator
