@@ -64,7 +64,7 @@ def test_every_step_is_that_of_a_plain_loop_and_checkpoints_go_round(
 ) -> None:
     lightning, losses = names["L"], []
 
-    class Record(lightning.Callback):  # type: ignore[misc, name-defined]
+    class Record(lightning.Callback):
         def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, index: int) -> None:
             torch.manual_seed(trainer.global_step)
 
