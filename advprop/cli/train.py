@@ -35,11 +35,9 @@ _GROUPS: dict[str, Any] = {
 class Train:
     """Train a model, with AdvProp or without; by default on scikit-learn's digits.
 
-    A folder of images has a folder for each split and in it one for each class, whatever lies deeper:
-
-        photos/
-          train/       cat/1.jpg  cat/night/2.jpg  dog/1.jpg ...
-          validation/  cat/1.jpg  dog/1.jpg ...
+        A folder of images has a folder for each split, and in it one for each class:
+        photos/train/       cat/1.jpg  cat/night/2.jpg  dog/1.jpg ...
+        photos/validation/  cat/1.jpg  dog/1.jpg ...
 
     Args:
         recipe: Settings to start from: YAML files, or card:NAME for what a model's card states. A later one

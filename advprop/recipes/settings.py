@@ -51,8 +51,8 @@ class DataSettings:
 
     Args:
         data: Where the images are: `digits` (comes with the package), a folder with a folder for each split
-            and in it one for each class, or what timm reads: `torch/fashion_mnist`, `hfds/...`, `wds/...`
-            (shards in a folder).
+            and in it one for each class, or what timm reads: `torch/fashion_mnist`, `hfds/...`, `wds/...` for
+            shards in a folder.
         data_dir: Folder that holds the data of that name.
         download: Download the data if they are not there.
         train_split: Name of the split, or of the folder, with the training images.
