@@ -1,5 +1,8 @@
 """What is attacked: a model of pixels in [0, 1]."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -8,7 +11,9 @@ from advprop.attacks.ball import PerChannel
 
 
 class PixelModel(nn.Module):
-    """A model that takes pixels in [0, 1]: it normalises them, then calls the model inside.
+    """A model that takes pixels in [0, 1]: it normalizes them, then calls the model inside.
+
+    Its state dict is that of the model inside, with the same keys.
 
     Args:
         model: A model of normalised images.
@@ -44,11 +49,18 @@ class PixelModel(nn.Module):
         device = next((p.device for p in model.parameters()), None)
         self.register_buffer("mean", means.to(device), persistent=False)
         self.register_buffer("std", stds.to(device), persistent=False)
+        nn.Module.register_state_dict_post_hook(self, _without_prefix)
+        nn.Module.register_load_state_dict_pre_hook(self, _with_prefix)
 
     @property
     def module(self) -> nn.Module:
         """The model inside, under the name by which timm's `unwrap_model` finds what to save."""
         return self.model
+
+    @property
+    def _orig_mod(self) -> Any:
+        """What the model inside was before it was compiled; as there, no attribute if it is not compiled."""
+        return self.model._orig_mod
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits `[B, classes]` of pixels `[B, C, H, W]` in [0, 1]."""
@@ -69,6 +81,21 @@ def without_ddp(model: nn.Module) -> nn.Module:
     if isinstance(model, PixelModel) and isinstance(model.model, DistributedDataParallel):
         return PixelModel(model.model.module, model.mean, model.std)
     return model
+
+
+def _without_prefix(module: nn.Module, state: dict[str, Any], prefix: str, _: Mapping[str, Any]) -> None:
+    """Gives the tensors of the model inside the names that they have there."""
+    _rename(state, f"{prefix}model.", prefix)
+
+
+def _with_prefix(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Takes names as the model inside has them back to those of the `PixelModel`."""
+    _rename(state, prefix, f"{prefix}model.")
+
+
+def _rename(state: dict[str, Any], old: str, new: str) -> None:
+    for key in [key for key in state if key.startswith(old)]:
+        state[new + key.removeprefix(old)] = state.pop(key)
 
 
 def _channels(values: PerChannel | Tensor) -> Tensor:

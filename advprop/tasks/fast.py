@@ -165,7 +165,10 @@ class FastAdvPropTask(StandardTask):
 
 def _check_attack(attack: PGD) -> None:
     if not isinstance(attack, PGD):
-        raise ValueError(f"Fast AdvProp takes an attack such as PGD(steps=1, ...), got {attack!r}")
+        raise ValueError(
+            f"Fast AdvProp takes an attack such as PGD(steps=1, ...), got {attack!r}; "
+            "pass a loss as criterion=..."
+        )
     if attack.targeted is not None:
         raise ValueError(
             "Fast AdvProp keeps the gradients of the attack for training, so the attack must be untargeted; "

@@ -5,6 +5,7 @@ distributed preparation work with it as with timm's own. Images are pixels in [0
 normalises them (timm's loader does not, if it is made by `advprop.data.create_loader`).
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
@@ -22,18 +23,19 @@ Source: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
 class StandardTask(ClassificationTask):
     """Training on clean images alone: timm's `ClassificationTask` that takes pixels in [0, 1].
 
-    What timm evaluates, `task.get_eval_model()`, takes pixels like the task itself; what it saves are the
+    What timm evaluates, `task.get_eval_model()`, takes pixels like the task itself; its state dict has the
     keys of the model inside.
 
     Args:
-        model: A model of normalised images, without auxiliary norms.
+        model: A model of normalized images, without auxiliary norms.
+        criterion: The loss of logits and labels; by default the one that `criterion_kwargs` describe.
         mean: Mean of each channel, averaged where the model has another number of channels; by default the
             model's own (`model.pretrained_cfg`), else 0.
         std: Standard deviation of each channel, likewise; else 1.
         mixup: timm's `Mixup` (mixup and CutMix), applied to the clean images only; adversarial images
             are made of the images as they came. The criterion then gets weights of the classes.
-        **kwargs: What timm's `ClassificationTask` takes: `criterion`, `criterion_kwargs`, `device` (by
-            default the model's).
+        **kwargs: What timm's `ClassificationTask` takes: `criterion_kwargs`, `device` (by default the
+            model's).
 
     Raises:
         ValueError: If the model has auxiliary norms, which would never be trained, or mean and std do not
@@ -54,6 +56,7 @@ class StandardTask(ClassificationTask):
     def __init__(
         self,
         model: nn.Module,
+        criterion: Callable[..., Tensor] | None = None,
         *,
         mean: PerChannel | None = None,
         std: PerChannel | None = None,
@@ -66,7 +69,7 @@ class StandardTask(ClassificationTask):
                 "call remove_aux_norm(model) first, or use AdvPropTask"
             )
         device = next((p.device for p in model.parameters()), None)
-        super().__init__(model, **{"verbose": False, "device": device} | kwargs)
+        super().__init__(model, criterion, **{"verbose": False, "device": device} | kwargs)
         config = getattr(model, "pretrained_cfg", None) or {}
         channels = getattr(model, "in_chans", None)
         mean = for_channels(config.get("mean", 0.0) if mean is None else mean, channels)
@@ -103,14 +106,18 @@ class StandardTask(ClassificationTask):
         return {"loss": loss, "output": logits, "loss_clean": loss.detach()}
 
     def pixels(self, model: nn.Module) -> PixelModel:
-        """The model as a function of pixels in [0, 1], made once for each model."""
-        for known in self._pixel_models:
-            if known.model is model and known.mean is self.mean:
-                known.training = model.training
-                return known
-        made = PixelModel(model, self.mean, self.std)
-        self._pixel_models = [*self._pixel_models[-2:], made]
-        return made
+        """The model as a function of pixels in [0, 1]: one and the same for each module of the task.
+
+        Of modules that are no part of the task, the last one is remembered.
+        """
+        found = next((known for known in self._pixel_models if known.model is model), None)
+        if found is None:
+            found, own = PixelModel(model, self.mean, self.std), set(self.modules())
+            self._pixel_models = [*(known for known in self._pixel_models if known.model in own), found]
+        if found.mean is not self.mean:  # the task has moved
+            found.mean, found.std = self.mean, self.std
+        found.training = model.training
+        return found
 
     def attackable(self) -> PixelModel:
         """What an attack may run: the model without DDP, since an attack must not reduce gradients."""
@@ -128,7 +135,8 @@ class StandardTask(ClassificationTask):
             4
         """
         found = super().get_eval_model(module, ema)
-        if found is None or isinstance(getattr(found, "_orig_mod", found), PixelModel):
+        compiled = getattr(found, "_orig_mod", None)
+        if found is None or isinstance(found, PixelModel) or isinstance(compiled, PixelModel):
             return found
         return self.pixels(without_ddp(found))
 
@@ -160,9 +168,22 @@ class StandardTask(ClassificationTask):
 
 
 def check_source(source: object) -> None:
-    """Raises ValueError if it is nothing that makes images, such as a class in the place of an attack."""
-    if isinstance(source, type) or not callable(source):
+    """Raises ValueError if it is nothing that makes images: a class in the place of an attack, or a loss."""
+    if isinstance(source, type) or not callable(source) or _is_loss(source):
         raise ValueError(
             "images are made by an attack such as PGD(), or by a function of (model, images, labels), "
-            f"got {source!r}"
+            f"got {source!r}; pass a loss as criterion=..."
         )
+
+
+def _is_loss(function: Callable[..., object]) -> bool:
+    """Whether it cannot be called with a model, images and labels, or reduces what it returns."""
+    called = function.forward if isinstance(function, nn.Module) else function
+    try:
+        signature = inspect.signature(called)
+        signature.bind("model", "images", "labels")
+    except TypeError:
+        return True
+    except ValueError:  # some functions in C do not tell
+        return False
+    return "reduction" in signature.parameters
