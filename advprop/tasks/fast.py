@@ -76,6 +76,7 @@ class FastAdvPropTask(StandardTask):
         self.attack = attack
         self.share = share
         self.register_buffer("scale", torch.tensor(HALF_SCALE, device=self.device), persistent=False)
+        self.scale_moves = False
         self.rebalancing = Rebalancing()
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -132,6 +133,7 @@ class FastAdvPropTask(StandardTask):
             loss = self.criterion(logits, labels)
             ascent, kept, gradients = input_and_parameter_gradients(loss, start, parameters, scale)
         if half:
+            self.scale_moves = True
             adapt_scale(self.scale, gradients)
             ascent = ascent.nan_to_num(0, 0, 0)
         elif self.attack.check:
@@ -139,8 +141,8 @@ class FastAdvPropTask(StandardTask):
         return self.attack.step(start.detach(), images, ascent), loss.detach(), kept
 
     def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
-        """What timm's checkpoints keep beside the model: the scale of the attack's loss in fp16."""
-        return {} if ema else {"scale": self.scale.clone()}
+        """What timm's checkpoints keep beside the model: the scale of the attack's loss, after fp16 alone."""
+        return {"scale": self.scale.clone()} if self.scale_moves and not ema else {}
 
     def load_task_state(
         self,
@@ -152,6 +154,7 @@ class FastAdvPropTask(StandardTask):
         """Takes over what `get_task_state` gave; without it the scale stays as it is."""
         if state and not ema:
             self.scale.copy_(state["scale"])
+            self.scale_moves = True
 
     def _attacked(self, batch_size: int) -> int:
         count = round(self.share * batch_size)

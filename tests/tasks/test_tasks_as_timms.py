@@ -151,8 +151,7 @@ def test_saved_by_hand_and_by_timms_saver_it_comes_back(make: Make, tmp_path: Pa
     saver._save(str(saved), epoch=2)
     state = torch.load(saved, weights_only=False)
     assert list(state["state_dict"]) == list(state["state_dict_ema"]) == list(expected)
-    assert ("task_state" in state) == isinstance(task, FastAdvPropTask)
-    assert "task_state_ema" not in state
+    assert not {"task_state", "task_state_ema"} & state.keys()
 
 
 @compiled
