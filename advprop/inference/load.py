@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import timm
-from safetensors import SafetensorError
 from timm.utils.model import unfreeze
 from torch import nn
 
@@ -31,10 +29,6 @@ from advprop.training import build_branches, build_model
 
 CONFIG = "config.json"
 _TEST_BATCH = 100
-# What timm raises for weights that are missing, damaged or of another model, and for a configuration that is
-# not JSON, lacks something, or has a number for a name.
-_WEIGHTS_ERRORS = (OSError, EOFError, RuntimeError, SafetensorError)
-_CONFIG_ERRORS = (ValueError, LookupError, TypeError, AttributeError)
 
 
 def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
@@ -134,6 +128,11 @@ def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:
             f"{source} is neither the directory of a run nor an exported model: "
             f"it has no {RECIPE} and no {CONFIG}"
         )
+    if path.is_file():
+        raise ValueError(
+            f"{source} is a file; give the directory of its run or an exported folder, or train a model from "
+            f"its weights (advprop train --weights {source})"
+        )
     if ":" not in str(source) and path.name != str(source):  # a path, which is not the name of a model
         raise ValueError(f"there is no run and no exported model {source}")
     return create_model(str(source), pretrained=True).eval()
@@ -169,10 +168,9 @@ def _last_state(run: Run) -> dict[str, Any]:
 
 def _load_folder(path: Path) -> nn.Module:
     try:
-        model: Any = timm.create_model(f"local-dir:{path}", pretrained=True)
-        if json.loads((path / CONFIG).read_text(encoding="utf-8")).get("exif_orientation"):
-            model.pretrained_cfg["exif_orientation"] = True
-        return cast(nn.Module, model.eval())
-    except (*_WEIGHTS_ERRORS, *_CONFIG_ERRORS) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ValueError(f"cannot load the exported model in {path}: {reason}") from error
+        model: Any = create_model(f"local-dir:{path}", pretrained=True)
+    except OSError as error:
+        raise ValueError(str(error)) from error
+    if json.loads((path / CONFIG).read_text(encoding="utf-8")).get("exif_orientation"):
+        model.pretrained_cfg["exif_orientation"] = True
+    return cast(nn.Module, model.eval())

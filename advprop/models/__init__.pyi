@@ -1,5 +1,6 @@
 from .convnet import ConvNet as ConvNet
 from .create import create_model as create_model
+from .guess import architecture_table as architecture_table
 from .names import current_name as current_name, list_models as list_models
 from .preprocessing import create_transform as create_transform, data_config as data_config
 from .weights import weights_from as weights_from

@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
-import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import HfHubHTTPError
 from timm.models import parse_model_name
 from torch import nn
 
+from advprop.models.complete import WeightsError, complete_weights
+from advprop.models.explain import FILE_ERRORS, blank_model, brief, explain
 from advprop.models.names import current_name
-from advprop.models.weights import FILE_ERRORS, brief
 
+# What timm raises for weights that it cannot load. Where a model comes with a file of settings, the settings may
+# also be no JSON, lack something, or have a number for a name.
+_UNREADABLE = {False: FILE_ERRORS, True: (*FILE_ERRORS, ValueError, LookupError, TypeError, AttributeError)}
 # Whatever HTTP library the hub's client uses, its errors are among these.
 _DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
 
@@ -30,8 +33,9 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
 
     Raises:
         ValueError: If there is no such model or tag (the message has the nearest names), or it has no
-            pretrained weights.
-        OSError: If the weights could not be downloaded, or their file is damaged or of another model.
+            pretrained weights, or those of `weights_from` are of another architecture.
+        OSError: If the weights could not be downloaded, or their file is damaged or of another architecture:
+            only the head and the first convolution may differ, if the classes and the channels do.
 
     Examples:
         >>> from advprop import create_model
@@ -46,24 +50,31 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         known = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")) or "none"
         raise ValueError(f"{name} has no pretrained weights; of this architecture these have: {known}")
     try:
-        return timm.create_model(name, pretrained=pretrained, **kwargs)
-    except FILE_ERRORS as error:
-        if not configured and not (pretrained and _can_be_made(name, kwargs)):
-            raise  # it is not about what was read
-        raise OSError(
-            f"the weights of {name} are damaged or of another model ({brief(error)}); if they come from the "
-            f"hub, delete the file from its cache ({HF_HUB_CACHE}) and load again"
-        ) from error
+        with complete_weights():
+            return timm.create_model(name, pretrained=pretrained, **kwargs)
     except _DOWNLOAD_ERRORS as error:
         reason = brief(error.__cause__ or error)
         raise OSError(f"the weights of {name} could not be loaded: {reason}") from error
+    except _UNREADABLE[configured] as error:
+        about_weights = configured or isinstance(error, WeightsError)
+        if not about_weights and (not pretrained or blank_model(name, kwargs) is None):
+            raise  # it is not about what was read
+        raise _unloadable(name, explain(error, name, kwargs), kwargs) from error
 
 
-def _can_be_made(name: str, settings: Mapping[str, Any]) -> bool:
-    """Whether the model can be made without its weights."""
-    try:
-        with torch.device("meta"):
-            timm.create_model(name, **settings)
-    except FILE_ERRORS:
-        return False
-    return True
+def _unloadable(name: str, reason: str, settings: Mapping[str, Any]) -> Exception:
+    """The error that says that a model cannot be loaded, by where it was to be loaded from."""
+    source, place = parse_model_name(name)
+    overlay = settings.get("pretrained_cfg_overlay") or {}
+    if overlay.get("state_dict"):
+        file = overlay.get("file", "the state dict")
+        return ValueError(
+            f"{file} does not have the weights of {name}: {reason}; only the head may be missing, so give "
+            f"weights of {name}, or name the model that these are of"
+        )
+    if source == "local-dir":
+        return OSError(f"cannot load the exported model in {place}: {reason}")
+    return OSError(
+        f"the weights of {name} are damaged or of another model ({reason}); if they come from the "
+        f"hub, delete the file from its cache ({HF_HUB_CACHE}) and load again"
+    )

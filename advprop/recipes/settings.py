@@ -120,7 +120,7 @@ class ModelSettings:
     Args:
         model: Name of a model: `advprop_convnet`, any of timm's, or `local-dir:` and the folder of one.
         pretrained: Start from the pretrained weights of that name, with a new last layer.
-        weights: Start from this checkpoint, with a new last layer if it has other classes.
+        weights: Start from the weights in this file, with a new last layer if it has other classes.
         freeze: Parts of the model that are not trained, such as `conv1 bn1 layer1`.
         drop_rate: Share of the features that dropout sets to 0; none: the model's.
         drop_path_rate: Share of the residual branches that are left out (stochastic depth).

@@ -104,12 +104,13 @@ def test_a_standard_run_has_no_other_branch(tmp_path):
         ("resnet5", "there is no model 'resnet5'; did you mean resnet"),
         ("advprop_convnet", "advprop_convnet has no pretrained weights"),
         (".", "neither the directory of a run nor an exported model"),
+        ("weights.pth", "weights.pth is a file; give the directory of its run or an exported folder"),
         ("begun", "has no checkpoint yet"),
         ("empty", "cannot load the exported model in empty: .*architecture"),
         ("broken", "cannot load the exported model in broken: JSONDecodeError: "),
         ("strange", "cannot load the exported model in strange: AttributeError: "),
         ("weightless", "cannot load the exported model in weightless: RuntimeError: No suitable checkpoints"),
-        ("hollow", "cannot load the exported model in hollow: EOFError"),
+        ("hollow", "cannot load the exported model in hollow: .*pytorch_model.bin: it is empty"),
     ],
 )
 def test_what_is_no_model_is_said(source, message, tmp_path, monkeypatch):
@@ -124,6 +125,7 @@ def test_what_is_no_model_is_said(source, message, tmp_path, monkeypatch):
     ):
         (tmp_path / name).mkdir()
         (tmp_path / name / file).write_text(text)
+    (tmp_path / "weights.pth").touch()
     (tmp_path / "hollow" / "pytorch_model.bin").touch()
     with pytest.raises(ValueError, match=message):
         load_model(source)

@@ -145,9 +145,10 @@ warnings.simplefilter("error")
 from tests.hub import fingerprint
 from advprop.models import create as models
 found = {}
-for name in sys.argv[1:]:
+settings = json.loads(sys.argv[1])
+for name in sys.argv[2:]:
     try:
-        found[name] = fingerprint(models.create_model(name, pretrained=True))
+        found[name] = fingerprint(models.create_model(name, pretrained=True, **settings))
     except OSError as error:
         found[name] = str(error)
 print(json.dumps(found))
@@ -160,11 +161,11 @@ def serialised(model):
     return file.getvalue()
 
 
-def load_from(repos, home, *names):
+def load_from(repos, home, *names, **settings):
     """What a process of its own makes of models whose weights a hub on this machine has."""
     with serve_hub(repos, home) as environment:
         run = subprocess.run(
-            [sys.executable, "-c", _LOAD, *names],
+            [sys.executable, "-c", _LOAD, json.dumps(settings), *names],
             env=os.environ | environment,
             capture_output=True,
             text=True,
