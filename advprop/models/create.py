@@ -13,8 +13,8 @@ from advprop.models.complete import WeightsError, complete_weights
 from advprop.models.explain import FILE_ERRORS, blank_model, brief, explain
 from advprop.models.names import current_name
 
-# What timm raises for weights that it cannot load. If the name brings a file of settings, that may be damaged, too:
-# no JSON, without what is needed, or with a number for a name.
+# What timm raises for weights that it cannot load. If the name brings a file of settings, that may be damaged,
+# too: no JSON, without what is needed, or with a number for a name.
 _UNREADABLE = {False: FILE_ERRORS, True: (*FILE_ERRORS, ValueError, LookupError, TypeError, AttributeError)}
 # Whatever HTTP library the hub's client uses, its errors are among these.
 _DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
