@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from advprop.cli.console import say
 from advprop.recipes import RECIPE_FILE, make_recipe
+from advprop.runtime import short_of_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class Evaluate:
         test_split: Name of the split, or of the folder, with the test images of these data.
         bad_images: What to do about one of these images that cannot be read.
         workers: Processes that read these images.
+        test_batch_size: Images that are tested at once; none: as many as in the tests of the run, or 100 of
+            other images.
         severities: Severities of the 15 corruptions, from 1 to 5.
         eps: Radii of attacks, in pixels of [0, 1], such as 2/255; none: no attack.
         steps: Steps of the attacks.
@@ -38,6 +41,7 @@ class Evaluate:
     test_split: str = "validation"
     bad_images: Literal["stop", "skip"] = "stop"
     workers: int = 4
+    test_batch_size: int | None = None
     severities: tuple[int, ...] = (1, 2, 3, 4, 5)
     eps: tuple[float, ...] = ()
     steps: tuple[int, ...] = (10,)
@@ -46,21 +50,28 @@ class Evaluate:
 
     def __call__(self) -> int:
         """Shows the tables."""
+        if self.test_batch_size is not None and self.test_batch_size < 1:
+            raise ValueError(f"--test-batch-size must be 1 or more, got {self.test_batch_size}")
         with self._open() as (model, batches, branch):
-            from advprop.attacks import PGD
-            from advprop.evaluation import evaluate, evaluate_attacks, evaluate_corruptions
-            from advprop.runs import attack_table, corruption_table
-
-            options: dict[str, Any] = {"branch": branch, "progress": sys.stderr.isatty()}
-            say(f"clean: {evaluate(model, batches, **options)}")
-            if self.severities:
-                found = evaluate_corruptions(model, batches, severities=self.severities, **options)
-                say(f"\naccuracy in % on corrupted images\n{corruption_table(found)}")
-            if self.eps:
-                attack = PGD()
-                attacked = evaluate_attacks(model, batches, self.eps, self.steps, attack, **options)
-                say(f"\naccuracy in % on attacked images ({attack.kind})\n{attack_table(attacked)}")
+            advice = f"lower --test-batch-size (now {batches.share})"
+            with short_of_memory("in a test", lambda: advice):
+                self._show(model, batches, {"branch": branch, "progress": sys.stderr.isatty()})
         return 0
+
+    def _show(self, model: Any, batches: Any, options: dict[str, Any]) -> None:
+        """Evaluates, and shows the tables."""
+        from advprop.attacks import PGD
+        from advprop.evaluation import evaluate, evaluate_attacks, evaluate_corruptions
+        from advprop.runs import attack_table, corruption_table
+
+        say(f"clean: {evaluate(model, batches, **options)}")
+        if self.severities:
+            found = evaluate_corruptions(model, batches, severities=self.severities, **options)
+            say(f"\naccuracy in % on corrupted images\n{corruption_table(found)}")
+        if self.eps:
+            attack = PGD()
+            attacked = evaluate_attacks(model, batches, self.eps, self.steps, attack, **options)
+            say(f"\naccuracy in % on attacked images ({attack.kind})\n{attack_table(attacked)}")
 
     @contextmanager
     def _open(self) -> Iterator[tuple[Any, Any, str]]:
@@ -72,10 +83,11 @@ class Evaluate:
         from advprop.inference import model_and_images, trained
 
         if self.data is None:
-            with trained(self.model, self.device) as (model, batches):
+            with trained(self.model, self.device, self.test_batch_size) as (model, batches):
                 yield model, batches, self.branch
             return
         where = {"data": self.data, "data_dir": self.data_dir, "test_split": self.test_split}
         recipe = make_recipe(where, bad_images=self.bad_images, workers=self.workers)
-        with model_and_images(self.model, recipe, self.branch, self.device) as (model, images):
+        size = self.test_batch_size or 100
+        with model_and_images(self.model, recipe, self.branch, self.device, size) as (model, images):
             yield model, images, "main"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from advprop.cli.console import complain, rank, say
 from advprop.cli.parser import parse
-from advprop.runtime import MissingExtraError
+from advprop.runtime import MissingExtraError, short_of_memory
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         command = parse(arguments)
         _show_log()
-        return int(command())
+        with short_of_memory("", lambda: "free some of it"):
+            return int(command())
     except KeyboardInterrupt as stop:  # SIGTERM during training is one, too
         number = getattr(stop, "number", signal.SIGINT)
         complain(str(stop) or "interrupted")
@@ -41,10 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has gone: `advprop models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + int(signal.SIGPIPE)
-    except (ValueError, OSError, ArithmeticError, MissingExtraError) as error:
+    except (ValueError, OSError, ArithmeticError, MemoryError, MissingExtraError) as error:
         if os.environ.get("ADVPROP_TRACEBACK"):
             raise
-        everywhere = not isinstance(error, OSError) or hasattr(error, "__notes__")
+        everywhere = not isinstance(error, OSError | MemoryError) or hasattr(error, "__notes__")
         if rank() == 0 or not everywhere:  # what all ranks have met is told once
             complain(f"error: {error}")
         return 2 if isinstance(error, ValueError) else 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from advprop.cli.console import Switch, complain, say
+from advprop.runtime import short_of_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,10 @@ class Predict:
 
         images = find_images(self.images)
         model = load_model(self.model, self.branch)
-        with join(self.device) as world:
+        with (
+            short_of_memory("in prediction", lambda: f"lower --batch-size (now {self.batch_size})"),
+            join(self.device) as world,
+        ):
             found = predict(
                 model.to(world.device),
                 images,

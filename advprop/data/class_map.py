@@ -28,7 +28,10 @@ def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:
         raise ValueError("the data do not tell the number of classes; give it: --classes")
     count = max(known) + 1 if known else int(labels.max()) + 1 if labels is not None else 0
     if classes is not None and count > classes:
-        raise ValueError(f"the data have {count} classes, and the recipe has classes: {classes}")
+        raise ValueError(
+            f"the data have {count} classes, and the model is to have --classes {classes}; "
+            f"give {count} or more"
+        )
     return tuple(known.get(label, str(label)) for label in range(max(count, classes or 0)))
 
 

@@ -25,10 +25,9 @@ from advprop.norms import MAIN, branch_names, remove_aux_norm
 from advprop.recipes import Recipe
 from advprop.runs import DIVISION, RECIPE, Run
 from advprop.runtime import World, cpu_threads, join, own_randomness
-from advprop.training import build_branches, build_model
+from advprop.training import build_branches, build_model, images_per_test
 
 CONFIG = "config.json"
-_TEST_BATCH = 100
 
 
 def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
@@ -68,7 +67,9 @@ def load_run(directory: Path | str, branch: str = MAIN) -> nn.Module:
 
 
 @contextmanager
-def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[PixelModel, Batches]]:
+def trained(
+    directory: Path | str, device: str = "auto", test_batch_size: int | None = None
+) -> Iterator[tuple[PixelModel, Batches]]:
     """The model of a run with all its branches, as it was saved last, and its test images.
 
     The classes of the images are those of the run by name, whatever their order; the log has those without
@@ -77,6 +78,7 @@ def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[Pixel
     Args:
         directory: Directory of the run.
         device: Where they should be.
+        test_batch_size: Number of images of a batch; None: as in the run's own tests.
 
     Raises:
         ValueError: If the directory is not one of a run, the run has no checkpoint, its test images are not
@@ -88,13 +90,15 @@ def trained(directory: Path | str, device: str = "auto") -> Iterator[tuple[Pixel
         model, _ = _with_branches(recipe, state)
         config = data_config(model)
         model = model.to(world.device).eval()
-        images = _test_images(run, Images(**state["images"]))
-        yield PixelModel(model, config["mean"], config["std"]), test_batches(images, world)
+        expected = Images(**state["images"])
+        size = test_batch_size or images_per_test(recipe, world.ranks, expected.shape)
+        batches = test_batches(_test_images(run, expected), size, world)
+        yield PixelModel(model, config["mean"], config["std"]), batches
 
 
-def test_batches(images: ImageSet, world: World) -> Batches:
-    """Test images in batches, on the device of this rank, which takes its turns."""
-    return Batches(images.to(world.device), _TEST_BATCH * world.ranks, rank=world.rank, ranks=world.ranks)
+def test_batches(images: ImageSet, size: int, world: World) -> Batches:
+    """Test images in batches of a size, on the device of this rank, which takes its turns."""
+    return Batches(images.to(world.device), size * world.ranks, rank=world.rank, ranks=world.ranks)
 
 
 def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:

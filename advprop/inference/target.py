@@ -18,7 +18,11 @@ from advprop.runtime import join
 
 @contextmanager
 def model_and_images(
-    source: Path | str, data: DataSettings, branch: str = MAIN, device: str = "auto"
+    source: Path | str,
+    data: DataSettings,
+    branch: str = MAIN,
+    device: str = "auto",
+    batch_size: int = 100,
 ) -> Iterator[tuple[PixelModel, Batches]]:
     """A trained model and test images, prepared as the model expects them, with its labels.
 
@@ -27,6 +31,7 @@ def model_and_images(
         data: Which images.
         branch: For a run, whose batch norms the model has.
         device: Where they should be.
+        batch_size: Number of images that are tested at once, on each device.
 
     Raises:
         ValueError: If there is no such model, there are no such data, or their classes are not the model's.
@@ -36,7 +41,7 @@ def model_and_images(
     with join(device) as world:
         images = open_test(data, _expected(model), lambda names: labels_for(model, names))
         model = model.to(world.device)
-        yield PixelModel(model, config["mean"], config["std"]), test_batches(images, world)
+        yield PixelModel(model, config["mean"], config["std"]), test_batches(images, batch_size, world)
 
 
 def _expected(model: nn.Module) -> Images:

@@ -12,9 +12,10 @@ from torch import nn
 from advprop.models.complete import WeightsError, complete_weights
 from advprop.models.explain import FILE_ERRORS, blank_model, brief, explain
 from advprop.models.names import current_name
+from advprop.runtime import is_out_of_memory
 
-# What timm raises for weights that it cannot load. If the name brings a file of settings, that may be damaged,
-# too: no JSON, without what is needed, or with a number for a name.
+# What timm raises for weights that it cannot load. If the name brings a file of settings, that may be
+# damaged, too: no JSON, without what is needed, or with a number for a name.
 _UNREADABLE = {False: FILE_ERRORS, True: (*FILE_ERRORS, ValueError, LookupError, TypeError, AttributeError)}
 # Whatever HTTP library the hub's client uses, its errors are among these.
 _DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
@@ -56,6 +57,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         reason = brief(error.__cause__ or error)
         raise OSError(f"the weights of {name} could not be loaded: {reason}") from error
     except _UNREADABLE[configured] as error:
+        if is_out_of_memory(error):
+            raise
         about_weights = configured or isinstance(error, WeightsError)
         if not about_weights and (not pretrained or blank_model(name, kwargs) is None):
             raise  # it is not about what was read

@@ -31,7 +31,7 @@ _NOT_NEGATIVE: Range = ("0 or more", lambda x: x >= 0)
 
 _RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("train_images", "classes", "image_size", "threads"), _COUNT),
-    **dict.fromkeys(("epochs", "batch_size", "accumulate", "lr_base_size"), _COUNT),
+    **dict.fromkeys(("epochs", "batch_size", "test_batch_size", "accumulate", "lr_base_size"), _COUNT),
     **dict.fromkeys(("test_every", "log_every", "save_every", "keep"), _COUNT),
     **dict.fromkeys(("lr", "step_size", "clip_grad", "decay_epochs", "crop_pct"), _POSITIVE),
     **dict.fromkeys(("steps", "weight_decay", "warmup_epochs", "warmup_lr", "seed"), _NOT_NEGATIVE),

@@ -221,6 +221,8 @@ class RunSettings:
         threads: CPU threads; none: as many as torch likes. Tiny images are fastest with one, and results
             repeat bit for bit only with the same number.
         test_every: Epochs between two tests on the test images, beside the one at the end.
+        test_batch_size: Images that each device tests at once; none: as many as it trains on at once, or as
+            many tiny ones as have the pixels of one photo, and at most 500.
         log_every: Optimizer steps between two records of the losses, beside the one after each epoch.
         save_every: Optimizer steps between two checkpoints, beside the one after each epoch.
         keep: Number of checkpoints to keep, beside the best.
@@ -236,6 +238,7 @@ class RunSettings:
     sync_batch_norm: bool = False
     threads: int | None = None
     test_every: int = 1
+    test_batch_size: int | None = None
     log_every: int = 50
     save_every: int | None = None
     keep: int = 2

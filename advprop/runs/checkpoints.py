@@ -109,7 +109,9 @@ class Checkpoints:
         for path in reversed(paths):
             try:
                 return load(path)
-            except CheckpointError as error:
+            except (CheckpointError, FileNotFoundError) as error:
+                if not path.exists():  # a run that goes on has put a newer one in its place
+                    return self.latest()
                 before = "; the one before it is tried" if path != paths[0] else ""
                 logger.warning("%s%s", error, before)
         if paths:
@@ -120,17 +122,18 @@ class Checkpoints:
         return None
 
     def paths(self) -> list[Path]:
-        """The checkpoints, oldest first."""
+        """The checkpoints, oldest first; a step may have two, if the run ended in the middle of a save."""
         found = (path for path in Path(self.directory).glob("step-*.pt") if _NAME.fullmatch(path.name))
-        return sorted(found, key=_step_of)
+        return sorted(found, key=_age)
 
     def of_step(self, step: int) -> Path | None:
         """The checkpoint of a step, if it is kept."""
-        return next((path for path in self.paths() if _step_of(path) == step), None)
+        return next((path for path in reversed(self.paths()) if _step_of(path) == step), None)
 
     def _prune(self, saved: Path, protect: Collection[int]) -> None:
         """Leaves the latest up to the one just saved: those of later steps could not be read."""
-        known = [path for path in self.paths() if path == saved or _step_of(path) < _step_of(saved)]
+        before = {_step_of(path): path for path in self.paths() if _step_of(path) < _step_of(saved)}
+        known = [*before.values(), saved]
         for path in self.paths():
             if path not in known[-self.keep :] and (path not in known or _step_of(path) not in protect):
                 path.unlink()
@@ -171,6 +174,14 @@ def _sync(directory: Path) -> None:
 
 def _step_of(path: Path) -> int:
     return int(path.name.split("-")[1])
+
+
+def _age(path: Path) -> tuple[int, int]:
+    """The step of a checkpoint and the time when it was saved."""
+    try:
+        return _step_of(path), path.stat().st_mtime_ns
+    except FileNotFoundError:  # a newer one has taken its place
+        return _step_of(path), 0
 
 
 def _reason(error: BaseException | None) -> OSError | None:

@@ -23,7 +23,8 @@ STOPPED = "stopped"
 JOB = "job"
 # The data that are the same wherever they are, by name; all others are a folder or an archive somewhere.
 _NAMED = ("digits", "torch", "hfds", "wds")
-_FREE = ("data_dir", "download", "workers", "keep")  # settings that a run may be resumed with others of
+# Settings that a run may be resumed with others of.
+_FREE = ("data_dir", "download", "workers", "keep", "test_batch_size")
 TESTED = ("test_top1_percent", "test_top5_percent", "test_loss")
 
 
@@ -140,9 +141,15 @@ class Run:
         lines = text.split("\n")[:-1]
         return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
-    def forget_after(self, step: int) -> list[dict[str, Any]]:
-        """Drops the metrics of steps that a resumed run takes again; what is left."""
-        kept = [line for line in self.metrics() if line["step"] <= step]
+    def forget_after(self, step: int, tested: bool = True) -> list[dict[str, Any]]:
+        """Drops the metrics of steps and tests that a resumed run takes again; what is left.
+
+        Args:
+            step: The step that the run resumes from.
+            tested: Whether the test after this step counts; if not, it is taken again.
+        """
+        last = (step, tested)
+        kept = [line for line in self.metrics() if (line["step"], is_test(line)) <= last]
         replace_text(self.directory / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
         return kept
 
@@ -163,6 +170,11 @@ class Run:
         """What came out of the run; None if it is not finished."""
         path = self.directory / RESULTS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def is_test(line: Mapping[str, Any]) -> bool:
+    """Whether a line of the metrics holds the result of a test; the others hold losses."""
+    return "loss" not in line
 
 
 def _record(line: str, where: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
 from advprop.recipes import Recipe
-from advprop.runs.directory import TESTED, Run
+from advprop.runs.directory import TESTED, Run, is_test
 from advprop.runs.loggers import TensorBoard, WandB, Writer
 
 Log: TypeAlias = Literal["tensorboard", "wandb"]
@@ -45,9 +45,14 @@ class Journal:
         for writer in self.writers:
             writer.close(failed=error is not None)
 
-    def begin(self, step: int) -> None:
-        """Forgets what was recorded of later steps, which are taken again."""
-        self.lines = [*self.run.forget_after(step)]
+    def begin(self, step: int, tested: bool = True) -> None:
+        """Forgets what was recorded of later steps, which are taken again.
+
+        Args:
+            step: The step that the run goes on from.
+            tested: Whether the test after this step counts; if not, it is taken again.
+        """
+        self.lines = [*self.run.forget_after(step, tested)]
         for writer in self.writers:
             writer.begin(self.lines)
         self.end_epoch()
@@ -74,7 +79,7 @@ def summary(lines: Iterable[Line]) -> list[dict[str, Any]]:
     sums: dict[str, float] = {}
     first = before = 0
     for line in lines:
-        if "loss" not in line:  # a test, after the last step of the epoch, whose own line may have been lost
+        if is_test(line):  # after the last step of the epoch, whose own line may have been lost
             if not rows or rows[-1]["step"] != line["step"]:
                 continue
             rows[-1] |= {name: value for name, value in line.items() if name in TESTED}

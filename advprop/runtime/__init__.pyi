@@ -8,6 +8,11 @@ from .distributed import (
     rank_and_ranks as rank_and_ranks,
     rank_share as rank_share,
 )
+from .memory import (
+    OutOfMemory as OutOfMemory,
+    is_out_of_memory as is_out_of_memory,
+    short_of_memory as short_of_memory,
+)
 from .messages import nearest as nearest
 from .optional import MissingExtraError as MissingExtraError, need_extra as need_extra
 from .package_files import checkout as checkout, package_folder as package_folder

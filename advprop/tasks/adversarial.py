@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from advprop.attacks import PGD
+from advprop.norms import MAIN
 from advprop.tasks.standard import Source, StandardTask, check_source
 
 
@@ -36,6 +37,10 @@ class AdversarialTask(StandardTask):
         check_source(attack := attack or PGD(targeted="random"))
         super().__init__(model, **kwargs)
         self.attack = attack
+
+    def passes(self, count: int) -> list[dict[str, int]]:
+        """The forward passes in training mode; see `StandardTask.passes`."""
+        return [{MAIN: 2 * count}]
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_adv"`."""

@@ -61,19 +61,24 @@ class AdvPropTask(StandardTask):
         super().__init__(model, **kwargs)
         self.sources = sources
 
+    def passes(self, count: int) -> list[dict[str, int]]:
+        """The forward passes in training mode; see `StandardTask.passes`."""
+        return [dict.fromkeys((MAIN, *self.sources), count)]
+
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch; see `StandardTask.forward`. Parts: `"loss_clean"` and `"loss_<branch>"`."""
         forget_passes(self.trainable_module)
         views = {branch: self.view(branch, input, target) for branch in self.sources}
         images, labels = self.clean(input, target)
-        with use_branch(self.trainable_module, dict.fromkeys((MAIN, *views), len(input))):
+        (parts,) = self.passes(len(input))
+        with use_branch(self.trainable_module, parts):
             batch = torch.cat([images, *views.values()])
             logits = self.pixels(self.trainable_module)(batch).chunk(1 + len(views))
         aux_labels = self.unmixed(target)
         losses = [self.criterion(logits[0], labels), *(self.criterion(x, aux_labels) for x in logits[1:])]
         names = ("loss_clean", *(f"loss_{branch}" for branch in views))
-        parts = {name: loss.detach() for name, loss in zip(names, losses, strict=True)}
-        return {"loss": torch.stack(losses).sum(), "output": logits[0], **parts}
+        told = {name: loss.detach() for name, loss in zip(names, losses, strict=True)}
+        return {"loss": torch.stack(losses).sum(), "output": logits[0], **told}
 
     def view(self, branch: str, images: Tensor, labels: Tensor) -> Tensor:
         """The images of an auxiliary branch, made through that branch."""

@@ -79,6 +79,11 @@ class FastAdvPropTask(StandardTask):
         self.scale_moves = False
         self.rebalancing = Rebalancing()
 
+    def passes(self, count: int) -> list[dict[str, int]]:
+        """The forward passes in training mode; see `StandardTask.passes`."""
+        attacked = self._attacked(count)
+        return [{ADV: attacked}, {MAIN: count - attacked, ADV: attacked}]
+
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
         """Loss of a batch; see `StandardTask.forward`.
 
@@ -86,13 +91,13 @@ class FastAdvPropTask(StandardTask):
         `"loss_adv"`. The gradient of `"loss"` holds that of the noise pass as well.
         """
         forget_passes(self.trainable_module)
-        n_adv = self._attacked(len(input))
-        n_clean = len(input) - n_adv
+        parts = self.passes(len(input))[-1]
+        n_clean, n_adv = parts[MAIN], parts[ADV]
         adv_labels = self.unmixed(target[n_clean:])
         adversarial, loss_noise, kept = self.attack_and_keep(input[n_clean:], adv_labels)
         adversarial, adv_labels = shuffle_ranks(adversarial, adv_labels)
         images, labels = self.clean(input[:n_clean], target[:n_clean])
-        with use_branch(self.trainable_module, {MAIN: n_clean, ADV: n_adv}):
+        with use_branch(self.trainable_module, parts):
             logits = self.pixels(self.trainable_module)(torch.cat([images, adversarial]))
         loss_clean = self.criterion(logits[:n_clean], labels)
         loss_adv = self.criterion(logits[n_clean:], adv_labels)

@@ -105,6 +105,23 @@ class StandardTask(ClassificationTask):
         loss = self.criterion(logits, labels)
         return {"loss": loss, "output": logits, "loss_clean": loss.detach()}
 
+    def passes(self, count: int) -> list[dict[str, int]]:
+        """The forward passes in training mode that a batch takes: the number of images of each branch.
+
+        Args:
+            count: Number of images of the batch.
+
+        Raises:
+            ValueError: If so few cannot be trained on.
+
+        Examples:
+            >>> import timm
+            >>> from advprop import AdvPropTask
+            >>> AdvPropTask(timm.create_model("test_resnet", num_classes=10)).passes(8)
+            [{'main': 8, 'adv': 8}]
+        """
+        return [{MAIN: count}]
+
     def pixels(self, model: nn.Module) -> PixelModel:
         """The model as a function of pixels in [0, 1]: one and the same for each module of the task.
 

@@ -5,4 +5,5 @@ from .build import (
     build_schedule as build_schedule,
 )
 from .loop import Loop as Loop
+from .parts import images_per_test as images_per_test
 from .run import train as train

@@ -18,8 +18,9 @@ from advprop.data import Augment, AutoAugmented, Data, Images, TensorSet
 from advprop.models import create_model, current_name, data_config, weights_from
 from advprop.norms import add_aux_norm
 from advprop.recipes import Recipe
-from advprop.runtime import nearest
+from advprop.runtime import is_out_of_memory, nearest
 from advprop.tasks import AdversarialTask, AdvPropTask, FastAdvPropTask, Source, StandardTask
+from advprop.training.refusals import REFUSALS, brief, options
 
 # What a configuration says of the architecture, whatever the model is trained on.
 _OF_ARCHITECTURE = ("architecture", "fixed_input_size", "min_input_size", "first_conv", "classifier")
@@ -48,9 +49,16 @@ def build_model(recipe: Recipe, data: Images) -> nn.Module:
         settings["pretrained_cfg_overlay"] = weights_from(recipe.weights, recipe.model)
     try:
         model = create_model(name, recipe.pretrained or bool(recipe.weights), **settings)
-    except (RuntimeError, TypeError) as error:
-        told = " ".join(str(error).split())[:300]
-        raise ValueError(f"the model {name} cannot be made for these data: {told}") from error
+    except ValueError:
+        raise
+    except REFUSALS as error:
+        if is_out_of_memory(error):
+            raise
+        raise ValueError(
+            f"the model {name} cannot be made for these data, of {len(data.class_names)} classes and "
+            f"{' x '.join(map(str, data.shape))} pixels: {brief(error)}; take another model (--model), or "
+            "another size (--image-size)"
+        ) from error
     if recipe.bn_momentum is not None:
         for module in model.modules():
             if isinstance(module, _BatchNorm):
@@ -69,7 +77,13 @@ def build_branches(recipe: Recipe, model: nn.Module) -> nn.Module:
     """
     if recipe.method in _BRANCHES:
         frozen: Literal["error", "leave"] = "leave" if recipe.freeze else "error"
-        add_aux_norm(model, _BRANCHES[recipe.method], norms=recipe.norms, frozen=frozen)
+        try:
+            add_aux_norm(model, _BRANCHES[recipe.method], norms=recipe.norms, frozen=frozen)
+        except ValueError as error:
+            raise ValueError(
+                f"{options(recipe, 'method', 'norms')} cannot train {recipe.model}: {error}; on the command "
+                "line, take --norms all or --method standard"
+            ) from error
     return model
 
 
@@ -81,8 +95,8 @@ def build_attack(recipe: Recipe) -> PGD:
     """
     if recipe.method == "fast" and (recipe.steps, recipe.target) != (1, "none"):
         raise ValueError(
-            "the method fast attacks with one step away from the label (steps: 1, target: none), "
-            f"got steps: {recipe.steps}, target: {recipe.target}"
+            "--method fast attacks with one step away from the label (--steps 1 --target none), "
+            f"got {options(recipe, 'steps', 'target')}"
         )
     step_size = recipe.step_size
     if step_size is None:
@@ -106,7 +120,7 @@ def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.dev
     model = build_branches(recipe, model)
     if recipe.sync_batch_norm:
         if device.type == "cpu":
-            raise ValueError("sync_batch_norm needs GPUs; leave it out on a CPU")
+            raise ValueError("--sync-batch-norm needs GPUs; leave it out on a CPU")
         model = convert_sync_batchnorm(model)
     model = model.to(device).to(memory_format=_memory_format(recipe))
     mixup = _mixup(recipe, classes)
@@ -172,7 +186,9 @@ def build_schedule(
         ValueError: If there is no such schedule, or it does not take these settings.
     """
     if recipe.sched not in SCHEDULES:
-        raise ValueError(f"there is no schedule {recipe.sched!r}; {nearest(recipe.sched, SCHEDULES)}")
+        raise ValueError(
+            f"there is no schedule {recipe.sched!r}; {nearest(recipe.sched, SCHEDULES)} (--sched)"
+        )
     settings: dict[str, Any] = {
         "num_epochs": recipe.epochs,
         "warmup_epochs": recipe.warmup_epochs,
@@ -208,11 +224,13 @@ def _freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
     for part in parts:
         if part not in known:
             top = [name for name, _ in model.named_children()]
-            raise ValueError(f"the model has no part {part!r} to freeze; its parts are {', '.join(top)}")
+            raise ValueError(
+                f"the model has no part {part!r} to freeze; its parts are {', '.join(top)} (--freeze)"
+            )
     freeze(model, list(parts))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(
-            f"some part of the model must be trained, got freeze: {' '.join(parts)}; leave out a part of it"
+            f"some part of the model must be trained, got --freeze {' '.join(parts)}; leave out a part of it"
         )
 
 

@@ -20,9 +20,9 @@ from advprop.recipes import Recipe
 from advprop.runtime import World, seed_all
 from advprop.training.build import build_augment, build_model, build_optimizer, build_schedule, build_task
 from advprop.training.meters import Losses
-from advprop.training.preflight import check_parts, check_size
+from advprop.training.parts import check_parts, check_trainable, images_per_test
+from advprop.training.preflight import check_size
 
-_TEST_BATCH = 500
 # World.share_buffers does it in DDP's place; from torch 2.15 on the argument has a new name.
 _SYNC = "forward_sync_buffers"
 _UNSHARED_BUFFERS = {
@@ -64,14 +64,16 @@ class Loop:
         )
         self.data = data.to(world.device)
         ranks = {"rank": world.rank, "ranks": world.ranks}
+        check_parts(recipe, world.ranks, len(self.data.train))
         self.train_batches = Batches(self.data.train, recipe.batch_size, recipe.seed, **ranks)
-        self.test_batches = Batches(self.data.test, _TEST_BATCH * world.ranks, **ranks)
-        check_parts(recipe, world.ranks)
+        size = images_per_test(recipe, world.ranks, self.data.shape) * world.ranks
+        self.test_batches = Batches(self.data.test, size, **ranks)
         seed_all(recipe.seed, 0, 0)  # every rank begins with the same weights
         model = build_model(recipe, self.data)
         self.augment = build_augment(recipe, self.data, model)
         self.task = build_task(recipe, model, len(self.data.class_names), world.device)
         check_size(self.task.trainable_module, recipe.model, self.data.shape)
+        check_trainable(self.task, recipe, world.ranks, self.data.shape, len(self.data.class_names))
         self.optimizer = build_optimizer(recipe, self.task.trainable_module)
         self.schedule = build_schedule(recipe, self.optimizer, len(self.train_batches))
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")

@@ -7,21 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from advprop.data import Images
+from advprop.evaluation import CORRUPTIONS, corrupt
 from advprop.recipes import Recipe
+from advprop.runtime import is_out_of_memory
 from advprop.training.build import build_optimizer
-
-
-def check_parts(recipe: Recipe, ranks: int) -> None:
-    """Raises ValueError if a batch cannot be split over ranks and accumulated parts."""
-    parts = ranks * recipe.accumulate
-    even = 2 if recipe.mixup or recipe.cutmix else 1
-    unit = parts * even
-    if recipe.batch_size % unit:
-        pairs = ", and mixup wants pairs of images" if even == 2 else ""
-        raise ValueError(
-            f"a batch of {recipe.batch_size} cannot be split into {parts} equal parts (ranks: {ranks}, "
-            f"accumulate: {recipe.accumulate}){pairs}; {max(1, round(recipe.batch_size / unit)) * unit} could"
-        )
+from advprop.training.refusals import REFUSALS, brief, options
 
 
 def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None:
@@ -36,13 +27,35 @@ def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None
     try:
         with torch.no_grad():
             copy.deepcopy(model).eval()(image)
-    except torch.OutOfMemoryError:
-        raise
-    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        told = " ".join(str(error).split())[:300]
+    except REFUSALS as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(
             f"the model must take images of {' x '.join(map(str, shape))}, got {name}, which cannot "
-            f"({told}); take another (--model), or images of another size (--image-size)"
+            f"({brief(error)}); take another (--model), or images of another size (--image-size)"
+        ) from error
+
+
+def check_data(recipe: Recipe, images: Images) -> None:
+    """Raises ValueError if there is nothing to tell apart, or test images are too small for corruptions.
+
+    Args:
+        recipe: The recipe.
+        images: What its images are like.
+    """
+    names = images.class_names
+    if len(names) < 2:
+        raise ValueError(
+            f"a classifier must have two classes or more to tell apart, got {len(names)} "
+            f"({', '.join(names)}) in {options(recipe, 'data')}; add a folder for each other class"
+        )
+    try:
+        for severity in recipe.severities:
+            corrupt(torch.zeros(1, *images.shape), CORRUPTIONS[0], severity)
+    except ValueError as error:
+        raise ValueError(
+            f"the test images cannot be corrupted at the end, as {options(recipe, 'severities')} asks for: "
+            f"{error}; leave the corruptions out (--severities), or take larger images (--image-size)"
         ) from error
 
 
@@ -65,10 +78,11 @@ def optimizer_bytes(recipe: Recipe, model: nn.Module) -> int:
     try:
         optimizer.step()
     except RuntimeError as error:
-        told = " ".join(str(error).split())[:300]
+        if is_out_of_memory(error):
+            raise
         raise ValueError(
             f"the optimizer must do with the gradient, got {recipe.opt!r}, which cannot take a step "
-            f"({told}); take another (--opt)"
+            f"({brief(error)}); take another (--opt)"
         ) from error
     counter = _Counter()
     torch.save(optimizer.state_dict(), counter)

@@ -12,8 +12,10 @@ from advprop.runtime import (
     join,
     listening,
     own_randomness,
+    short_of_memory,
     torchrun_job,
 )
+from advprop.training.advice import before_training
 from advprop.training.trainer import Trainer
 
 
@@ -43,6 +45,8 @@ def train(
         ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split;
             nothing that compiles), or the directory belongs to another run.
         CheckpointError: If the directory cannot be written to.
+        OutOfMemory: If there is no memory left, in training or in a test; the message says which settings
+            take less. The run can be resumed, with another `test_batch_size`, too.
         FloatingPointError: If the loss or the gradient is no number. The state of just before that step is
             kept in `stopped/`, beside the checkpoints. On a GPU the losses are looked at when they are
             recorded and before a checkpoint; a run that finds one wrong goes back to the last checkpoint and
@@ -70,8 +74,9 @@ def train(
         directory = world.on_first(lambda: Path(out or choose_directory(recipe, resume, job)))
         run = Run(directory)
         with Journal(run, recipe, logs) as journal:
-            trainer = Trainer(recipe, world, journal)
-            trainer.begin(resume, job)
+            with short_of_memory("before the first step", lambda: before_training(recipe)):
+                trainer = Trainer(recipe, world, journal)
+                trainer.begin(resume, job)
             with signals.deferred():
                 trainer.fit(signals, progress)
             return trainer.finish()

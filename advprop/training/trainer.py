@@ -1,6 +1,7 @@
 """A run under way: steps, records, checkpoints, signals, resumption."""
 
 import logging
+from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor
@@ -8,10 +9,11 @@ from torch import Tensor
 from advprop.evaluation import Accuracy, evaluate_corruptions
 from advprop.recipes import Recipe
 from advprop.runs import Journal, Outcome
-from advprop.runtime import Interrupted, Job, Progress, Signals, World
+from advprop.runtime import Interrupted, Job, Progress, Signals, World, short_of_memory
+from advprop.training.advice import in_test, in_training
 from advprop.training.loop import Loop
 from advprop.training.meters import Clock
-from advprop.training.preflight import optimizer_bytes
+from advprop.training.preflight import check_data, optimizer_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,8 @@ class Trainer:
         self.run = journal.run
         self.loop = Loop(recipe, world, division=world.on_first(self.run.division))
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
-        self.saved = -1  # the step of the last checkpoint
+        self.untested = False  # whether the test of the epoch that has ended is still to come
+        self.saved = (-1, False)  # the step of the last checkpoint, and whether its test was still to come
         self.clock = Clock()
 
     def begin(self, resume: bool, job: Job) -> None:
@@ -42,6 +45,7 @@ class Trainer:
             resume: Whether to go on from the latest checkpoint, if there is one.
             job: torchrun's job.
         """
+        check_data(self.recipe, self.loop.data)
         growth = optimizer_bytes(self.recipe, self.loop.task.trainable_module)
         self.world.on_first(lambda: self.run.begin(self.recipe, resume, job))
         self.world.on_first(lambda: self.run.keep_division(self.loop.data.division))
@@ -50,23 +54,30 @@ class Trainer:
         self.check_room(growth=0 if self.loop.step else growth)
 
     def load(self) -> bool:
-        """Takes over the latest checkpoint, if there is one, and drops the metrics of later steps."""
+        """Takes over the latest checkpoint, if there is one, and drops the metrics of what comes after it."""
         state = self.world.on_first(lambda: self.run.checkpoints.latest())
         if state is not None:
             self.loop.check_data(state)
             self.best = state.pop("best")
+            self.untested = state.pop("untested", False)
             self.loop.load(state)
-            self.saved = self.loop.step
+            self.saved = (self.loop.step, self.untested)
         self.world.on_first(lambda: self.run.keep_recipe(self.recipe))
-        self.world.on_first(lambda: self.journal.begin(self.loop.step))
+        self.world.on_first(lambda: self.journal.begin(self.loop.step, not self.untested))
         self.clock = Clock(self.loop.step, self.loop.seconds)
         return state is not None
 
     def fit(self, signals: Signals, progress: bool) -> None:
-        """Takes the steps that are left."""
+        """Takes the steps that are left, after the test that was still to come."""
         loop, size = self.loop, self.recipe.batch_size
         shown = progress and self.world.is_first
-        with Progress(loop.total_steps * size, loop.step * size, shown) as bar:
+        with (
+            short_of_memory("in training", lambda: in_training(loop, self.run.directory, self.saved[0])),
+            Progress(loop.total_steps * size, loop.step * size, shown) as bar,
+        ):
+            if self.untested:
+                self.end_epoch()
+                self.stop_if_told(signals.received, at_record=True)
             while loop.step < loop.total_steps:
                 self.fit_epoch(signals, bar)
 
@@ -87,7 +98,7 @@ class Trainer:
                 self.record(bar)
             if at_end:
                 self.end_epoch()
-            if at_save:
+            elif at_save:
                 self.save()
             self.stop_if_told(signals.received, at_record)
 
@@ -112,7 +123,7 @@ class Trainer:
         if loop.step_is_watched(last - 1):
             raise FloatingPointError(
                 f"the weights are no numbers after step {last}, at a learning rate of {loop.lr:.3g}; "
-                f"the last checkpoint is that of step {self.saved}"
+                f"the last checkpoint is that of step {self.saved[0]}"
             )
         loop.watched_until = last
         self.load()
@@ -139,17 +150,25 @@ class Trainer:
             bar.tell(f"epoch {-(-loop.step // len(loop.train_batches))}/{self.recipe.epochs}", shown)
 
     def end_epoch(self) -> None:
-        """Tests the model, if it is time to, and sums the epoch up."""
-        done = self.loop.step // len(self.loop.train_batches)
-        if done % self.recipe.test_every == 0 or done == self.recipe.epochs:
+        """Saves what was trained, tests it, if it is time to, and saves the result; sums the epoch up."""
+        self.untested = self.is_tested(self.loop.step // len(self.loop.train_batches))
+        if self.untested:
+            self.save()
             self.test()
+            self.untested = False
         if self.world.is_first:
             self.journal.end_epoch()
+        self.save()
+
+    def is_tested(self, epoch: int) -> bool:
+        """Whether there is a test after the epoch of this number, from 1 on."""
+        return epoch % self.recipe.test_every == 0 or epoch == self.recipe.epochs
 
     def test(self) -> None:
         """Tests the model and writes what it found."""
         loop = self.loop
-        accuracy = loop.test()
+        with self.testing():
+            accuracy = loop.test()
         if accuracy.top1 > self.best["top1"]:
             self.best = {"step": loop.step, "top1": accuracy.top1}
         if self.world.is_first:
@@ -161,18 +180,23 @@ class Trainer:
                 test_loss=accuracy.loss,
             )
 
+    def testing(self) -> AbstractContextManager[None]:
+        """Says what to do where a test runs out of memory."""
+        return short_of_memory("in a test", lambda: in_test(self.loop, self.run.directory))
+
     def state(self) -> dict[str, Any]:
-        """All that the following steps depend on, and which checkpoint is the best."""
-        return self.loop.state() | {"best": self.best}
+        """All that the rest depends on: the loop's, which checkpoint is the best, if a test is to come."""
+        return self.loop.state() | {"best": self.best, "untested": self.untested}
 
     def save(self) -> None:
         """Saves the state, if it is not saved yet."""
-        if self.saved != self.loop.step:
+        now = (self.loop.step, self.untested)
+        if self.saved != now:
             protect = {int(self.best["step"])}
             self.world.on_first(
                 lambda: self.run.checkpoints.save(self.state(), self.loop.step, protect=protect)
             )
-            self.saved = self.loop.step
+            self.saved = now
 
     def check_room(self, growth: int) -> None:
         """Raises CheckpointError if the checkpoints to come do not fit on the disk.
@@ -182,7 +206,9 @@ class Trainer:
         """
         loop, recipe = self.loop, self.recipe
         left = loop.total_steps - loop.step
-        to_come = -(-left // len(loop.train_batches)) + left // (recipe.save_every or loop.total_steps + 1)
+        epochs = range(loop.step // len(loop.train_batches) + 1, recipe.epochs + 1)
+        twice = sum(map(self.is_tested, epochs)) + self.untested  # before a test and after it
+        to_come = len(epochs) + twice + left // (recipe.save_every or loop.total_steps + 1)
         if to_come:
             self.world.on_first(lambda: self.run.checkpoints.check_room(to_come, growth))
 
@@ -201,13 +227,14 @@ class Trainer:
     def finish(self) -> Outcome:
         """Tests the trained model and writes the results."""
         loop = self.loop
-        outcome = Outcome(
-            run=self.run,
-            recipe=self.recipe,
-            clean=loop.test(),
-            corrupted=self.corrupted(),
-            seconds=loop.seconds,
-        )
+        with self.testing():
+            outcome = Outcome(
+                run=self.run,
+                recipe=self.recipe,
+                clean=loop.test(),
+                corrupted=self.corrupted(),
+                seconds=loop.seconds,
+            )
         if self.world.is_first:
             self.run.write_results(outcome.to_dict())
         return outcome

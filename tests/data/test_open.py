@@ -277,7 +277,9 @@ def test_an_unknown_policy_is_told(folder):
 
 def test_the_number_of_classes_is_checked(folder):
     assert opened(folder, classes=4).class_names == (*NAMES, "3")
-    with pytest.raises(ValueError, match="the data have 3 classes, and the recipe has classes: 2"):
+    with pytest.raises(
+        ValueError, match="the data have 3 classes, and the model is to have --classes 2; give 3"
+    ):
         opened(folder, classes=2)
 
 

@@ -119,7 +119,7 @@ def test_mixup_and_cutmix_mix_the_clean_images_only():
     assert (adversarial - images).abs().max() <= made.recipe.eps + 1e-6
     entropy_of_smoothing = -(0.91 * math.log(0.91) + 9 * 0.01 * math.log(0.01))
     assert parts["loss_adv"] > entropy_of_smoothing
-    with pytest.raises(ValueError, match="and mixup wants pairs of images; 16 could"):
+    with pytest.raises(ValueError, match="and mixup wants pairs of images; --batch-size 16 could"):
         loop(mixup=0.5, accumulate=4)
 
 
@@ -139,7 +139,7 @@ def test_what_is_frozen_stays_and_the_rest_moves():
     with pytest.raises(ValueError, match=r"no part .stages\.7. to freeze; its parts are stages, head"):
         loop(freeze=("stages.7",))
     with pytest.raises(
-        ValueError, match=r"must be trained, got freeze: stages head; leave out a part of it$"
+        ValueError, match=r"must be trained, got --freeze stages head; leave out a part of it$"
     ):
         loop(freeze=("stages", "head"), method="advprop")
 
@@ -301,7 +301,7 @@ def test_kernels_are_as_the_recipe_says_and_then_as_before(tmp_path, monkeypatch
 
 
 def test_sync_batch_norm_is_refused_on_a_cpu():
-    with pytest.raises(ValueError, match="sync_batch_norm needs GPUs"):
+    with pytest.raises(ValueError, match="--sync-batch-norm needs GPUs"):
         loop(sync_batch_norm=True)
 
 

@@ -10,23 +10,12 @@ from advprop.recipes.recipe import make_recipe
 from advprop.runs.checkpoints import load
 from advprop.runs.directory import Run
 from advprop.training.loop import Loop
+from tests.training.records import equal
 
 SMALL = make_recipe(
     train_images=40, batch_size=10, epochs=3, severities=(), test_every=3, save_every=1, ema=0.9, seed=1
 )
 BAD = 7  # the third batch of the second epoch
-
-
-def equal(one, other):
-    """Whether two states are the same, bit for bit, the time aside."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        return all(name == "seconds" or equal(one[name], other[name]) for name in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return one == other
 
 
 def unwatched(monkeypatch):

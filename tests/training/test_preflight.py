@@ -64,11 +64,12 @@ def test_a_run_that_is_begun_fits_on_its_disk_and_one_that_would_not_is_refused(
 
 
 def test_a_run_of_one_epoch_needs_no_room_for_more(size, first_is_best, tmp_path, monkeypatch):
-    disk = Disk(tmp_path / "run" / "checkpoints", 2 * size, monkeypatch)
+    disk = Disk(tmp_path / "run" / "checkpoints", 3 * size, monkeypatch)
     run = train(make_recipe(vars(SMALL), epochs=1, keep=9), tmp_path / "run").run
     first, last = (path.stat().st_size for path in run.checkpoints.paths())
-    assert disk.peak == first + last < 1.5 * size
-    Disk(tmp_path / "again" / "checkpoints", first + 1.01 * last, monkeypatch)
+    assert disk.peak == pytest.approx(first + 2 * last, rel=1e-3)  # it is saved before its test and after
+    assert disk.peak < 2.5 * size
+    Disk(tmp_path / "again" / "checkpoints", first + 2.02 * last, monkeypatch)
     train(make_recipe(vars(SMALL), epochs=1, keep=9), tmp_path / "again")
 
 

@@ -1,0 +1,61 @@
+"""What to do where a run has no memory left, with the options of the command line."""
+
+import shlex
+from pathlib import Path
+
+from advprop.recipes import Recipe
+from advprop.training.loop import Loop
+from advprop.training.refusals import options
+
+
+def before_training(recipe: Recipe) -> str:
+    """What to do where not even the model fits."""
+    now = options(recipe, "model", "image_size", "batch_size")
+    return f"take a smaller --model, or lower --image-size or --batch-size (now {now})"
+
+
+def in_training(loop: Loop, directory: Path, saved: int) -> str:
+    """What to do where training runs out of memory.
+
+    Args:
+        loop: The run.
+        directory: Where it is.
+        saved: The step of its last checkpoint.
+    """
+    return (
+        f"{smaller(loop.recipe, loop.data.shape[1])}, in a new run (--out). This run is kept at step "
+        f"{saved}; with more memory, resume it: {resume(directory)}"
+    )
+
+
+def in_test(loop: Loop, directory: Path) -> str:
+    """What to do where a test runs out of memory; likewise."""
+    now = loop.test_batches.share
+    if now > 1:
+        return (
+            f"lower --test-batch-size (now {now}), which changes no result. The training is saved; to resume "
+            f"with this test: {resume(directory)} --test-batch-size {now // 2}"
+        )
+    return (
+        f"--test-batch-size is 1 already; {smaller(loop.recipe, loop.data.shape[1])}, in a new run (--out). "
+        f"The training is saved; with more memory, resume with this test: {resume(directory)}"
+    )
+
+
+def smaller(recipe: Recipe, side: int) -> str:
+    """The options that let training take less memory.
+
+    Args:
+        recipe: The recipe.
+        side: Height of the images.
+    """
+    half = "" if recipe.precision != "fp32" else ", or use --precision bf16"
+    return (
+        f"lower --batch-size (now {recipe.batch_size}) or --image-size (now {side}), "
+        f"raise --accumulate (now {recipe.accumulate}){half}"
+    )
+
+
+def resume(directory: Path) -> str:
+    """The command that resumes a run."""
+    return f"advprop train --resume --out {shlex.quote(str(directory))}"
