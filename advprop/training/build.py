@@ -122,7 +122,8 @@ def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.dev
         if device.type == "cpu":
             raise ValueError("--sync-batch-norm needs GPUs; leave it out on a CPU")
         model = convert_sync_batchnorm(model)
-    model = model.to(device).to(memory_format=_memory_format(recipe))
+    form = torch.channels_last if recipe.channels_last else torch.preserve_format
+    model = model.to(device).to(memory_format=form)
     mixup = _mixup(recipe, classes)
     smoothing = 0.0 if mixup else recipe.label_smoothing  # mixup smooths the labels itself
     settings: dict[str, Any] = {
@@ -212,10 +213,6 @@ def _mixup(recipe: Recipe, classes: int) -> Mixup | None:
         label_smoothing=recipe.label_smoothing,
         num_classes=classes,
     )
-
-
-def _memory_format(recipe: Recipe) -> torch.memory_format:
-    return torch.channels_last if recipe.channels_last else torch.preserve_format
 
 
 def _freeze(model: nn.Module, parts: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from advprop.attacks import PixelModel
-from advprop.data import Batches, Data, Division, fingerprint, open_data
+from advprop.data import Batches, Data, Division, open_data
 from advprop.evaluation import Accuracy, evaluate
 from advprop.models import data_config
 from advprop.recipes import Recipe
@@ -22,6 +22,7 @@ from advprop.training.build import build_augment, build_model, build_optimizer, 
 from advprop.training.meters import Losses
 from advprop.training.parts import check_parts, check_trainable, images_per_test
 from advprop.training.preflight import check_size
+from advprop.training.same_data import check_ranks, check_resumed
 
 # World.share_buffers does it in DDP's place; from torch 2.15 on the argument has a new name.
 _SYNC = "forward_sync_buffers"
@@ -54,14 +55,7 @@ class Loop:
         self.step = 0
         self.seconds = 0.0
         data = data or open_data(recipe, recipe, data_config(recipe.model), recipe.seed, division)
-        self.train_fingerprint = fingerprint(data.train)
-        told = (
-            f"{len(data.class_names)} classes ({', '.join(data.class_names[:5])}) of {len(data.train)} "
-            f"training and {len(data.test)} test images"
-        )
-        world.check_same(
-            "data", told, f"{data.class_names} {self.train_fingerprint} {fingerprint(data.test)}"
-        )
+        self.train_fingerprint = check_ranks(world, data)
         self.data = data.to(world.device)
         ranks = {"rank": world.rank, "ranks": world.ranks}
         check_parts(recipe, world.ranks, len(self.data.train))
@@ -229,25 +223,8 @@ class Loop:
         }
 
     def check_data(self, state: Mapping[str, Any]) -> None:
-        """Raises ValueError if the data are not those of a state: other classes or training images.
-
-        What a state of an older version has not kept is taken as it is.
-        """
-        names, known = self.data.class_names, tuple(state["images"]["class_names"])
-        count, wanted = len(self.data.train), state.get("train_images")
-        if names != known:
-            other = sorted(set(names) ^ set(known)) or list(names)
-            found = f"{len(names)} classes for {len(known)}, of which differ {', '.join(other[:5])}"
-        elif wanted is not None and count != wanted:
-            found = f"{count} training images for {wanted}"
-        elif state.get("train_fingerprint") not in (None, self.train_fingerprint):
-            found = f"{count} training images, some with other names, labels or pixels,"
-        else:
-            return
-        raise ValueError(
-            f"a run goes on with the data that it began with, got {found} in {self.recipe.data}; "
-            "say where those are (--data), or begin a new run (--out)"
-        )
+        """Raises ValueError if the data are not those of a state."""
+        check_resumed(state, self.data, self.train_fingerprint, self.recipe.data)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes over the state of another loop of the same recipe."""
