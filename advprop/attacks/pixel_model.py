@@ -1,7 +1,7 @@
 """What is attacked: a model of pixels in [0, 1]."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ class PixelModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+
+    __jit_unused_properties__: ClassVar[Sequence[str]] = ("module", "_orig_mod")
 
     def __init__(self, model: nn.Module, mean: PerChannel | Tensor, std: PerChannel | Tensor) -> None:
         super().__init__()

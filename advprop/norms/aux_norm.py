@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ def _of_branch_in_use(name: str) -> Any:
                 f"something reads `{name}` of a norm while the batch goes through {dict(layer.route.parts)}, "
                 f"and each branch has its own; send the branches through one after the other"
             )
-        own = None if branch == MAIN else getattr(layer.aux[branch], name)
+        own = None if branch == MAIN else getattr(layer.aux[branch], name, None)
         return getattr(layer.main, name) if own is None else own
 
     return property(read)
@@ -86,9 +86,25 @@ class AuxNorm(nn.Module):
         if branch == MAIN or self.separate == "both":
             out: Tensor = norm(x)
         else:
-            own = dict(norm.named_parameters()) | dict(norm.named_buffers())
-            out = functional_call(self.main, own, (x,))
+            out = functional_call(self.main, self._own(norm), (x,))
         return out
+
+    def _own(self, aux: nn.Module) -> dict[str, Tensor]:
+        """What a branch puts in the place of the main layer's tensors; what that has frozen is fixed."""
+        trained, fixed = dict(self.main.named_parameters()), dict(self.main.named_buffers())
+        own = dict(aux.named_parameters()) | dict(aux.named_buffers())
+        return {
+            name: tensor.detach() if name in fixed and tensor.requires_grad else tensor
+            for name, tensor in own.items()
+            if name in trained or name in fixed
+        }
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Called by `torch.jit.script`."""
+        raise RuntimeError(
+            "torch.jit.script cannot compile a model whose norms have branches, chosen as it runs; "
+            "call remove_aux_norm(model) first, or export the model: export_timm, export_onnx"
+        )
 
     def __getattr__(self, name: str) -> Any:
         """Answers for the main layer: its settings, its activation."""
@@ -102,18 +118,37 @@ class AuxNorm(nn.Module):
         return f"branches={(MAIN, *self.aux)}, separate={self.separate!r}"
 
 
+class OwnTensors(nn.Module):
+    """What a branch has of its own of a norm that it shares in part: tensors under their names, and no layer.
+
+    The main layer computes with them. What converts layers (to frozen or synchronized ones) passes them by.
+
+    Args:
+        norm: The layer whose tensors and inner layers are taken over.
+        shared: Names of the tensors that are left out.
+    """
+
+    def __init__(self, norm: nn.Module, shared: Sequence[str]) -> None:
+        super().__init__()
+        for name, parameter in norm.named_parameters(recurse=False):
+            if name not in shared:
+                self.register_parameter(name, parameter)
+        for name, buffer in norm.named_buffers(recurse=False):
+            if name not in shared:
+                self.register_buffer(name, buffer, name not in norm._non_persistent_buffers_set)
+        for name, child in norm.named_children():
+            self.add_module(name, child)
+
+
 def _auxiliary(norm: nn.Module, separate: Separate) -> nn.Module:
-    """A copy of `norm` that keeps only the tensors which its branch does not share with the main one."""
-    aux = copy.deepcopy(norm)
-    shared = {"both": (), "affine": _STATISTICS, "statistics": _AFFINE}[separate]
-    for name in shared:
-        if name in aux._parameters:
-            aux.register_parameter(name, None)
-        elif name in aux._buffers:
-            aux.register_buffer(name, None)
-    if separate != "both" and not any(True for _ in (*aux.parameters(), *aux.buffers())):
+    """A copy of `norm`, or the tensors of one which its branch does not share with the main one."""
+    copied = copy.deepcopy(norm)
+    if separate == "both":
+        return copied
+    own = OwnTensors(copied, {"affine": _STATISTICS, "statistics": _AFFINE}[separate])
+    if not any(True for _ in (*own.parameters(), *own.buffers())):
         raise ValueError(
             f"separate={separate!r} leaves nothing to separate in {type(norm).__name__}: "
             f"it has no {separate}; use separate='both'"
         )
-    return aux
+    return own

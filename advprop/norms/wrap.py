@@ -138,11 +138,15 @@ def _plain(layer: AuxNorm, keep: str) -> nn.Module:
     """The layer of one branch, as the layer that the model came with."""
     if keep == MAIN:
         return layer.main
-    for kept, aux in zip(layer.main.modules(), layer.aux[keep].modules(), strict=True):
-        for name, parameter in aux.named_parameters(recurse=False):
-            kept.register_parameter(name, parameter)
-        for name, buffer in aux.named_buffers(recurse=False):
-            kept.register_buffer(name, buffer, persistent=name not in kept._non_persistent_buffers_set)
+    aux = layer.aux[keep]
+    for name, tensor in (*aux.named_parameters(), *aux.named_buffers()):
+        place, _, leaf = name.rpartition(".")
+        kept = layer.main.get_submodule(place)
+        if leaf in kept._parameters:
+            trained = isinstance(tensor, nn.Parameter)
+            kept.register_parameter(leaf, tensor if trained else nn.Parameter(tensor, requires_grad=False))
+        elif leaf in kept._buffers:
+            kept.register_buffer(leaf, tensor.detach(), leaf not in kept._non_persistent_buffers_set)
     return layer.main
 
 
