@@ -143,8 +143,8 @@ def _plain(layer: AuxNorm, keep: str) -> nn.Module:
         place, _, leaf = name.rpartition(".")
         kept = layer.main.get_submodule(place)
         if leaf in kept._parameters:
-            trained = isinstance(tensor, nn.Parameter)
-            kept.register_parameter(leaf, tensor if trained else nn.Parameter(tensor, requires_grad=False))
+            whole = tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor, requires_grad=False)
+            kept.register_parameter(leaf, whole)
         elif leaf in kept._buffers:
             kept.register_buffer(leaf, tensor.detach(), leaf not in kept._non_persistent_buffers_set)
     return layer.main
