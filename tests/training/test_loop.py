@@ -178,7 +178,7 @@ def test_other_weights_are_a_start_with_a_new_last_layer(tmp_path):
     for name, message in (
         ("none.pth", "there are no weights"),
         ("bad.pth", "cannot read"),
-        ("other.pth", "no weights of advprop_convnet"),
+        ("other.pth", "does not have the weights of advprop_convnet: 15 missing"),
     ):
         with pytest.raises(ValueError, match=message):
             build_model(make_recipe(vars(SMALL), weights=str(tmp_path / name)), data)
