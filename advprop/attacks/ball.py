@@ -44,6 +44,7 @@ class Ball:
         self, images: Tensor, radius: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:
         """A uniformly random point of the ball around each image `[B, C, H, W]`; may leave [0, 1]."""
+        images = images.to(wide_dtype(images))
         if self.norm == "linf":
             noise = uniform(images.shape, images, generator) * 2 - 1
             return images + noise.to(images.dtype) * radius
@@ -51,7 +52,7 @@ class Ball:
         noise = torch.randn(images.shape, generator=generator, device=device).to(images.device)
         length = uniform(images.shape[:1], images, generator) ** (1 / max(1, images.shape[1:].numel()))
         noise = _unit(noise) * _spread(length, images) * radius
-        return images + noise.to(images.dtype)
+        return _moved(images, noise.to(images.dtype))
 
     def ascent(self, gradient: Tensor) -> Tensor:
         """The step of length 1 that climbs fastest along a gradient; NaN where that is not finite."""
@@ -61,14 +62,15 @@ class Ball:
 
     def project(self, images: Tensor, center: Tensor, radius: Tensor) -> Tensor:
         """The point of the ball around `center` that is nearest to each image."""
+        center = center.to(images.dtype)
         change = images - center
         if self.norm == "linf":
             return center + torch.minimum(torch.maximum(change, -radius), radius)
         length = _length(change)
-        return center + (change * (radius / length.clamp(min=1e-12)).clamp(max=1)).to(images.dtype)
+        return _moved(center, (change * (radius / length.clamp(min=1e-12)).clamp(max=1)).to(images.dtype))
 
     def radius(self, images: Tensor) -> Tensor:
-        """The radius as the other methods take it, for each channel, where the images are."""
+        """The radius as the other methods take it, for each channel, where the images are; fp32 or wider."""
         return channels(self.eps, images)
 
 
@@ -81,7 +83,8 @@ def channels(values: PerChannel, images: Tensor) -> Tensor:
     listed = radii(values)
     if len(listed) not in (1, images.shape[1]):
         raise ValueError(f"images with {images.shape[1]} channels need as many values or one, got {values!r}")
-    filled = [images.new_full((1,), value) for value in listed]  # a copy from the CPU would make a GPU wait
+    # A copy from the CPU would make a GPU wait.
+    filled = [images.new_full((1,), value, dtype=wide_dtype(images)) for value in listed]
     return torch.cat(filled).view(1, -1, *(1 for _ in images.shape[2:]))
 
 
@@ -118,14 +121,46 @@ def is_whole(value: object) -> bool:
     return isinstance(value, SupportsIndex)
 
 
+def wide_dtype(images: Tensor) -> torch.dtype:
+    """The dtype in which attacks reckon: that of the images, fp32 for those in half precision."""
+    return torch.promote_types(images.dtype, torch.float32)
+
+
+def rounded(images: Tensor, center: Tensor) -> Tensor:
+    """Images in the dtype of the center, each value rounded towards it: what was in a ball stays there.
+
+    Args:
+        images: Pixels in [0, 1], in the dtype of the center or a wider one.
+        center: Pixels in [0, 1].
+    """
+    if images.dtype == center.dtype:
+        return images
+    near = images.to(center.dtype)
+    beyond = (near - center.to(images.dtype)).abs() > (images - center).abs()
+    # Numbers of 16 bits, over 0, are in the order of their bits; torch has no nextafter for fp16 on GPUs.
+    inward = torch.where(images > center, -1, 1) * beyond
+    return (near.view(torch.int16) + inward.to(torch.int16)).view(center.dtype)
+
+
+def _moved(center: Tensor, change: Tensor) -> Tensor:
+    """The center and a change, where rounding of the sum makes no change longer."""
+    moved = center + change
+    inward = torch.nextafter(moved, center)
+    return torch.where((moved - center).abs() > change.abs(), inward, moved)
+
+
 def _spread(per_image: Tensor, images: Tensor) -> Tensor:
     return per_image.view(-1, *(1 for _ in images.shape[1:]))
 
 
 def _length(images: Tensor) -> Tensor:
-    """The Euclidean length of each image, in fp32 or wider: fp16 cannot hold the floor under it."""
-    wide = torch.promote_types(images.dtype, torch.float32)
-    return _spread(torch.linalg.vector_norm(images.flatten(1), dim=1, dtype=wide), images)
+    """The Euclidean length of each image, in fp32 or wider: fp16 cannot hold the floor under it.
+
+    Summed in fp64 where the device has it: sums of many equal values in fp32 are off by 1e-4 of the length.
+    """
+    wide = wide_dtype(images)
+    summed = wide if images.device.type == "mps" else torch.float64
+    return _spread(torch.linalg.vector_norm(images.flatten(1), dim=1, dtype=summed).to(wide), images)
 
 
 def _unit(images: Tensor) -> Tensor:

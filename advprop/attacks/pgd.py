@@ -14,10 +14,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from advprop.attacks.ball import Ball, NormName, is_number, is_whole, radii
+from advprop.attacks.ball import Ball, NormName, is_number, is_whole, radii, rounded, wide_dtype
 from advprop.attacks.mode import Mode, in_mode
 from advprop.attacks.objective import Objective, Targeted, check_finite, input_gradient
-from advprop.attacks.pixels import check_pixels
+from advprop.attacks.pixels import check_batch, check_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,8 @@ class PGD:
                 caller's random state stays untouched.
 
         Returns:
-            Images `[B, C, H, W]` in [0, 1], without a gradient.
+            Images `[B, C, H, W]` in [0, 1], without a gradient, of the dtype of `images`; in half precision
+            they are rounded towards the images, so that they stay in the ball.
 
         Raises:
             ValueError: If images and labels do not fit together, pixels are outside [0, 1], or classes are
@@ -137,22 +138,22 @@ class PGD:
         """
         if self.check:
             check_pixels(images)
-        _check_batch(images, labels, targets)
+        check_batch(images, labels, targets)
         clean = images.detach()
         radius = self.ball.radius(clean)
         finite = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
         with in_mode(model, self.mode, generator):
-            adversarial = self.start(clean, generator)
+            adversarial = self._wide_start(clean, generator)
             loss = Objective(self.targeted, labels, targets, generator, self.check)
             if self.steps and self.targeted == "least_likely" and targets is None:
                 loss.aim(model, clean)
             for _ in range(self.steps):
-                gradient = input_gradient(model, adversarial, loss)
+                gradient = input_gradient(model, self._as(adversarial, clean), loss)
                 finite &= gradient.flatten(1).isfinite().all(1)
                 adversarial = self.step(adversarial, clean, gradient, radius)
         if self.check:
             check_finite(finite)
-        return adversarial
+        return self._as(adversarial, clean)
 
     @property
     def step_length(self) -> float:
@@ -163,15 +164,16 @@ class PGD:
         """One step up the gradient, back into the ball around the clean images, and into [0, 1].
 
         Args:
-            images: Where the climb is, `[B, C, H, W]`.
+            images: Where the climb is, `[B, C, H, W]`; what is returned has their dtype.
             clean: Where the balls are, likewise.
             gradient: Of what is climbed, with respect to `images`, likewise; its length does not matter.
             radius: What `ball.radius(clean)` gives, where it is at hand.
         """
-        images = images + self.step_length * self.ball.ascent(gradient)
+        wide = wide_dtype(images)
+        moved = images.to(wide) + self.step_length * self.ball.ascent(gradient.to(wide))
         if self.project:
-            images = self.ball.project(images, clean, self.ball.radius(clean) if radius is None else radius)
-        return images.clamp(0, 1)
+            moved = self.ball.project(moved, clean, self.ball.radius(clean) if radius is None else radius)
+        return moved.clamp(0, 1) if images.dtype == wide else self._as(moved.clamp(0, 1), clean)
 
     def start(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Where the climb starts: a point of the ball around each image, or the image itself.
@@ -180,9 +182,16 @@ class PGD:
             images: Pixels `[B, C, H, W]` in [0, 1]; so is what is returned.
             generator: Source of the randomness; the global one by default.
         """
+        return rounded(self._wide_start(images, generator), images)
+
+    def _wide_start(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.random_start:
-            return images
+            return images.to(wide_dtype(images))
         return self.ball.random_point(images, self.ball.radius(images), generator).clamp(0, 1)
+
+    def _as(self, images: Tensor, clean: Tensor) -> Tensor:
+        """Images in the dtype of the clean ones, not out of the ball that they are in."""
+        return rounded(images, clean) if self.project else images.to(clean.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,21 +239,3 @@ class FGSM(PGD):
     random_start: bool = False
 
     preset: ClassVar[Mapping[str, object]] = {"step_size": None, "steps": 1, "random_start": False}
-
-
-def _check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
-    if not images.is_floating_point() or images.ndim < 2:
-        raise ValueError(f"images must be [B, C, H, W] of floats, got {images.dtype} {tuple(images.shape)}")
-    if (
-        labels.ndim not in (1, 2)
-        or len(labels) != len(images)
-        or labels.is_floating_point() != (labels.ndim == 2)
-    ):
-        raise ValueError(
-            f"{len(images)} images need classes [B] (whole numbers) or weights [B, classes] (floats), "
-            f"got labels of {labels.dtype} {tuple(labels.shape)}"
-        )
-    if targets is not None and (targets.shape != (len(images),) or targets.is_floating_point()):
-        raise ValueError(
-            f"targets must be {len(images)} classes [B], got {targets.dtype} {tuple(targets.shape)}"
-        )

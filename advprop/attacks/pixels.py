@@ -30,6 +30,29 @@ def check_pixels(images: Tensor) -> None:
         )
 
 
+def check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
+    """Refuses images, labels and targets that do not fit together.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    if not images.is_floating_point() or images.ndim < 2:
+        raise ValueError(f"images must be [B, C, H, W] of floats, got {images.dtype} {tuple(images.shape)}")
+    if (
+        labels.ndim not in (1, 2)
+        or len(labels) != len(images)
+        or labels.is_floating_point() != (labels.ndim == 2)
+    ):
+        raise ValueError(
+            f"{len(images)} images need classes [B] (whole numbers) or weights [B, classes] (floats), "
+            f"got labels of {labels.dtype} {tuple(labels.shape)}"
+        )
+    if targets is not None and (targets.shape != (len(images),) or targets.is_floating_point()):
+        raise ValueError(
+            f"targets must be {len(images)} classes [B], got {targets.dtype} {tuple(targets.shape)}"
+        )
+
+
 def for_channels(values: PerChannel, channels: int | None) -> PerChannel:
     """Mean or std of a colour configuration for a model of so many channels: their average, if they differ.
 
