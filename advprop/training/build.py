@@ -9,7 +9,6 @@ from timm.models import resolve_model_input_args
 from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.scheduler_factory import create_scheduler_v2
-from timm.utils.model import freeze
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -20,6 +19,7 @@ from advprop.norms import add_aux_norm
 from advprop.recipes import Recipe
 from advprop.runtime import is_out_of_memory, nearest
 from advprop.tasks import AdversarialTask, AdvPropTask, FastAdvPropTask, Source, StandardTask
+from advprop.training.freezing import freeze_parts
 from advprop.training.refusals import REFUSALS, brief, options
 
 # What a configuration says of the architecture, whatever the model is trained on.
@@ -49,8 +49,6 @@ def build_model(recipe: Recipe, data: Images) -> nn.Module:
         settings["pretrained_cfg_overlay"] = weights_from(recipe.weights, recipe.model)
     try:
         model = create_model(name, recipe.pretrained or bool(recipe.weights), **settings)
-    except ValueError:
-        raise
     except REFUSALS as error:
         if is_out_of_memory(error):
             raise
@@ -64,7 +62,7 @@ def build_model(recipe: Recipe, data: Images) -> nn.Module:
             if isinstance(module, _BatchNorm):
                 module.momentum = recipe.bn_momentum
     if recipe.freeze:
-        _freeze(model, recipe.freeze)
+        freeze_parts(model, recipe.freeze)
     _configure(model, recipe, data)
     return model
 
@@ -187,9 +185,7 @@ def build_schedule(
         ValueError: If there is no such schedule, or it does not take these settings.
     """
     if recipe.sched not in SCHEDULES:
-        raise ValueError(
-            f"there is no schedule {recipe.sched!r}; {nearest(recipe.sched, SCHEDULES)} (--sched)"
-        )
+        raise ValueError(f"there is no schedule {recipe.sched!r}; {nearest(recipe.sched, SCHEDULES)}")
     settings: dict[str, Any] = {
         "num_epochs": recipe.epochs,
         "warmup_epochs": recipe.warmup_epochs,
@@ -213,22 +209,6 @@ def _mixup(recipe: Recipe, classes: int) -> Mixup | None:
         label_smoothing=recipe.label_smoothing,
         num_classes=classes,
     )
-
-
-def _freeze(model: nn.Module, parts: tuple[str, ...]) -> None:
-    """Keeps parts of a model as they are: their parameters, and the statistics of their batch norms."""
-    known = [name for name, _ in model.named_modules() if name]
-    for part in parts:
-        if part not in known:
-            top = [name for name, _ in model.named_children()]
-            raise ValueError(
-                f"the model has no part {part!r} to freeze; its parts are {', '.join(top)} (--freeze)"
-            )
-    freeze(model, list(parts))
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(
-            f"some part of the model must be trained, got --freeze {' '.join(parts)}; leave out a part of it"
-        )
 
 
 def _configure(model: nn.Module, recipe: Recipe, data: Images) -> None:

@@ -111,7 +111,7 @@ def _problem(model: nn.Module, sizes: dict[str, int], shape: tuple[int, int, int
     try:
         with own_randomness(), torch.no_grad(), branches:
             logits = model(images)
-    except REFUSALS as error:
+    except (*REFUSALS, ValueError) as error:
         if is_out_of_memory(error):
             raise
         return brief(error)

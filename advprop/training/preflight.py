@@ -27,7 +27,7 @@ def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None
     try:
         with torch.no_grad():
             copy.deepcopy(model).eval()(image)
-    except REFUSALS as error:
+    except (*REFUSALS, ValueError) as error:
         if is_out_of_memory(error):
             raise
         raise ValueError(

@@ -2,8 +2,8 @@
 
 from advprop.recipes import Recipe
 
-# What models and optimizers raise for sizes and settings that they cannot do with.
-REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+# What models raise for sizes and settings that they cannot do with, beside ValueError.
+REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError)
 
 
 def options(recipe: Recipe, *names: str) -> str:

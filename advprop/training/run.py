@@ -45,8 +45,7 @@ def train(
         ValueError: If the recipe is impossible (no such data, model, device; batches that cannot be split;
             nothing that compiles), or the directory belongs to another run.
         CheckpointError: If the directory cannot be written to.
-        OutOfMemory: If there is no memory left, in training or in a test; the message says which settings
-            take less. The run can be resumed, with another `test_batch_size`, too.
+        OutOfMemory: If there is no memory left; the message says which settings take less.
         FloatingPointError: If the loss or the gradient is no number. The state of just before that step is
             kept in `stopped/`, beside the checkpoints. On a GPU the losses are looked at when they are
             recorded and before a checkpoint; a run that finds one wrong goes back to the last checkpoint and

@@ -20,7 +20,7 @@ from advprop.training.loop import Loop
 
 MADE = Path(__file__).resolve().parents[1] / "runs" / "made_by_0_1_0"
 EXPECTED = json.loads((MADE / "expected.json").read_text(encoding="utf-8"))
-SINCE = {"exif_orientation": False, "test_share": 0.2}  # settings that came after it
+SINCE = {"exif_orientation": False, "test_share": 0.2, "test_batch_size": None}  # settings that came after it
 RUNS = {"advprop": ("main", "adv"), "fast": ("main", "adv"), "fine-grained": ("main", "adv", "aug")}
 
 
