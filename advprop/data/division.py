@@ -52,7 +52,7 @@ def divide(files: Sequence[str], share: float, seed: int) -> Division:
         >>> files = [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(50)]
         >>> found = divide(files, share=0.2, seed=0)
         >>> len(found.train), len(found.test)
-        (76, 24)
+        (79, 21)
     """
     classes: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for file in files:
