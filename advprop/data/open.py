@@ -72,14 +72,7 @@ def open_data(
     """
     if data.data == "digits":
         return fitted_digits(data, augment, seed)
-    if data.train_split == data.test_split:
-        raise ValueError(f"train_split and test_split must differ, got {data.train_split!r} for both")
-    if is_undivided(data):
-        *readers, division = divided(data, seed, division)
-        train, test = map(_as_source, readers)
-    else:
-        train, test = (_open_split(data, split) for split in (data.train_split, data.test_split))
-        division = None
+    train, test, division = _open_both(data, seed, division)
     names = class_names(train, data.classes)
     theirs = own_names(test, names)
     check_labels(train, names, every_class=data.classes is None)
@@ -89,20 +82,37 @@ def open_data(
     wanted = (data.channels, data.image_size)
     if not changes_of_single_images(augment) and all(fits_in_memory(each, *wanted) for each in (train, test)):
         return in_memory(to_tensors(train, *wanted), to_tensors(test, *wanted, labels), names)
+    images = _expected(data, augment, config, names)
+    return Data(
+        train=LoadedSet(Samples(train, training_transform(augment, images, config), images, data, seed)),
+        test=LoadedSet(Samples(test, testing_transform(images), images, data, labels=labels)),
+        **vars(images),
+        division=division,
+    )
+
+
+def _open_both(data: DataSettings, seed: int, division: Division | None) -> tuple[Any, Any, Division | None]:
+    """The training images and the test images, and which those of a folder without splits are."""
+    if data.train_split == data.test_split:
+        raise ValueError(f"train_split and test_split must differ, got {data.train_split!r} for both")
+    if is_undivided(data):
+        train, test, division = divided(data, seed, division)
+        return _as_source(train), _as_source(test), division
+    return _open_split(data, data.train_split), _open_split(data, data.test_split), None
+
+
+def _expected(
+    data: DataSettings, augment: AugmentSettings, config: Mapping[str, Any], names: tuple[str, ...]
+) -> Images:
+    """What images that are read one by one are like for the model."""
     size = data.image_size or config["input_size"][1]
-    images = Images(
+    return Images(
         class_names=names,
         shape=(data.channels or 3, size, size),
         crop_pct=augment.crop_pct or config["crop_pct"],
         crop_mode=config["crop_mode"],
         interpolation=augment.interpolation or config["interpolation"],
         exif_orientation=augment.exif_orientation,
-    )
-    return Data(
-        train=LoadedSet(Samples(train, training_transform(augment, images, config), images, data, seed)),
-        test=LoadedSet(Samples(test, testing_transform(images), images, data, labels=labels)),
-        **vars(images),
-        division=division,
     )
 
 
