@@ -10,7 +10,7 @@ from .batches import (
 )
 from .division import Division as Division
 from .erasing import PixelErasing as PixelErasing
-from .fingerprint import fingerprint as fingerprint
+from .identity import fingerprint as fingerprint
 from .image_files import (
     ENDINGS as ENDINGS,
     ImageReadError as ImageReadError,
