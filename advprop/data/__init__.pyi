@@ -14,6 +14,7 @@ from .identity import fingerprint as fingerprint
 from .image_files import (
     ENDINGS as ENDINGS,
     ImageReadError as ImageReadError,
+    class_of as class_of,
     printable as printable,
     read_image as read_image,
     reading as reading,

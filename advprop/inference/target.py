@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from advprop.attacks import PixelModel
-from advprop.data import Batches, Images, open_test
+from advprop.data import Batches, Images, class_of, open_test
 from advprop.inference.class_names import exif_orientation, labels_by_name
 from advprop.inference.load import load_model, test_batches
 from advprop.models import data_config
@@ -70,10 +70,10 @@ def labels_for(model: nn.Module, names: Sequence[str]) -> tuple[int, ...]:
         >>> labels_for(SimpleNamespace(num_classes=3, pretrained_cfg=config), ("bee", "cat"))
         (1, 2)
     """
-    known = labels_by_name(model)
-    strange = [name for name in names if name not in known]
+    known = {class_of(name): label for name, label in labels_by_name(model).items()}
+    strange = [name for name in names if class_of(name) not in known]
     if not strange:
-        return tuple(known[name] for name in names)
+        return tuple(known[class_of(name)] for name in names)
     count = int(getattr(model, "num_classes", 0))
     unnamed = tuple(names) == tuple(map(str, range(len(names))))
     if known and not unnamed:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from advprop.data import Data, fingerprint
+from advprop.data import Data, class_of, fingerprint
 from advprop.runtime import World
 
 
@@ -29,7 +29,7 @@ def check_resumed(state: Mapping[str, Any], data: Data, train_fingerprint: str, 
         train_fingerprint: That of the training images.
         place: Where they are.
     """
-    names, known = data.class_names, tuple(state["images"]["class_names"])
+    names, known = (tuple(map(class_of, each)) for each in (data.class_names, state["images"]["class_names"]))
     count, wanted = len(data.train), state.get("train_images")
     if names != known:
         other = sorted(set(names) ^ set(known)) or list(names)

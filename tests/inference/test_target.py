@@ -70,6 +70,10 @@ def test_classes_are_found_by_name_or_order(model, names, expected):
     assert labels_for(model, names) == expected
 
 
+def test_an_accent_in_two_parts_is_the_same_name():
+    assert labels_for(model_of(2, ("bar", "cafe\u0301")), ("caf\u00e9", "bar")) == (1, 0)
+
+
 @pytest.mark.parametrize("model", [model_of(3), model_of(3, ("ant", "bee", "cat"))])
 def test_data_without_names_must_have_as_many_classes(model):
     with pytest.raises(ValueError, match="the data have 2 classes, and the model has 3"):
