@@ -12,7 +12,7 @@ from timm.data.dataset import ImageDataset
 from timm.data.dataset_factory import create_dataset
 
 from advprop.data.batches import Data, Images, ImageSet
-from advprop.data.class_folders import ClassImages, open_class_folders, open_folders
+from advprop.data.class_folders import ClassImages, open_class_folders
 from advprop.data.class_map import check_labels, class_names, labels_among, own_names, report_untested
 from advprop.data.division import Division
 from advprop.data.in_memory import (
@@ -24,7 +24,7 @@ from advprop.data.in_memory import (
 )
 from advprop.data.loaded_set import LoadedSet, Samples
 from advprop.data.shards import find_shards, open_shards
-from advprop.data.splits import divided, folder_of, is_undivided, names_of
+from advprop.data.splits import divided, folder_of, is_undivided, names_of, tested
 from advprop.data.transforms import testing_transform, training_transform
 from advprop.recipes import AugmentSettings, DataSettings
 from advprop.runtime import need_extra
@@ -141,8 +141,7 @@ def open_test(
             "which of the digits are for testing is up to the run; evaluate its directory, without --data"
         )
     if is_undivided(data):
-        whole = open_folders(Path(data.data).expanduser(), every_class=False)
-        source: Any = _as_source(whole.only(division.test) if division else whole)
+        source: Any = _as_source(tested(data, division))
     else:
         source = _open_split(data, data.test_split)
     names = class_names(source, data.classes) if relabel else own_names(source, images.class_names)

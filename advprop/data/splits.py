@@ -1,11 +1,15 @@
 """Where the splits of a folder are: in folders or archives of their names, or in one folder for both."""
 
+import logging
 from pathlib import Path
 
 from advprop.data.class_folders import FolderImages, open_folders
 from advprop.data.division import Division, divide, report_division
 from advprop.data.image_tree import is_of_a_system
 from advprop.recipes import DataSettings
+from advprop.runtime import rank_and_ranks
+
+logger = logging.getLogger(__name__)
 
 _SYNONYMS = {"train": ("training",), "validation": ("val", "valid", "eval", "test")}
 
@@ -62,3 +66,23 @@ def divided(
         division = divide(whole.names, data.test_share, seed)
         report_division(root, division, data.test_share, seed)
     return whole.only(division.train), whole.only(division.test), division
+
+
+def tested(data: DataSettings, division: Division | None) -> FolderImages:
+    """The test images of a folder without splits: those of a run's division; without one, all of them.
+
+    That it is all is written to the log: a model that was trained on some of them looks better than it is.
+
+    Raises:
+        ValueError: If the folder has no images, or one of the run's images is gone.
+    """
+    whole = open_folders(Path(data.data).expanduser(), every_class=False)
+    if division is not None:
+        return whole.only(division.test)
+    if rank_and_ranks(all_ranks=True)[0] == 0:
+        logger.warning(
+            "%s has no folders for splits: all of its %d images are tested, also those that the model may "
+            "have been trained on",
+            *(data.data, len(whole)),
+        )
+    return whole

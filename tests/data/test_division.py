@@ -122,7 +122,9 @@ def test_equal_files_on_both_sides_are_told(flat, tmp_path, caplog):
 def test_all_images_of_such_a_folder_test_another_model(flat, folder_run, capsys):
     words = ["evaluate", str(folder_run.run.directory), "--data", str(flat), "--severities", "none"]
     assert main([*words, "--workers", "0", "--device", "cpu"]) == 0
-    assert "n = 200)" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "n = 200)" in shown.out
+    assert "all of its 200 images are tested, also those that the model may have been trained on" in shown.err
 
 
 def test_a_share_is_between_none_and_all():
