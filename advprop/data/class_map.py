@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from advprop.data.image_files import class_of, name_of
-from advprop.runtime import rank_and_ranks
+from advprop.runtime import first_of, rank_and_ranks
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def check_labels(source: Any, names: tuple[str, ...], every_class: bool) -> None
         )
     empty = sorted(set(range(len(names))) - set(labels.tolist())) if every_class else []
     if empty:
-        told = _some([names[label] for label in empty])
+        told = first_of([names[label] for label in empty])
         raise ValueError(
             f"{len(empty)} of {len(names)} classes have no training images: {told}; "
             f"if that is meant: --classes {len(names)}"
@@ -107,8 +107,8 @@ def labels_among(names: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
     labels = {class_of(name): label for label, name in enumerate(known)}
     if strange := [name for name in names if class_of(name) not in labels]:
         raise ValueError(
-            f"classes of test images must be among those of the training ({_some(known)}), got "
-            f"{len(strange)} that are not: {_some(strange)}; rename these folders, or take them out"
+            f"classes of test images must be among those of the training ({first_of(known)}), got "
+            f"{len(strange)} that are not: {first_of(strange)}; rename these folders, or take them out"
         )
     return tuple(labels[class_of(name)] for name in names)
 
@@ -127,12 +127,8 @@ def report_untested(source: Any, labels: Sequence[int], known: Sequence[str]) ->
     if tested and untested and rank_and_ranks(all_ranks=True)[0] == 0:
         logger.warning(
             "%d of %d classes have no test images: %s; accuracy is over the others",
-            *(len(untested), len(known), _some(untested)),
+            *(len(untested), len(known), first_of(untested)),
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
 
 
 def _class_map(source: Any) -> dict[Any, int]:

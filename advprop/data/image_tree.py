@@ -4,12 +4,12 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from advprop.data.image_files import ENDINGS, HEIC, HEIC_EXTRA, printable
-from advprop.runtime import rank_and_ranks
+from advprop.runtime import first_of, rank_and_ranks
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +61,13 @@ class LeftOut:
         if self.hidden:
             told.append(f"what systems left ({_counts(self.hidden)})")
         if self.links:
-            told.append(f"{_many(len(self.links), 'link')} to what is there already ({_some(self.links)})")
+            told.append(
+                f"{_many(len(self.links), 'link')} to what is there already ({first_of([*map(printable, self.links)])})"
+            )
         if self.beside:
-            told.append(f"{_many(len(self.beside), 'image')} in no class folder ({_some(self.beside)})")
+            told.append(
+                f"{_many(len(self.beside), 'image')} in no class folder ({first_of([*map(printable, self.beside)])})"
+            )
         return ", ".join(told)
 
 
@@ -141,7 +145,3 @@ def _many(count: int, what: str) -> str:
 
 def _counts(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {printable(name)}" for name, count in counts.most_common(8))
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join([*map(printable, names[:3]), *(["..."] if len(names) > 3 else [])])

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from advprop.models.guess import guess, layers_of
+from advprop.runtime import first_of
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -64,12 +65,6 @@ def difference(model: nn.Module, state: Mapping[str, Tensor], excused: Collectio
     alike = guess(given)
     known = not alike or _config(model).get("architecture") in alike
     return ", ".join(told) + ("" if known else f"; it looks like {' or '.join(alike)}")
-
-
-def first_of(names: Collection[Any]) -> str:
-    """The first five of some names, and how many more there are."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join([*map(str, names)][:5]) + more
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, Sequence[int]]:

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from advprop.models.complete import first_of
+from advprop.runtime import first_of
 
 _TAKEN = "safetensors, and checkpoints or state dicts written by torch.save, can be read"
 # Where checkpoints keep weights; averages come before the weights that they average.
