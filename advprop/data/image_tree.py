@@ -60,14 +60,12 @@ class LeftOut:
             told.append(f"{_many(self.files.total(), 'file')} of other kinds ({_counts(self.files)}{heic})")
         if self.hidden:
             told.append(f"what systems left ({_counts(self.hidden)})")
-        if self.links:
-            told.append(
-                f"{_many(len(self.links), 'link')} to what is there already ({first_of([*map(printable, self.links)])})"
-            )
-        if self.beside:
-            told.append(
-                f"{_many(len(self.beside), 'image')} in no class folder ({first_of([*map(printable, self.beside)])})"
-            )
+        for paths, kind, where in (
+            (self.links, "link", "to what is there already"),
+            (self.beside, "image", "in no class folder"),
+        ):
+            if paths:
+                told.append(f"{_many(len(paths), kind)} {where} ({first_of([*map(printable, paths)])})")
         return ", ".join(told)
 
 
