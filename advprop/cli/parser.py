@@ -61,8 +61,8 @@ def _base(words: Sequence[str]) -> Train:
     for name in ("--out", "--data", "--method"):
         reader.add_argument(name, nargs="?")
     found = reader.parse_known_args(words)[0]
-    own = Path(found.out or "", RECIPE_FILE)
-    sources = [own, *found.recipe] if found.resume and own.is_file() else found.recipe
+    own, given_recipes = Path(found.out or "", RECIPE_FILE), _several(found.recipe, str)
+    sources = [own, *given_recipes] if found.resume and own.is_file() else given_recipes
     given = {"data": found.data} if found.data is not None else {}
     if found.method in get_args(Method):  # tyro knows better how to say so if not
         given["method"] = found.method

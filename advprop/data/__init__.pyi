@@ -8,7 +8,7 @@ from .batches import (
     TensorSet as TensorSet,
     digits as digits,
 )
-from .division import Division as Division
+from .division import Division as Division, read_division as read_division
 from .erasing import PixelErasing as PixelErasing
 from .identity import fingerprint as fingerprint
 from .image_files import (

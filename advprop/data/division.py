@@ -1,6 +1,7 @@
 """A folder of class folders without splits, divided into images to train on and images to test on."""
 
 import hashlib
+import json
 import logging
 import os
 from collections import defaultdict
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from advprop.data.image_files import printable
 from advprop.data.image_tree import natural_order
-from advprop.runtime import rank_and_ranks
+from advprop.runtime import brief, rank_and_ranks
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,22 @@ class Division:
     def to_dict(self) -> dict[str, list[str]]:
         """Both lists, for a file."""
         return {"train": list(self.train), "test": list(self.test)}
+
+
+def read_division(path: Path) -> Division:
+    """The division that a run keeps in a file.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Division(train=tuple(kept["train"]), test=tuple(kept["test"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            f"{path} must have the lists train and test of the run's images, and is damaged "
+            f"({brief(error)}); restore it from a copy, or begin a new run (--out)"
+        ) from error
 
 
 def divide(files: Sequence[str], share: float, seed: int) -> Division:

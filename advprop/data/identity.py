@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from advprop.data.batches import ImageSet, TensorSet
 from advprop.data.class_map import labels_of
 from advprop.data.loaded_set import LoadedSet
@@ -21,10 +23,9 @@ def fingerprint(images: ImageSet) -> str:
     return digest.hexdigest()
 
 
-def _parts(images: ImageSet) -> Iterator[bytes]:
+def _parts(images: ImageSet) -> Iterator[bytes | memoryview]:
     if isinstance(images, TensorSet):
-        yield images.images.cpu().numpy().tobytes()
-        yield images.labels.cpu().numpy().tobytes()
+        yield from (_bytes(each.cpu().contiguous().numpy()) for each in (images.images, images.labels))
     if isinstance(images, LoadedSet):
         source: Any = images.samples.source
         names = getattr(getattr(source, "reader", source), "names", None)
@@ -32,4 +33,9 @@ def _parts(images: ImageSet) -> Iterator[bytes]:
             yield names.encoded
         labels = labels_of(source)
         if labels is not None:
-            yield labels.tobytes()
+            yield _bytes(np.ascontiguousarray(labels))
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    """The bytes of an array, without a copy."""
+    return array.data.cast("B")

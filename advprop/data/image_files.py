@@ -11,6 +11,8 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from advprop.runtime import brief
+
 HEIC = (".heic", ".heif", ".hif")
 HEIC_EXTRA = 'pip install "advprop[heic]"'
 # What Pillow reads and people keep photographs in. timm looks for PNG and JPEG alone.
@@ -44,9 +46,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         heic = "" if HEIC[0] in ENDINGS else f"; HEIC needs {HEIC_EXTRA}"
         return f"its content is no image of a format that is known{heic}"
-    told = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
-    expected = isinstance(error, OSError | ValueError | SyntaxError) and told
-    return told if expected else f"{type(error).__name__}: {told}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    expected = isinstance(error, OSError | ValueError | SyntaxError | KeyError) or not str(error)
+    return brief(error) if expected else f"{type(error).__name__}: {brief(error)}"
 
 
 def read_image(

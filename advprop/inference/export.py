@@ -20,7 +20,7 @@ from advprop.attacks import PixelModel
 from advprop.inference.class_names import check_configured, check_names
 from advprop.models import ConvNet, data_config
 from advprop.norms import MAIN, branch_names
-from advprop.runtime import format_table, need_extra
+from advprop.runtime import brief, format_table, need_extra
 
 _BATCH_SIZES = (1, 2, 5)
 _LARGEST_FILE = 2**31 - 2**24  # of ONNX, without the weights in a second file
@@ -179,7 +179,7 @@ def _write_onnx(model: nn.Module, inner: nn.Module, file: Path) -> None:
         try:
             program: Any = torch.onnx.export(model, (images,), dynamo=True, verbose=False, **settings)
         except RuntimeError as error:
-            reason = " ".join(str(error.__cause__ or error).split())[:300]
+            reason = brief(error.__cause__ or error)
             raise ValueError(f"{type(inner).__name__} cannot be written as ONNX: {reason}") from error
     config: Any = inner.pretrained_cfg
     told = filter_pretrained_cfg(config, remove_source=True) | data_config(inner)

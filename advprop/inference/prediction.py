@@ -21,7 +21,7 @@ from advprop.inference.class_names import (
     names_of_classes,
 )
 from advprop.models import create_transform, data_config
-from advprop.runtime import format_table
+from advprop.runtime import brief, format_table
 
 Picture: TypeAlias = Path | str | Image.Image
 
@@ -216,7 +216,7 @@ class _Pictures(Dataset[_Sample]):
                 pixels = read_image(image, self.channels, self.exif_orientation)
             return _Sample(name, self.transform(pixels))
         except (OSError, ValueError) as error:
-            return _Sample(name, None, " ".join(str(error).split()))
+            return _Sample(name, None, brief(error))
 
 
 def _predict_batch(

@@ -10,9 +10,9 @@ from timm.models import parse_model_name
 from torch import nn
 
 from advprop.models.complete import WeightsError, complete_weights
-from advprop.models.explain import FILE_ERRORS, blank_model, brief, explain
+from advprop.models.explain import FILE_ERRORS, blank_model, explain
 from advprop.models.names import current_name
-from advprop.runtime import is_out_of_memory
+from advprop.runtime import brief, is_out_of_memory
 
 # What timm raises for weights that it cannot load. If the name brings a file of settings, that may be
 # damaged, too: no JSON, without what is needed, or with a number for a name.

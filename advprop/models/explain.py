@@ -15,6 +15,7 @@ from torch import nn
 
 from advprop.models.complete import WeightsError, difference
 from advprop.models.weight_files import read_weights
+from advprop.runtime import brief
 
 # What readers say of a file that is cut off, is something else, or has the weights of another model.
 FILE_ERRORS = (
@@ -89,9 +90,3 @@ def blank_model(name: str, settings: Mapping[str, Any]) -> nn.Module | None:
     except FILE_ERRORS:
         return None
     return model
-
-
-def brief(error: BaseException) -> str:
-    """What an error says, on one line; its name, where it says nothing that could be read by itself."""
-    said = " ".join(str(error).split())[:300]
-    return said if said and not isinstance(error, KeyError) else f"{type(error).__name__} {said}".rstrip()

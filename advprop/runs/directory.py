@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from advprop.data import Division
+from advprop.data import Division, read_division
 from advprop.recipes import RECIPE_FILE, Recipe, make_recipe
 from advprop.runs.checkpoints import CheckpointError, Checkpoints
 from advprop.runtime import NO_JOB, Job
@@ -109,10 +109,7 @@ class Run:
     def division(self) -> Division | None:
         """Which images of a folder without splits are for training and for testing; None for other data."""
         path = self.directory / DIVISION
-        if not path.is_file():
-            return None
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return Division(train=tuple(kept["train"]), test=tuple(kept["test"]))
+        return read_division(path) if path.is_file() else None
 
     def keep_division(self, division: Division | None) -> None:
         """Writes them, so that the run keeps to them when images are added."""

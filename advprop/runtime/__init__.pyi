@@ -13,7 +13,7 @@ from .memory import (
     is_out_of_memory as is_out_of_memory,
     short_of_memory as short_of_memory,
 )
-from .messages import first_of as first_of, nearest as nearest
+from .messages import brief as brief, first_of as first_of, nearest as nearest
 from .optional import MissingExtraError as MissingExtraError, need_extra as need_extra
 from .package_files import checkout as checkout, package_folder as package_folder
 from .progress import Progress as Progress

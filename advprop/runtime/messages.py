@@ -26,3 +26,15 @@ def first_of(names: Collection[object]) -> str:
     """
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join([*map(str, names)][:5]) + more
+
+
+def brief(error: BaseException) -> str:
+    r"""What an error says, in a line of at most 300 characters; with its name, where that alone says nothing.
+
+    Examples:
+        >>> from advprop.runtime import brief
+        >>> brief(ValueError("no such\nsize")), brief(KeyError("bn1")), brief(AssertionError())
+        ('no such size', "KeyError 'bn1'", 'AssertionError')
+    """
+    said = " ".join(str(error).split())[:300]
+    return said if said and not isinstance(error, KeyError) else f"{type(error).__name__} {said}".rstrip()

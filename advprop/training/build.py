@@ -17,10 +17,10 @@ from advprop.data import Augment, AutoAugmented, Data, Images, TensorSet
 from advprop.models import create_model, current_name, data_config, weights_from
 from advprop.norms import add_aux_norm
 from advprop.recipes import Recipe
-from advprop.runtime import is_out_of_memory, nearest
+from advprop.runtime import brief, is_out_of_memory, nearest
 from advprop.tasks import AdversarialTask, AdvPropTask, FastAdvPropTask, Source, StandardTask
 from advprop.training.freezing import freeze_parts
-from advprop.training.refusals import REFUSALS, brief, options
+from advprop.training.refusals import REFUSALS, options
 
 # What a configuration says of the architecture, whatever the model is trained on.
 _OF_ARCHITECTURE = ("architecture", "fixed_input_size", "min_input_size", "first_conv", "classifier")

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from advprop.norms import MAIN, branch_names, use_branch
 from advprop.recipes import Recipe
-from advprop.runtime import is_out_of_memory, own_randomness
+from advprop.runtime import brief, is_out_of_memory, own_randomness
 from advprop.tasks import StandardTask
-from advprop.training.refusals import REFUSALS, brief, options
+from advprop.training.refusals import REFUSALS, options
 
 _MOST_IN_TEST = 500
 _PHOTO = 3 * 224 * 224  # values of the pixels of a photo as most models take it

@@ -10,9 +10,9 @@ from torch import nn
 from advprop.data import Images
 from advprop.evaluation import CORRUPTIONS, corrupt
 from advprop.recipes import Recipe
-from advprop.runtime import is_out_of_memory
+from advprop.runtime import brief, is_out_of_memory
 from advprop.training.build import build_optimizer
-from advprop.training.refusals import REFUSALS, brief, options
+from advprop.training.refusals import REFUSALS, options
 
 
 def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None:

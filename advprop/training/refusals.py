@@ -18,11 +18,6 @@ def options(recipe: Recipe, *names: str) -> str:
     return " ".join(f"--{name.replace('_', '-')} {_word(getattr(recipe, name))}" for name in names)
 
 
-def brief(error: BaseException) -> str:
-    """What an error says, in one line of at most 300 characters; its name where it says nothing."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
 def _word(value: object) -> str:
     if isinstance(value, tuple):
         return " ".join(map(str, value))

@@ -112,6 +112,7 @@ def test_words_for_nothing_are_taken_in_any_case(word):
     assert (command.augment.scale, command.data.data_dir, command.data.image_size) == (None, None, None)
     assert (command.method.target, command.run.severities, command.model.freeze) == ("none", (), ())
     assert command.out is None
+    assert parse(["train", "--recipe", word]).recipe == ()
     assert parse(["evaluate", "run", "--eps", word]).eps == ()
     assert parse(["train", "--severities", "2", "4"]).run.severities == (2, 4)
 

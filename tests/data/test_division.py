@@ -86,6 +86,10 @@ def test_a_run_keeps_to_its_images(flat, tmp_path, capsys, caplog):
     assert re.search(
         r"the images that it began with, and 1 of \d+ are not in .*pics", capsys.readouterr().err
     )
+    for text in ("{", "[]", '{"train": []}', '{"train": 1, "test": 2}'):
+        (tmp_path / "run" / "division.json").write_text(text)
+        assert main(["evaluate", str(tmp_path / "run"), "--device", "cpu"]) == 2
+        assert "division.json must have the lists train and test" in capsys.readouterr().err
     (tmp_path / "run" / "division.json").unlink()
     with (
         pytest.raises(ValueError, match="lost the list of its test images"),
