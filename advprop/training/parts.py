@@ -57,7 +57,7 @@ def images_per_test(recipe: Recipe, ranks: int, shape: tuple[int, int, int]) -> 
     """
     if recipe.test_batch_size is not None:
         return recipe.test_batch_size
-    return min(_MOST_IN_TEST, max(images_per_pass(recipe, ranks), _PHOTO // math.prod(shape)))
+    return min(_MOST_IN_TEST, max(1, images_per_pass(recipe, ranks), _PHOTO // math.prod(shape)))
 
 
 def check_trainable(

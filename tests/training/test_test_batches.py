@@ -27,6 +27,7 @@ PHOTO = (3, 224, 224)
         ({"batch_size": 4096}, 1, PHOTO, 500),
         ({"batch_size": 4}, 1, (3, 160, 160), 4),
         ({"batch_size": 4}, 1, (3, 500, 500), 4),
+        ({"batch_size": 4}, 8, (3, 500, 500), 1),  # evaluated on more ranks than it was trained on
         ({"batch_size": 4}, 1, (3, 32, 32), 49),  # as many pixels as one photo
         ({"batch_size": 4}, 1, (1, 8, 8), 500),
         ({"batch_size": 4, "test_batch_size": 9}, 4, PHOTO, 9),
