@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advprop.attacks.ball import uniform
+from advprop.runtime import without_gradients
 
 Targeted: TypeAlias = Literal["random", "least_likely"] | None
 
@@ -58,7 +59,7 @@ class Objective:
 
     def aim(self, model: nn.Module, images: Tensor) -> None:
         """Takes the wrong class that the model finds least likely as each image's target."""
-        with torch.no_grad():
+        with without_gradients():
             logits: Tensor = model(images)
         self._check_once(logits.shape[1])
         wrong = wrong_classes(self.labels, logits.shape[1])

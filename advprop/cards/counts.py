@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from advprop.runtime import without_gradients
+
 
 def count_parameters(model: nn.Module) -> int:
     """Number of parameters."""
@@ -69,7 +71,7 @@ def count_index_flops(model: nn.Module, height: int, width: int) -> int:
 def _forward(model: nn.Module, height: int, width: int) -> None:
     weight = next(model.parameters())
     channels = getattr(model, "in_chans", 3)
-    with torch.no_grad():
+    with without_gradients():
         model(torch.empty(1, channels, height, width, device=weight.device, dtype=weight.dtype))
 
 

@@ -17,7 +17,7 @@ from advprop.attacks import PGD, check_classes, check_pixels, in_mode, without_d
 from advprop.evaluation.accuracy import Accuracy
 from advprop.evaluation.corruptions import corrupt
 from advprop.norms import MAIN, branch_names, use_branch
-from advprop.runtime import images_without_padding, rank_and_ranks
+from advprop.runtime import images_without_padding, rank_and_ranks, without_gradients
 
 Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
 
@@ -67,7 +67,7 @@ def accuracies(
     counters = [ClassificationEvaluator(place, max_samples=limit) for _ in views]
     generators = [torch.Generator(place).manual_seed((seed + rank) % 2**63) for _ in views]
     seen = 0
-    with in_mode(model, "eval"), _on_branch(model, branch), torch.no_grad(), _mixed(place, autocast):
+    with in_mode(model, "eval"), _on_branch(model, branch), without_gradients(), _mixed(place, autocast):
         for images, labels in tqdm(batches, "evaluating", disable=not progress or rank > 0):
             images, labels = images.to(place, non_blocking=True), labels.to(place, non_blocking=True)
             if not seen:

@@ -20,7 +20,7 @@ from advprop.attacks import PixelModel
 from advprop.inference.class_names import check_configured, check_names
 from advprop.models import ConvNet, data_config
 from advprop.norms import MAIN, branch_names
-from advprop.runtime import brief, format_table, need_extra
+from advprop.runtime import brief, format_table, need_extra, without_gradients
 
 _BATCH_SIZES = (1, 2, 5)
 _LARGEST_FILE = 2**31 - 2**24  # of ONNX, without the weights in a second file
@@ -196,7 +196,7 @@ def _parity(model: nn.Module, inner: nn.Module, file: Path) -> tuple[float, int,
     found = []
     for batch_size in _BATCH_SIZES:
         images = _random_images(model, inner, batch_size)
-        with torch.inference_mode():
+        with without_gradients():
             expected = model(images)
         [logits] = session.run(None, {"images": images.numpy()})
         differences = (torch.from_numpy(logits) - expected).abs()

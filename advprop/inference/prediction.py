@@ -21,7 +21,7 @@ from advprop.inference.class_names import (
     names_of_classes,
 )
 from advprop.models import create_transform, data_config
-from advprop.runtime import brief, format_table
+from advprop.runtime import brief, format_table, without_gradients
 
 Picture: TypeAlias = Path | str | Image.Image
 
@@ -134,7 +134,7 @@ def predict(
     loader = DataLoader(_Pictures(several, model), batch_size, num_workers=workers, collate_fn=list)
     found: list[Prediction] = []
     shown = tqdm(total=len(several), desc="predicting", unit=" images", disable=not progress)
-    with in_mode(model, "eval"), torch.inference_mode(), shown:
+    with in_mode(model, "eval"), without_gradients(), shown:
         for read in batches_of(loader):
             if bad_images == "stop" and (bad := [each for each in read if each.problem]):
                 raise OSError(f"cannot read {bad[0].name}: {bad[0].problem}")

@@ -8,6 +8,7 @@ from .distributed import (
     rank_and_ranks as rank_and_ranks,
     rank_share as rank_share,
 )
+from .gradients import without_gradients as without_gradients
 from .memory import (
     OutOfMemory as OutOfMemory,
     is_out_of_memory as is_out_of_memory,

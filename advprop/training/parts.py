@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from advprop.norms import MAIN, branch_names, use_branch
 from advprop.recipes import Recipe
-from advprop.runtime import brief, is_out_of_memory, own_randomness
+from advprop.runtime import brief, is_out_of_memory, own_randomness, without_gradients
 from advprop.tasks import StandardTask
 from advprop.training.refusals import REFUSALS, options
 
@@ -109,7 +109,7 @@ def _problem(model: nn.Module, sizes: dict[str, int], shape: tuple[int, int, int
     plain = branch_names(model) == (MAIN,)
     branches: AbstractContextManager[None] = nullcontext() if plain else use_branch(model, sizes)
     try:
-        with own_randomness(), torch.no_grad(), branches:
+        with own_randomness(), without_gradients(), branches:
             logits = model(images)
     except (*REFUSALS, ValueError) as error:
         if is_out_of_memory(error):

@@ -10,7 +10,7 @@ from torch import nn
 from advprop.data import Images
 from advprop.evaluation import CORRUPTIONS, corrupt
 from advprop.recipes import Recipe
-from advprop.runtime import brief, is_out_of_memory
+from advprop.runtime import brief, is_out_of_memory, without_gradients
 from advprop.training.build import build_optimizer
 from advprop.training.refusals import REFUSALS, options
 
@@ -25,7 +25,7 @@ def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None
     """
     image = torch.zeros(1, *shape, device=next(model.parameters()).device)
     try:
-        with torch.no_grad():
+        with without_gradients():
             copy.deepcopy(model).eval()(image)
     except (*REFUSALS, ValueError) as error:
         if is_out_of_memory(error):

@@ -1,0 +1,23 @@
+"""Passes of a model that need no gradients, inside mixed precision too."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def without_gradients() -> Iterator[None]:
+    """`torch.no_grad()`, after which a training pass in the same autocast still has every gradient.
+
+    Autocast keeps each weight that it has cast until it ends. Older versions of torch, 2.9 for one, keep
+    those that were cast where gradients are off as well, and a later pass that takes them trains no such
+    weight, in silence.
+    """
+    kept = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        torch.set_autocast_cache_enabled(kept)
