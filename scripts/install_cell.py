@@ -16,7 +16,7 @@ from scripts.surroundings import needed_by
 
 TAG = "install"
 # What a tutorial names if it needs an extra of the package.
-EXTRAS = {"onnx": r"onnx", "plot": r"\bmatplotlib\b|\bnotebook_style\b"}
+EXTRAS = {"onnx": r"onnx", "plot": r"\bmatplotlib\b|\bnotebook_style\b", "photos": r"\.pypi_in1k\b"}
 SOURCE = """\
 # Installs what this notebook needs where it is missing, as on Colab; elsewhere it does nothing.
 from importlib.util import find_spec
@@ -29,7 +29,8 @@ def source(notebook: nbformat.NotebookNode) -> str:
     """Return the code of the cell for a notebook: this version, with the extras that the notebook uses."""
     code = "\n".join(cell.source for cell in others(notebook))
     used = [extra for extra, sign in EXTRAS.items() if re.search(sign, code)]
-    needed = ["advprop", *chain.from_iterable(map(needed_by, used))]  # these are imported by their names
+    packages = ["advprop", *chain.from_iterable(map(needed_by, used))]
+    needed = [name.replace("-", "_") for name in packages]  # the names that they are imported by
     extras = f"[{','.join(used)}]" if used else ""
     return SOURCE.format(needed=json.dumps(needed), extras=extras, version=version("advprop"))
 

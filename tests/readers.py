@@ -83,7 +83,7 @@ def new_reader(root: Path, folder: Path, *, installed: bool) -> Reader:
     (wheel,) = dist.glob("*.whl")
     _run(sys.executable, "-m", "uv", "venv", "--python", sys.executable, str(base))
     needed = (
-        [f"advprop[onnx,plot,hfds,wds,tensorboard,lightning] @ {wheel.as_uri()}"]
+        [f"advprop[onnx,plot,photos,hfds,wds,tensorboard,lightning] @ {wheel.as_uri()}"]
         if installed
         else ["-r", "pyproject.toml"]
     )

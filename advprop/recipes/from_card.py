@@ -32,7 +32,7 @@ def card_settings(name: str) -> dict[str, Any]:
         name: Name of a model with a card, such as `tf_efficientnet_b0_ap`.
 
     Raises:
-        ValueError: If there is no such card; the message has the nearest names.
+        ValueError: If there is no such card (the message has the nearest names), or it states no recipe.
 
     Examples:
         >>> from advprop.recipes.from_card import card_settings
@@ -41,6 +41,11 @@ def card_settings(name: str) -> dict[str, Any]:
         (0.256, 2048, 0.01)
     """
     card = load_model_index().model(name)
+    if card.training_techniques is None:
+        raise ValueError(
+            f"a recipe must be that of a card which states one, and how {card.name} was trained is not "
+            f"known; name the model and choose the settings: model={card.name}"
+        )
     settings = {
         "model": card.name,
         "method": "advprop" if "AdvProp" in card.training_techniques else "standard",
@@ -67,7 +72,7 @@ def _one_minus(share: float | None) -> float | None:
 
 def _techniques(card: ModelCard) -> dict[str, Any]:
     """The settings of techniques that a card names without a number."""
-    named = set(card.training_techniques)
+    named = set(card.training_techniques or ())
     settings: dict[str, Any] = {
         "opt": next((opt for technique, opt in _OPTIMIZERS.items() if technique in named), None)
     }

@@ -77,12 +77,14 @@ class Model:
     @property
     def network(self) -> str:
         """What its architecture is called: `EfficientNet-B0`, or timm's name of it."""
-        found = re.match(r"(?:tf_)?efficientnet_(b\d+)(?:_|$)", self.name)
-        return f"EfficientNet-{found[1].upper()}" if found else self.timm_name.partition(".")[0]
+        found = re.match(r"(?:tf_)?efficientnet_((?:b|lite)\d+)(?:[_.]|$)", self.name)
+        return f"EfficientNet-{found[1].title()}" if found else self.timm_name.partition(".")[0]
 
     @property
     def method(self) -> str:
         """How it was trained, in a few words."""
+        if self.card.training_techniques is None:
+            return "trained by a recipe that its origin does not state"
         return f"trained {'with' if 'AdvProp' in self.card.training_techniques else 'without'} AdvProp"
 
     @property
@@ -138,7 +140,7 @@ class Model:
             "name": self.name,
             "alternateName": self.timm_name,
             "description": f"{self.network}, an image classifier {self.method}",
-            "keywords": list(self.card.training_techniques),
+            "keywords": list(self.card.training_techniques or ()),
             "programmingLanguage": "Python",
             "runtimePlatform": "PyTorch",
             "citation": {"@type": "ScholarlyArticle", "url": self.collection.paper.address},

@@ -274,7 +274,21 @@ PLANTED = {
         "there are Name, FLOPs, Epochs",
     ),
     "twice": ("    Epochs", "    Epochs: 1\n    Epochs", "Epochs: 350", "Epochs", "is there twice; keep one"),
-    "missing": ("    LR: 0.256\n", "", "Metadata:", "Metadata.LR", "is missing; give: peak learning rate"),
+    "missing": (
+        "    LR: 0.256\n",
+        "",
+        "Metadata:",
+        "Metadata.LR",
+        "is missing beside Training Techniques; give: peak learning rate",
+    ),
+    "without techniques": (
+        "    Training Techniques:\n    - AdvProp\n    - AutoAugment\n    - Label Smoothing\n    - RMSProp\n"
+        "    - Stochastic Depth\n    - Weight Decay\n",
+        "",
+        "    LR: 0.256",
+        "Metadata.LR",
+        "belongs to Training Techniques, which the card does not name",
+    ),
     "no collection": (
         "  In Collection: AdvProp\n",
         "",

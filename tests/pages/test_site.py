@@ -115,8 +115,8 @@ def test_a_model_page_says_what_is_known(name: str, site: Path) -> None:
     model = made.facts.model(name)
     card = model.card
     said = [card.name, model.timm_name, f"{card.flops:,}", f"{card.file_size:,}", f"{model.macs:,}"]
-    said += [f"{model.parameters:,}", f"{card.image_size} \u00d7 {card.image_size}", str(card.lr)]
-    said += [*card.training_techniques, *card.architecture, "Last verified on"]
+    said += [f"{model.parameters:,}", f"{card.image_size} \u00d7 {card.image_size}", "Last verified on"]
+    said += [*card.architecture, *(card.training_techniques or ()), *([str(card.lr)] if card.lr else ())]
     if name in NINE:
         said += [f"{model.measured.accuracy['sketch'].top1:.2f}", "RTX 4090", "apache-2.0", "1911.09665"]
         said += ["(0.5, 0.5, 0.5)", "Mean and standard deviation are 0.5, not ImageNet's"]

