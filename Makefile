@@ -50,7 +50,7 @@ setup:  ## make or renew .venv from requirements.lock
 	@python="$$(sh scripts/find_python.sh)" && "$$python" scripts/setup.py
 
 lock: setup  ## renew requirements.lock from pyproject.toml (UPGRADE=1: newest of everything)
-	@$(RUN) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	@$(RUN) -m uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
 		$(if $(UPGRADE),--upgrade) --no-emit-index-url --no-emit-find-links --quiet \
 		--custom-compile-command "make lock" --output-file requirements.lock
 

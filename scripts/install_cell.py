@@ -1,17 +1,17 @@
 """The first code cell of every tutorial, for Colab; `python -m scripts.install_cell` writes it.
 
-Where all that the notebook needs is installed, as in the tested run, it does nothing. Pages leave it out.
+It installs what the notebook needs and this Python lacks: the package from where it is published, and what
+the notebook's extras bring. Where all is there, as in the tested run, it does nothing. The README's line to
+install the package is written from the same setting.
 """
 
-import json
 import re
-from importlib.metadata import version
-from itertools import chain
 
 import nbformat
 from nbformat import v4
 
 from scripts import notebook_cache
+from scripts.published import ROOT, Published, published
 from scripts.surroundings import needed_by
 
 TAG = "install"
@@ -21,18 +21,44 @@ SOURCE = """\
 # Installs what this notebook needs where it is missing, as on Colab; elsewhere it does nothing.
 from importlib.util import find_spec
 
-if not all(map(find_spec, {needed})):
-    %pip install --quiet "advprop{extras}=={version}\""""
+needed = {needed}
+missing = " ".join(f'"{{needed[name]}}"' for name in needed if not find_spec(name))
+{act}"""
+INSTALL = """\
+if missing:
+    %pip install --quiet {missing}"""
+# As long as nobody has said where the package is to be had.
+NOWHERE = """\
+if not find_spec("advprop"):
+    raise ModuleNotFoundError('get a checkout of advprop, then: %pip install "CHECKOUT{extras}"')
+if missing:
+    %pip install --quiet {missing}"""
+# The README's line.
+_LINE = re.compile(r"^    pip install .*$", re.MULTILINE)
 
 
-def source(notebook: nbformat.NotebookNode) -> str:
+def source(notebook: nbformat.NotebookNode, place: Published) -> str:
     """Return the code of the cell for a notebook: this version, with the extras that the notebook uses."""
-    code = "\n".join(cell.source for cell in others(notebook))
-    used = [extra for extra, sign in EXTRAS.items() if re.search(sign, code)]
-    packages = ["advprop", *chain.from_iterable(map(needed_by, used))]
-    needed = [name.replace("-", "_") for name in packages]  # the names that they are imported by
+    used = extras_of(notebook)
     extras = f"[{','.join(used)}]" if used else ""
-    return SOURCE.format(needed=json.dumps(needed), extras=extras, version=version("advprop"))
+    package = place.requirement(extras)
+    needed = {"advprop": package} if package else {}
+    for extra in used:
+        needed |= needed_by(extra)
+    act = INSTALL if package else NOWHERE.replace("{extras}", extras)
+    return SOURCE.format(needed=_as_code(needed), act=act)
+
+
+def extras_of(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return the extras of the package that a notebook uses."""
+    code = "\n".join(cell.source for cell in others(notebook))
+    return [extra for extra, sign in EXTRAS.items() if re.search(sign, code)]
+
+
+def _as_code(needed: dict[str, str]) -> str:
+    """A dictionary as ruff formats it."""
+    lines = "".join(f'    "{name}": "{wanted}",\n' for name, wanted in needed.items())
+    return f"{{\n{lines}}}" if lines else "{}"
 
 
 def others(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -40,21 +66,35 @@ def others(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook_cache.code_cells(notebook) if TAG not in cell.metadata.get("tags", [])]
 
 
-def put(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def put(notebook: nbformat.NotebookNode, place: Published) -> nbformat.NotebookNode:
     """Return the notebook with the cell in its place, before the other code."""
     first = next(place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code")
-    cell = v4.new_code_cell(source(notebook), id=TAG, metadata={"tags": [TAG]})
+    cell = v4.new_code_cell(source(notebook, place), id=TAG, metadata={"tags": [TAG]})
     rest = [each for each in notebook.cells[first:] if TAG not in each.metadata.get("tags", [])]
     return nbformat.NotebookNode(notebook | {"cells": [*notebook.cells[:first], cell, *rest]})
 
 
+def readme(text: str, place: Published) -> str:
+    """Return the README with the line that installs the package from where it is."""
+    package = place.requirement(pinned=False)
+    comment = "" if package else "  # in this folder, a checkout; no index has the package yet"
+    quoted = f'"{package}"' if " " in package else package or "."
+    return _LINE.sub(f"    pip install {quoted}{comment}", text, count=1)
+
+
 def main() -> None:
-    """Write the cell into the tutorials that lack it, or have one of another version."""
+    """Write the cell into the tutorials that lack it, or have another, and the line into the README."""
+    place = published()
     for path in notebook_cache.tutorials():
         notebook = notebook_cache.read(path)
-        if (right := put(notebook)) != notebook:
+        if (right := put(notebook, place)) != notebook:
             path.write_text(nbformat.writes(right) + "\n", encoding="utf-8")
             print(f"wrote the first cell of {path.name}")
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    if (written := readme(text, place)) != text:
+        path.write_text(written, encoding="utf-8")
+        print(f"wrote how to install the package into {path.name}")
 
 
 if __name__ == "__main__":

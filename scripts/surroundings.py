@@ -14,8 +14,6 @@ from urllib.request import urlopen
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
-# Extras that a tutorial cannot use: those are for whoever works on the project.
-_OWN_EXTRAS = {"dev", "docs", "test"}
 # What a kernel may see of whoever starts it: where programs and the hub are, and the hardware.
 _KEPT = {"PATH", "USER", "LOGNAME", "TMPDIR", "OMP_NUM_THREADS"}
 _KEPT_KINDS = ("CUDA_", "NVIDIA_", "LD_", "DYLD_", "HF_", "SSL_", "REQUESTS_", "CURL_", "COVERAGE_")
@@ -33,7 +31,7 @@ def libraries() -> dict[str, str]:
     """Return the version of every library that a tutorial can use: what the package and its extras need."""
     found: dict[str, str] = {}
     waiting = [(name, "") for name in ("ipykernel", "advprop")]
-    waiting += [("advprop", extra) for extra in _extras_of_users()]
+    waiting += [("advprop", extra) for extra in metadata("advprop").get_all("Provides-Extra") or []]
     seen = set(waiting)
     while waiting:
         name, extra = waiting.pop()
@@ -48,15 +46,11 @@ def libraries() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _extras_of_users() -> set[str]:
-    return set(metadata("advprop").get_all("Provides-Extra") or []) - _OWN_EXTRAS
-
-
-def needed_by(extra: str) -> list[str]:
-    """Return the names of what an extra of the package brings."""
-    needed = requires("advprop") or []
-    plain = set(_named(needed, ""))
-    return sorted(name for name, _ in set(_named(needed, extra)) - plain)
+def needed_by(extra: str) -> dict[str, str]:
+    """Return what an extra of the package brings: the requirements, by the names that are imported."""
+    needed = [Requirement(each) for each in requires("advprop") or []]
+    brought = [each for each in needed if each.marker and each.marker.evaluate({"extra": extra})]
+    return {each.name.replace("-", "_"): f"{each.name}{each.specifier}" for each in brought}
 
 
 def _named(needed: list[str], extra: str) -> Iterator[tuple[str, str]]:

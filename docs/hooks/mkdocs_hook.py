@@ -24,10 +24,12 @@ from docs.hooks.html import lighten, to_mathml
 from docs.hooks.rendering import PageError
 from scripts import notebook_cache
 from scripts.notebook_cache import NotebookError
+from scripts.published import Published, SettingError, published
 
 log = logging.getLogger("mkdocs.hooks.advprop")
 
 _site: tree.Site
+_place: Published
 _notebooks: dict[str, str] = {}
 
 
@@ -36,19 +38,23 @@ def _mistakes_told() -> Iterator[None]:
     """A mistake in a page becomes a line that ends the build."""
     try:
         yield
-    except (PageError, ModelIndexError, NotebookError) as error:
+    except (PageError, ModelIndexError, NotebookError, SettingError) as error:
         raise PluginError(str(error)) from error
 
 
 @_mistakes_told()
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read the facts, and name the generated pages in the navigation."""
-    global _site
+    global _site, _place
     if config.strict:  # --quiet would hide warnings from the count that --strict looks at
         logging.getLogger("mkdocs").setLevel(min(logging.WARNING, log.getEffectiveLevel()))
     rooms.forget()
     if package_changed():
         log.warning("advprop/ has changed, and what pages ask it is answered as before: start MkDocs again")
+    _place = published()
+    config.site_url = config.site_url or _place.site
+    if _place.repository:
+        config.repo_url, config.repo_name = _place.repository, "GitHub" if _place.on_github else "GitLab"
     _site = tree.Site()
     _notebooks.clear()
     if notebook_cache.RUNS.is_dir():  # MkDocs knows no path in `watch` that may be missing
@@ -76,7 +82,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _add_notebook(path: str, files: Files, config: MkDocsConfig) -> None:
-    found = tree.notebook(path, config.repo_url or "")
+    found = tree.notebook(path, _place)
     if found.problem:
         log.warning(found.problem)
     files.append(File(path, str(found.folder), config.site_dir, config.use_directory_urls))

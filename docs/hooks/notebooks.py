@@ -6,13 +6,14 @@ from pathlib import Path
 import nbformat
 
 from docs.hooks.markdown_cells import after_title, headings, markdown_cells
-from docs.hooks.outputs import Figures, fenced, show
+from docs.hooks.outputs import Figures, fenced, folded, show
 from docs.hooks.stamps import gpu_note, stamp
 from scripts import gpu_runs, install_cell, notebook_cache
 from scripts.notebook_cache import MAY_FAIL, NOT_RUN, SHOWS_STDERR, NotebookError, tags_of
 
+_INSTALLS = "The first cell installs what this tutorial needs where it is missing; elsewhere it does nothing"
 THUMBNAIL = "thumbnail"
-HIDDEN = {"remove-cell", install_cell.TAG}
+HIDDEN = {"remove-cell"}
 # What a page says of a cell with a tag.
 NOTES = {
     NOT_RUN: "This cell was not run here.",
@@ -56,6 +57,8 @@ def render_notebook(
         if place in texts:
             heading = ([heading, *headings(cell.source)])[-1]
             parts.append(texts[place])
+        elif install_cell.TAG in tags_of(cell):
+            parts.append(folded(_INSTALLS, fenced(cell.source, "python")))
         elif cell.cell_type == "code" and not HIDDEN & tags_of(cell):
             where = f"{path.name}, cell {place + 1}"
             note = "".join(f'<p class="stamp note">{NOTES[tag]}</p>' for tag in NOTES if tag in tags_of(cell))

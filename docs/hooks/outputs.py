@@ -5,6 +5,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from html import escape
+from textwrap import indent
 from typing import Any
 
 from bs4 import BeautifulSoup
@@ -81,6 +82,11 @@ def fenced(code: str, language: str) -> str:
     longest = max((len(found) for found in _FENCE.findall(code)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{code.rstrip()}\n{fence}"
+
+
+def folded(title: str, markdown: str) -> str:
+    """Markdown that a page folds away below a title."""
+    return f'??? note "{title}"\n\n{indent(markdown, "    ")}'
 
 
 def as_text(text: str) -> str:

@@ -3,13 +3,10 @@
 from collections.abc import Mapping
 from html import escape
 from typing import Any
-from urllib.parse import urlsplit
 
-from advprop import __version__
+from scripts.published import Published
 
 Stamp = Mapping[str, Any]
-
-_COLAB = "https://colab.research.google.com"
 
 
 def stamp(run: Stamp | None, name: str, gpu: Stamp | None = None, links: str = "") -> str:
@@ -57,22 +54,15 @@ def gpu_note(run: Stamp | None, fresh: bool) -> str:
     )
 
 
-def links(repository: str, path: str) -> str:
+def links(place: Published, path: str) -> str:
     """Links to a notebook in its repository, and to Colab where that can read it; HTML, nothing without one.
 
     Args:
-        repository: Address of the repository, on GitHub or GitLab; may be empty.
-        path: The notebook in it.
+        place: Where the project is published.
+        path: The notebook in its repository.
     """
-    if not repository:
-        return ""
-    base, address = repository.rstrip("/"), urlsplit(repository)
-    edit = "edit" if address.hostname == "github.com" else "-/edit"
-    found = {"Edit it": f"{base}/{edit}/main/{path}"}
-    if address.hostname == "github.com":
-        tag = f"{address.path.strip('/')}/blob/v{__version__}/{path}"
-        found = {"Open in Colab": f"{_COLAB}/github/{tag}"} | found
-    return "".join(f' · <a href="{escape(link)}">{text}</a>' for text, link in found.items())
+    found = {"Open in Colab": place.colab(path), "Edit it": place.page("edit", path)}
+    return "".join(f' · <a href="{escape(link)}">{text}</a>' for text, link in found.items() if link)
 
 
 def _day(run: Stamp) -> str:

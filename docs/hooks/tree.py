@@ -17,6 +17,7 @@ from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
 from docs.hooks.rendering import ROOT, PageError, amount, render
 from scripts import gpu_runs, notebook_cache
+from scripts.published import Published
 
 DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
@@ -165,16 +166,16 @@ def notebook_pages() -> list[str]:
     return [f"notebooks/{path.name}" for path in notebook_cache.tutorials()]
 
 
-def notebook(path: str, repository: str = "") -> Notebook:
+def notebook(path: str, place: Published) -> Notebook:
     """The page of a notebook: the run that passed; without one the notebook as written, with a notice.
 
     Args:
         path: The page.
-        repository: Where the project's repository is, if that is known.
+        place: Where the project is published.
     """
     source = notebook_cache.NOTEBOOKS / Path(path).name
     gpu = gpu_runs.last_run(source)
-    shown: dict[str, Any] = {"gpu": gpu, "links": stamps.links(repository, path)}
+    shown: dict[str, Any] = {"gpu": gpu, "links": stamps.links(place, path)}
     shown["fresh"] = gpu is None or gpu.code == notebook_cache.code_digest(notebook_cache.read(source))
     try:
         run = notebook_cache.run_of(source)

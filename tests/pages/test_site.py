@@ -325,21 +325,25 @@ def test_what_is_only_warned_of_stops_a_strict_build(checkout: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_repository_gives_links_and_no_request_to_its_host(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_repository_gives_links_and_no_request_to_its_host(checkout: Path) -> None:
     write_notebook(checkout / "notebooks", v4.new_markdown_cell("# One"), stamped=False)
-    monkeypatch.setenv("REPO_URL", "https://github.com/owner/name")
+    path = checkout / "pyproject.toml"
+    setting = (
+        '[tool.advprop]\nrepository = "https://github.com/owner/name"\nsite = "https://docs.example.org"\n'
+    )
+    text = re.sub(r"^\[tool\.advprop\]\n(.+\n)*", setting, path.read_text(encoding="utf-8"), flags=re.M)
+    path.write_text(text, encoding="utf-8")
     result = build(checkout, checkout / "site")
     assert result.returncode == 0, result.stderr
     soup = soup_of(page_path(checkout / "site", "notebooks/one"))
     links = [str(link["href"]) for link in soup.select(".stamp a")]
     assert links == [
         "one.ipynb",
-        f"https://colab.research.google.com/github/owner/name/blob/v{advprop.__version__}/notebooks/one.ipynb",
+        "https://colab.research.google.com/github/owner/name/blob/main/notebooks/one.ipynb",
         "https://github.com/owner/name/edit/main/notebooks/one.ipynb",
     ]
-    assert soup.select("a.md-source")
+    assert soup.select("a.md-source")[0]["href"] == "https://github.com/owner/name"
+    assert soup.select("link[rel=canonical]")[0]["href"] == "https://docs.example.org/notebooks/one/"
     assert not soup.select("[data-md-component=source]")  # a script would ask GitHub for its stars
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode, v4
 
-from advprop import __version__
 from docs.hooks import notebooks, stamps, tree
 from docs.hooks.outputs import Figures
 from scripts import gpu_runs, notebook_cache, surroundings
+from scripts.published import Published
 
+NOWHERE = Published("0.1.0")
+GITHUB = Published("0.1.0", "https://github.com/a/b", on_index=True)
 HERE = {"device": "CPU", "seconds": 61.0, "commit": "abc", "date": "2026-01-02T03:04:05", "versions": {}}
 SVG = '<svg width="72pt" viewBox="0 0 9 9"><path id="{0}" style="fill: #000000" d="M{0} 0"/></svg>'
 
@@ -79,7 +81,7 @@ def ran_on_gpu(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_cell_for_a_gpu_shows_its_last_run_there(ran_on_gpu: Path) -> None:
-    page = tree.notebook("notebooks/one.ipynb").page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
     note = page[page.index('<p class="stamp gpu">') :]
     assert "Its last run was on NVIDIA Test 9000" in note
     assert f"torch {surroundings.versions()['torch']}" in note
@@ -94,21 +96,21 @@ def test_a_run_on_a_gpu_of_older_code_says_so(ran_on_gpu: Path, project: Path, e
         (project / "advprop" / "__init__.py").write_text("answer = 2\n")
     else:
         write(project, v4.new_code_cell("print(2)", id="small"), gpu_cell())
-    page = tree.notebook("notebooks/one.ipynb").page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
     assert "The code has changed since." in page
     assert "fast" in page
 
 
 def test_a_cell_that_never_ran_on_a_gpu_says_so(project: Path) -> None:
     write(project, gpu_cell())
-    page = tree.notebook("notebooks/one.ipynb").page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
     assert "It has not been run on one yet." in page
     assert page.index("train()") < page.index("not been run")
 
 
 def test_a_run_of_the_page_itself_on_a_gpu_needs_no_note(project: Path) -> None:
     write(project, gpu_cell(v4.new_output("stream", text="here\n"), count=1))
-    page = tree.notebook("notebooks/one.ipynb").page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
     assert "stamp gpu" not in page
     assert "here" in page
 
@@ -120,20 +122,25 @@ def test_without_a_gpu_no_run_is_kept(project: Path, capsys: pytest.CaptureFixtu
     assert not (project / "notebooks" / "gpu").exists()
 
 
+def test_the_page_says_what_the_first_cell_does_and_folds_its_code(project: Path) -> None:
+    write(project, v4.new_code_cell("%pip install it", id="install", metadata={"tags": ["install"]}))
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    title = "The first cell installs what this tutorial needs where it is missing; elsewhere it does nothing"
+    assert f'??? note "{title}"\n\n    ```python\n    %pip install it\n    ```' in page
+
+
 def test_links_need_a_repository(project: Path) -> None:
     write(project, v4.new_code_cell("1"))
-    plain, linked = (
-        tree.notebook("notebooks/one.ipynb", base).page.markdown for base in ("", "https://github.com/a/b/")
-    )
+    plain, linked = (tree.notebook("notebooks/one.ipynb", place).page.markdown for place in (NOWHERE, GITHUB))
     assert "olab" not in plain
     assert "Edit" not in plain
-    colab = f"https://colab.research.google.com/github/a/b/blob/v{__version__}/notebooks/one.ipynb"
+    colab = "https://colab.research.google.com/github/a/b/blob/v0.1.0/notebooks/one.ipynb"
     assert f'href="{colab}"' in linked
     assert 'href="https://github.com/a/b/edit/main/notebooks/one.ipynb"' in linked
 
 
 def test_colab_reads_github_only() -> None:
-    found = stamps.links("https://gitlab.com/a/b", "notebooks/one.ipynb")
+    found = stamps.links(Published("0.1.0", "https://gitlab.com/a/b"), "notebooks/one.ipynb")
     assert "olab" not in found
     assert 'href="https://gitlab.com/a/b/-/edit/main/notebooks/one.ipynb"' in found
 

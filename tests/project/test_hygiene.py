@@ -86,11 +86,10 @@ def test_public_names_have_docstrings(name: str) -> None:
 
 
 def test_lock_has_what_the_project_asks_for(root: Path) -> None:
-    project = tomllib.loads(text_of(root / "pyproject.toml"))["project"]
-    wanted = [
-        *project["dependencies"],
-        *(name for extra in project["optional-dependencies"].values() for name in extra),
-    ]
+    pyproject = tomllib.loads(text_of(root / "pyproject.toml"))
+    optional, groups = pyproject["project"]["optional-dependencies"], pyproject["dependency-groups"]
+    parts = [pyproject["project"]["dependencies"], *optional.values(), *groups.values()]
+    wanted = [entry for part in parts for entry in part if isinstance(entry, str)]
     locked = set(re.findall(r"^([a-z0-9][\w.-]*)==", text_of(root / "requirements.lock"), flags=re.MULTILINE))
     missing = {name for entry in wanted if (name := re.split(r"[^\w.-]", entry.lower())[0]) not in locked}
     assert missing == set(), "make lock"

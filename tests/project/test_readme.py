@@ -41,6 +41,12 @@ def test_the_map_names_what_there_is(readme: str, root: Path) -> None:
     assert folders <= {place.rstrip("/") for place, _ in rows}
 
 
+def test_every_extra_is_listed(readme: str, root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = re.findall(r"^- ((?:`\w+`(?:, )?)+): ", readme, flags=re.MULTILINE)
+    assert set(re.findall(r"\w+", " ".join(listed))) == project["optional-dependencies"].keys()
+
+
 def test_links_lead_somewhere(readme: str, root: Path) -> None:
     links = re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", readme)
     local = [link for pair in links for link in pair if link and "://" not in link]
