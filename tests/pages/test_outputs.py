@@ -53,7 +53,6 @@ def test_outputs_become_markdown(tmp_path: Path) -> None:
         code("figure", display(svg=SVG), alt='A "line"'),
         code("figure", display(png=PIXEL, plain="<Figure>")),
         code("hidden", tags=["remove-cell"]),
-        code("hidden too", tags=["install"]),
     ]
     page = notebooks.render_notebook(write(tmp_path, *cells))
     assert page.markdown.startswith("# Title\n")
