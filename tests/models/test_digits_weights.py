@@ -161,6 +161,7 @@ def test_the_program_on_the_page_measures_what_is_recorded(
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", NAMES)
 def test_the_command_gives_weights_as_good(name: str, results: dict[str, Any], tmp_path: Path) -> None:
     outcome = make_digits_weights.run(tmp_path, method=name.partition(".")[2])

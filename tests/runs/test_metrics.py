@@ -135,6 +135,7 @@ def wandb_history(directory):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_wandb_is_told_each_point_once(tmp_path, monkeypatch):
     (tmp_path / "run").mkdir()
     monkeypatch.setenv("WANDB_MODE", "offline")

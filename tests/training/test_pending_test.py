@@ -157,7 +157,7 @@ while code:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("first", "stride"), [(5, 23), *(pytest.param(n, 5, marks=pytest.mark.nightly) for n in range(1, 6))]
+    ("first", "stride"), [(5, 45), *(pytest.param(n, 5, marks=pytest.mark.nightly) for n in range(1, 6))]
 )
 def test_killed_anywhere_a_run_ends_as_the_whole_one(first, stride, tmp_path):
     recipe = make_recipe(vars(SMALL), save_every=1, ema=0.5)

@@ -108,7 +108,7 @@ def test_two_ranks_train_one_model(whole):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [5, pytest.param(30, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.nightly)])
 def test_kills_of_a_rank_at_random_moments_change_nothing(kills, tmp_path):
     recipe = make_recipe(vars(SMALL), epochs=4 * kills, test_every=2, ema=0.9, mixup=0.2)
     whole, _ = run_ranks(recipe, tmp_path / "whole", 2)
