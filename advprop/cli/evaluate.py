@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
-from advprop.cli.console import say
+from advprop.cli.console import rank, say
 from advprop.recipes import RECIPE_FILE, make_recipe
 from advprop.runtime import short_of_memory
 
@@ -21,6 +21,8 @@ class Evaluate:
     Args:
         model: Directory of a run, which is measured on its own test images. With --data also the folder of
             an exported model, or the name of a model that timm has weights of.
+        out: Folder for a table and a picture of what is wrong; by default the directory of a run that is
+            measured on its own test images through its main norms.
         data: Other test images: a folder with a folder for each class, or what timm reads.
         data_dir: Folder that holds the data of that name.
         test_split: Name of the split, or of the folder, with the test images of these data.
@@ -36,6 +38,7 @@ class Evaluate:
     """
 
     model: Positional[str]
+    out: Path | None = None
     data: str | None = None
     data_dir: str | None = None
     test_split: str = "validation"
@@ -61,17 +64,31 @@ class Evaluate:
     def _show(self, model: Any, batches: Any, options: dict[str, Any]) -> None:
         """Evaluates, and shows the tables."""
         from advprop.attacks import PGD
-        from advprop.evaluation import evaluate, evaluate_attacks, evaluate_corruptions
-        from advprop.runs import attack_table, corruption_table
+        from advprop.cli.report import show_report
+        from advprop.evaluation import evaluate_answers, evaluate_attacks, evaluate_corruptions
+        from advprop.models import names_of_classes
+        from advprop.runs import Report, attack_table, corruption_table
 
-        say(f"clean: {evaluate(model, batches, **options)}")
+        tell = say if rank() == 0 else _nothing
+        answers = evaluate_answers(model, batches, **options)
+        report = Report.of(answers, batches, names_of_classes(model.model))
+        tell(f"clean: {report.accuracy}")
         if self.severities:
             found = evaluate_corruptions(model, batches, severities=self.severities, **options)
-            say(f"\naccuracy in % on corrupted images\n{corruption_table(found)}")
+            tell(f"\naccuracy in % on corrupted images\n{corruption_table(found)}")
         if self.eps:
             attack = PGD()
             attacked = evaluate_attacks(model, batches, self.eps, self.steps, attack, **options)
-            say(f"\naccuracy in % on attacked images ({attack.kind})\n{attack_table(attacked)}")
+            tell(f"\naccuracy in % on attacked images ({attack.kind})\n{attack_table(attacked)}")
+        if rank() == 0:
+            show_report(report, self.model, self._directory())
+
+    def _directory(self) -> Path | None:
+        """Where the files of the report go; None: nowhere."""
+        if self.out is not None:
+            self.out.mkdir(parents=True, exist_ok=True)
+            return self.out
+        return Path(self.model) if self.data is None and self.branch == "main" else None
 
     @contextmanager
     def _open(self) -> Iterator[tuple[Any, Any, str]]:
@@ -91,3 +108,7 @@ class Evaluate:
         size = self.test_batch_size or 100
         with model_and_images(self.model, recipe, self.branch, self.device, size) as (model, images):
             yield model, images, "main"
+
+
+def _nothing(text: str) -> None:
+    """Says nothing: the first rank speaks for all."""

@@ -80,7 +80,9 @@ class Train:
         if self.compare:
             beside = self.out.with_name(f"{self.out.name}-standard") if self.out else None
             recipes.insert(0, (replace(recipe, method="standard"), beside))
+        from advprop.cli.report import show_report
         from advprop.runs import outcome_table
+        from advprop.runtime import duration
         from advprop.training import train
 
         more: dict[str, Any] = {"resume": self.resume, "progress": True, "logs": self.log}
@@ -89,7 +91,12 @@ class Train:
             say(outcome_table(outcomes))
             say(f"\n{_explained(outcomes[-1])}")
             for outcome in outcomes:
-                say(f"{outcome.recipe.method}: {outcome.seconds:.0f} s, in {outcome.run.directory}")
+                say(f"{outcome.recipe.method}: {duration(outcome.seconds)}, in {outcome.run.directory}")
+            for outcome in outcomes:
+                if len(outcomes) > 1:
+                    say(f"\nwith --method {outcome.recipe.method}")
+                if outcome.report is not None:
+                    show_report(outcome.report, outcome.run.directory, outcome.run.directory)
         return 0
 
 

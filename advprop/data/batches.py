@@ -184,6 +184,11 @@ class Batches:
         for step in range(start, len(self)):
             yield mine[step * self.share : (step + 1) * self.share].tolist()
 
+    def tested(self) -> list[int]:
+        """The numbers of this rank's images in a test that is over, without those that could not be read."""
+        lacking = getattr(self.images, "lacking", ())
+        return [number for batch in self.numbers(0) for number in batch if number not in lacking]
+
 
 def to_device(numbers: Sequence[float], device: torch.device) -> Tensor:
     """Numbers as a tensor on a device, without waiting for what that has still to do."""

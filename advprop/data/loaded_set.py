@@ -39,6 +39,7 @@ class Sample(NamedTuple):
     image: Any
     label: int
     problems: Problems = ()
+    number: int = -1
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Samples(Dataset[Sample]):
                 problems += (f"{name_of(self.source, at)}: {error}",)
                 if self.settings.bad_images == "stop" or self.seed is None:
                     break
-        return Sample(None, -1, problems)
+        return Sample(None, -1, problems, number)
 
     def _sample(self, epoch: int, number: int) -> Sample:
         with reading():
@@ -102,6 +103,7 @@ class LoadedSet:
         self.samples = samples
         self.device = torch.device(device)
         self.skipped: set[str] = set()
+        self.lacking: set[int] = set()  # numbers of the images that tests leave out
         self._wanted = _Wanted()
         self._loader: PrefetchLoader | None = None
 
@@ -118,6 +120,7 @@ class LoadedSet:
         Raises:
             BadImageError: If an image cannot be read, or its label is none of the classes.
         """
+        self.lacking.clear()
         if self._loader is None:
             self._loader = self._make_loader()
         self._wanted.keys = ([(epoch, number) for number in wanted] for wanted in numbers)
@@ -143,8 +146,9 @@ class LoadedSet:
             device=self.device,
         )
 
-    def _check(self, lacking: bool, problems: Problems) -> None:
+    def _check(self, lacking: tuple[int, ...], problems: Problems) -> None:
         """Stops at an image that must not be missing; names those that were skipped, each once."""
+        self.lacking.update(lacking)
         may_lack = self.samples.settings.bad_images == "skip" and self.samples.seed is None
         if lacking and not may_lack:
             raise BadImageError(f"cannot read {problems[0]}; mend it, or go on without (--bad-images skip)")
@@ -169,7 +173,7 @@ class _Checked:
     """The batches of a loader, without those that have no image left."""
 
     loader: DataLoader[Any]
-    check: Callable[[bool, Problems], None]
+    check: Callable[[tuple[int, ...], Problems], None]
 
     def __iter__(self) -> Iterator[Batch]:
         for images, labels, lacking, problems in batches_of(self.loader):
@@ -178,9 +182,10 @@ class _Checked:
                 yield images, labels
 
 
-def _collate(samples: list[Sample]) -> tuple[Tensor | None, Tensor | None, bool, Problems]:
-    """Images, labels, whether some are missing, and everything that could not be read."""
+def _collate(samples: list[Sample]) -> tuple[Tensor | None, Tensor | None, tuple[int, ...], Problems]:
+    """Images, labels, the numbers of those that are missing, and everything that could not be read."""
     problems = tuple(problem for sample in samples for problem in sample.problems)
     read = [(sample.image, sample.label) for sample in samples if sample.image is not None]
     images, labels = fast_collate(read) if read else (None, None)
-    return images, labels, len(read) < len(samples), problems
+    lacking = tuple(sample.number for sample in samples if sample.image is None)
+    return images, labels, lacking, problems

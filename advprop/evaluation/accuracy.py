@@ -59,10 +59,7 @@ class Accuracy:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % confidence interval of `top1` (Wilson), in [0, 1]."""
-        center = self.top1 + _Z95**2 / (2 * self.n)
-        spread = _Z95 * math.sqrt(self.top1 * (1 - self.top1) / self.n + _Z95**2 / (4 * self.n**2))
-        shrink = 1 + _Z95**2 / self.n
-        return max(0.0, (center - spread) / shrink), min(1.0, (center + spread) / shrink)
+        return wilson(self.top1, self.n)
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -72,6 +69,20 @@ class Accuracy:
     def to_dict(self) -> dict[str, Any]:
         """The fields, for a file; without `attack` if there was none."""
         return {name: value for name, value in vars(self).items() if name != "attack" or value}
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share of `n`, in [0, 1] (Wilson 1927).
+
+    Examples:
+        >>> from advprop.evaluation import wilson
+        >>> [round(end, 3) for end in wilson(0.9, 360)]
+        [0.865, 0.927]
+    """
+    center = share + _Z95**2 / (2 * n)
+    spread = _Z95 * math.sqrt(share * (1 - share) / n + _Z95**2 / (4 * n**2))
+    shrink = 1 + _Z95**2 / n
+    return max(0.0, (center - spread) / shrink), min(1.0, (center + spread) / shrink)
 
 
 def mean_corruption_error(table: Mapping[str, Mapping[int, Accuracy]]) -> float:

@@ -13,8 +13,10 @@ from torch import nn
 
 from advprop.attacks import PGD
 from advprop.evaluation.accuracy import Accuracy
+from advprop.evaluation.answers import Answers, Sheet
 from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from advprop.evaluation.one_pass import Batches, View, accuracies
+from advprop.runtime import images_without_padding, rank_and_ranks
 
 Row = TypeVar("Row", bound=Hashable)
 Column = TypeVar("Column", bound=Hashable)
@@ -77,6 +79,33 @@ def evaluate(
         raise ValueError(f"corruption and severity go together, got {corruption!r} and {severity!r}")
     [found] = accuracies(model, batches, [View(corruption, severity, attack)], **options)
     return found
+
+
+def evaluate_answers(model: nn.Module, batches: Batches, **options: Unpack[Options]) -> Answers:
+    """What a model answers to each clean image of this rank, with the accuracy over all ranks, in one pass.
+
+    Args:
+        model: As for `evaluate`.
+        batches: As for `evaluate`.
+        **options: As for `evaluate`.
+
+    Raises:
+        ValueError: As for `evaluate`.
+        FloatingPointError: As for `evaluate`.
+
+    Examples:
+        >>> import torch
+        >>> from advprop import create_model
+        >>> from advprop.evaluation import evaluate_answers
+        >>> model = create_model("advprop_convnet", num_classes=10)
+        >>> answers = evaluate_answers(model, [(torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 3]))])
+        >>> answers.numbers.tolist(), answers.classes.shape
+        ([0, 1, 2, 3], torch.Size([4]))
+    """
+    sheet = Sheet()
+    [accuracy] = accuracies(model, batches, [View()], sheet=sheet, **options)
+    rank, ranks = rank_and_ranks(options.get("all_ranks", True))
+    return sheet.answers(accuracy, rank, ranks, images_without_padding(batches))
 
 
 def evaluate_corruptions(

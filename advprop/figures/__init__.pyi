@@ -1,4 +1,5 @@
 from .plot import plot_runs as plot_runs
+from .report_plot import plot_report as plot_report
 from .style import (
     BLUE as BLUE,
     GREEN as GREEN,

@@ -57,8 +57,7 @@ def plot_runs(runs: Sequence[Path | str], out: Path | str | None = None) -> Figu
 
     if not runs:
         raise ValueError("there is no run to draw; name the directory of one")
-    if out is not None and Path(out).suffix not in _ENDINGS:
-        raise ValueError(f"a plot's file must end in {', '.join(_ENDINGS)}, got {out}")
+    check_ending(out)
     found = {name: _lines_of(run) for name, run in _named(runs).items()}
     with matplotlib.rc_context():
         notebook_style()
@@ -74,8 +73,19 @@ def plot_runs(runs: Sequence[Path | str], out: Path | str | None = None) -> Figu
             _draw(rate, [line for line in lines if "lr" in line], "lr", **look)
         _finish(figure)
         if out is not None:
-            figure.savefig(out, facecolor="white", dpi=200, metadata=_undated(Path(out)))
+            save(figure, Path(out))
     return figure
+
+
+def check_ending(out: Path | str | None) -> None:
+    """Raises ValueError if a file is none that can be drawn to."""
+    if out is not None and Path(out).suffix not in _ENDINGS:
+        raise ValueError(f"a plot's file must end in {', '.join(_ENDINGS)}, got {out}")
+
+
+def save(figure: Figure, out: Path, dpi: int = 200) -> None:
+    """Writes a figure on white; the same figure gives the same bytes."""
+    figure.savefig(out, facecolor="white", dpi=dpi, metadata=_undated(out))
 
 
 def _named(runs: Sequence[Path | str]) -> dict[str, Run]:

@@ -17,8 +17,7 @@ from timm.utils.model import unwrap_model
 from torch import Tensor, nn
 
 from advprop.attacks import PixelModel
-from advprop.inference.class_names import check_configured, check_names
-from advprop.models import ConvNet, data_config
+from advprop.models import ConvNet, check_configured, check_names, data_config
 from advprop.norms import MAIN, branch_names
 from advprop.runtime import brief, format_table, need_extra, without_gradients
 

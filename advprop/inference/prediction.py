@@ -14,13 +14,14 @@ from tqdm import tqdm
 
 from advprop.attacks import in_mode
 from advprop.data import ENDINGS, batches_of, find_image_files, printable, read_image, reading
-from advprop.inference.class_names import (
+from advprop.models import (
     check_configured,
     check_names,
+    create_transform,
+    data_config,
     exif_orientation,
     names_of_classes,
 )
-from advprop.models import create_transform, data_config
 from advprop.runtime import brief, format_table, without_gradients
 
 Picture: TypeAlias = Path | str | Image.Image

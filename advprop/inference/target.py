@@ -8,9 +8,8 @@ from torch import nn
 
 from advprop.attacks import PixelModel
 from advprop.data import Batches, Images, class_of, open_test
-from advprop.inference.class_names import exif_orientation, labels_by_name
 from advprop.inference.load import load_model, test_batches
-from advprop.models import data_config
+from advprop.models import data_config, exif_orientation, labels_by_name
 from advprop.norms import MAIN
 from advprop.recipes import DataSettings
 from advprop.runtime import join

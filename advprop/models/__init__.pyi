@@ -1,3 +1,10 @@
+from .class_names import (
+    check_configured as check_configured,
+    check_names as check_names,
+    exif_orientation as exif_orientation,
+    labels_by_name as labels_by_name,
+    names_of_classes as names_of_classes,
+)
 from .convnet import ConvNet as ConvNet
 from .create import create_model as create_model
 from .guess import architecture_table as architecture_table

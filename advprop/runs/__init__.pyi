@@ -5,6 +5,8 @@ from .directory import (
     choose_directory as choose_directory,
 )
 from .metrics import Journal as Journal, Log as Log
+from .report import Report as Report
+from .report_table import report_table as report_table
 from .summary import (
     Outcome as Outcome,
     attack_table as attack_table,

@@ -10,6 +10,7 @@ from typing import Any
 from advprop.evaluation import CORRUPTIONS, Accuracy
 from advprop.recipes import Recipe, short_number
 from advprop.runs.directory import Run
+from advprop.runs.report import Report
 from advprop.runtime import format_table
 
 # The four groups of Hendrycks and Dietterich (2019), in the order of the kinds.
@@ -31,6 +32,7 @@ class Outcome:
         clean: Accuracy on the test images.
         corrupted: Accuracy on them by kind and severity of corruption.
         seconds: How long the training took, with the tests after each epoch.
+        report: What it answers to the test images; None where the outcome was read from a file.
     """
 
     run: Run
@@ -38,6 +40,7 @@ class Outcome:
     clean: Accuracy
     corrupted: dict[str, dict[int, Accuracy]] = field(default_factory=dict)
     seconds: float
+    report: Report | None = field(default=None, compare=False, repr=False)
 
     def mean_corrupted(self, kinds: Iterable[str] = CORRUPTIONS) -> float:
         """Mean top-1 accuracy over kinds and severities of corruption, in [0, 1]."""
@@ -68,14 +71,15 @@ class Outcome:
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> str:
-    """Accuracy in percent of each run: clean, corrupted, and by group of corruptions."""
+    """Accuracy in percent of each run: clean with its interval, corrupted, and by group of corruptions."""
     rows = []
     for outcome in outcomes:
-        row = [outcome.recipe.method, outcome.clean.top1]
+        low, high = outcome.clean.interval
+        row = [outcome.recipe.method, outcome.clean.top1, f"{100 * low:.1f} to {100 * high:.1f}"]
         if outcome.corrupted:
             row += [outcome.mean_corrupted(), *map(outcome.mean_corrupted, GROUPS.values())]
         rows.append(row)
-    heads = ["method", "clean", "corrupted", *GROUPS][: max(map(len, rows))]
+    heads = ["method", "clean", "95 % interval", "corrupted", *GROUPS][: max(map(len, rows))]
     return _percent_table(heads, rows)
 
 
@@ -101,5 +105,5 @@ def mean_top1(rows: Iterable[Mapping[int, Accuracy]]) -> float:
 
 
 def _percent_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    cells = [[row[0], *(f"{100 * share:.1f}" for share in row[1:])] for row in rows]
+    cells = [[each if isinstance(each, str) else f"{100 * each:.1f}" for each in row] for row in rows]
     return format_table(heads, cells, right=range(1, len(heads)))

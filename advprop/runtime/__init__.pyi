@@ -8,6 +8,7 @@ from .distributed import (
     rank_and_ranks as rank_and_ranks,
     rank_share as rank_share,
 )
+from .durations import duration as duration
 from .gradients import without_gradients as without_gradients
 from .memory import (
     OutOfMemory as OutOfMemory,
@@ -20,5 +21,5 @@ from .package_files import checkout as checkout, package_folder as package_folde
 from .progress import Progress as Progress
 from .randomness import own_randomness as own_randomness, seed_all as seed_all, seed_cpu as seed_cpu
 from .signals import Interrupted as Interrupted, Signals as Signals, listening as listening
-from .tables import format_table as format_table
+from .tables import format_table as format_table, shorten as shorten
 from .torchrun import NO_JOB as NO_JOB, Job as Job, torchrun_job as torchrun_job

@@ -3,6 +3,17 @@
 from collections.abc import Iterable, Sequence
 
 
+def shorten(text: str, longest: int = 20) -> str:
+    """A text of at most so many letters.
+
+    Examples:
+        >>> from advprop.runtime import shorten
+        >>> shorten("soft-coated wheaten terrier")
+        'soft-coated wheat...'
+    """
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 def format_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
     """Columns side by side, as wide as they must be.
 

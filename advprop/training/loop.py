@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from advprop.attacks import PixelModel
 from advprop.data import Batches, Data, Division, open_data
-from advprop.evaluation import Accuracy, evaluate
+from advprop.evaluation import Accuracy, Answers, evaluate_answers
 from advprop.models import data_config
 from advprop.recipes import Recipe
 from advprop.runtime import World, seed_all
@@ -73,6 +73,7 @@ class Loop:
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
         self.losses = Losses(world)
         self.watched_until = 0
+        self.tested: Answers | None = None  # what the model as it is now has answered in a test
         if recipe.ema is not None:
             self.task.setup_ema(recipe.ema)
         if recipe.compile:
@@ -126,6 +127,7 @@ class Loop:
         self.scaler.update()
         self.world.share_buffers(self.task.trainable_module)
         self.step += 1
+        self.tested = None
         self.task.update_ema(self.step)
 
     def backward(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
@@ -201,7 +203,13 @@ class Loop:
 
     def test(self) -> Accuracy:
         """Accuracy on the test images, over all ranks."""
-        return evaluate(self.model(), self.test_batches, autocast=self.autocast_dtype)
+        return self.answers().accuracy
+
+    def answers(self) -> Answers:
+        """What the model answers to the test images of this rank; a test that it has had is not repeated."""
+        if self.tested is None:
+            self.tested = evaluate_answers(self.model(), self.test_batches, autocast=self.autocast_dtype)
+        return self.tested
 
     def state(self) -> dict[str, Any]:
         """All that the following steps depend on, in tensors and numbers."""
@@ -228,7 +236,7 @@ class Loop:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes over the state of another loop of the same recipe."""
-        self.step = state["step"]
+        self.step, self.tested = state["step"], None
         self.seconds = state["seconds"]
         self.losses.load(state["losses"])
         # Checkpoints of version 0.1.0 spell it otherwise.

@@ -16,6 +16,7 @@ from advprop.runtime import (
     torchrun_job,
 )
 from advprop.training.advice import before_training
+from advprop.training.finish import finish
 from advprop.training.trainer import Trainer
 
 
@@ -78,4 +79,4 @@ def train(
                 trainer.begin(resume, job)
             with signals.deferred():
                 trainer.fit(signals, progress)
-            return trainer.finish()
+            return finish(trainer.loop, run)

@@ -1,14 +1,12 @@
 """A run under way: steps, records, checkpoints, signals, resumption."""
 
 import logging
-from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor
 
-from advprop.evaluation import Accuracy, evaluate_corruptions
 from advprop.recipes import Recipe
-from advprop.runs import Journal, Outcome
+from advprop.runs import Journal
 from advprop.runtime import Interrupted, Job, Progress, Signals, World, short_of_memory
 from advprop.training.advice import in_test, in_training
 from advprop.training.loop import Loop
@@ -19,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Trainer:
-    """A run under way: `begin`, `fit`, `finish`.
+    """A run under way: `begin`, `fit`.
 
     Args:
         recipe: What to do.
@@ -167,7 +165,7 @@ class Trainer:
     def test(self) -> None:
         """Tests the model and writes what it found."""
         loop = self.loop
-        with self.testing():
+        with short_of_memory("in a test", lambda: in_test(loop, self.run.directory)):
             accuracy = loop.test()
         if accuracy.top1 > self.best["top1"]:
             self.best = {"step": loop.step, "top1": accuracy.top1}
@@ -179,10 +177,6 @@ class Trainer:
                 test_top5_percent=100 * accuracy.top5,
                 test_loss=accuracy.loss,
             )
-
-    def testing(self) -> AbstractContextManager[None]:
-        """Says what to do where a test runs out of memory."""
-        return short_of_memory("in a test", lambda: in_test(self.loop, self.run.directory))
 
     def state(self) -> dict[str, Any]:
         """All that the rest depends on: the loop's, which checkpoint is the best, if a test is to come."""
@@ -223,25 +217,3 @@ class Trainer:
             self.loop.losses.share()
             self.save()
             raise Interrupted(number, f"--resume --out {self.run.directory} goes on")
-
-    def finish(self) -> Outcome:
-        """Tests the trained model and writes the results."""
-        loop = self.loop
-        with self.testing():
-            outcome = Outcome(
-                run=self.run,
-                recipe=self.recipe,
-                clean=loop.test(),
-                corrupted=self.corrupted(),
-                seconds=loop.seconds,
-            )
-        if self.world.is_first:
-            self.run.write_results(outcome.to_dict())
-        return outcome
-
-    def corrupted(self) -> dict[str, dict[int, Accuracy]]:
-        """Accuracy on corrupted test images, at the severities of the recipe."""
-        if not self.recipe.severities:
-            return {}
-        severities = self.recipe.severities
-        return evaluate_corruptions(self.loop.model(), self.loop.test_batches, severities=severities)

@@ -135,9 +135,10 @@ def test_train_compares_and_evaluate_goes_on(capsys):
     assert main(["train", "--compare", *SHORT]) == 0
     shown = capsys.readouterr()
     table = lines(shown.out)
-    assert table[0].split() == ["method", "clean", "corrupted", "noise", "blur", "weather", "digital"]
+    heads = ["method", "clean", "95 % interval", "corrupted", "noise", "blur", "weather", "digital"]
+    assert re.split("  +", table[0]) == heads
     for line, method in zip(table[1:3], ("standard", "advprop"), strict=True):
-        assert re.fullmatch(rf"{method} +(\d+\.\d *){{6}}", line)
+        assert re.fullmatch(rf"{method} +\d+\.\d +\d+\.\d to \d+\.\d +(\d+\.\d *){{5}}", line)
         assert re.search(rf"{method}: \d+ s, in runs/digits-{method}$", shown.out, re.MULTILINE)
     assert "1757 test images; corrupted: mean over 15 kinds, severity 3" in shown.out
     clean = runs.Run(Path("runs/digits-advprop")).results()["clean"]["top1"]
@@ -267,7 +268,7 @@ def test_a_terminal_shows_a_bar_and_nothing_else_does():
     plain = run("train", "--severities", "--out", "b", *SHORT)
     assert "\r" not in plain.stderr
     assert re.search(r"^epoch 1/1: clean [\d.]+, adv [\d.]+, \d+ images/s$", plain.stderr, re.MULTILINE)
-    assert lines(plain.stdout)[0] == "method   clean"
+    assert lines(plain.stdout)[0] == "method   clean  95 % interval"
 
 
 def test_a_reader_that_goes_away_is_no_error():

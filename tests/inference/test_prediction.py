@@ -8,7 +8,6 @@ from PIL import Image
 from torch import nn
 
 from advprop.attacks.pixel_model import PixelModel
-from advprop.inference.class_names import names_of_classes
 from advprop.inference.load import load_run
 from advprop.inference.prediction import (
     Guess,
@@ -17,7 +16,7 @@ from advprop.inference.prediction import (
     predict,
     prediction_table,
 )
-from advprop.models import create_model, create_transform
+from advprop.models import create_model, create_transform, names_of_classes
 from advprop.norms.wrap import add_aux_norm
 
 

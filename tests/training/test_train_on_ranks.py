@@ -1,5 +1,6 @@
 """Training on several ranks, on the CPU by gloo."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -10,7 +11,10 @@ import pytest
 import torch
 
 from advprop import train
+from advprop.evaluation import evaluate_answers
+from advprop.inference.load import trained
 from advprop.recipes.recipe import make_recipe
+from advprop.runs import Report
 from advprop.runs.directory import Run
 from tests.training.records import equal, records
 
@@ -105,6 +109,15 @@ def test_two_ranks_train_one_model(whole):
     assert [line["step"] for line in lines if "loss" in line] == [2, 4, 6, 8]
     assert whole.results()["clean"]["n"] == 1757  # every test image once
     assert whole.results()["clean"]["top1"] == lines[-1]["test_top1_percent"] / 100
+
+
+def test_ranks_report_each_wrong_image_once(whole):
+    with trained(whole.directory, "cpu") as (model, batches):
+        report = Report.of(evaluate_answers(model, batches), batches, str)
+    with (whole.directory / "wrong.csv").open(newline="") as file:
+        found = [(row["image"], row["label"], row["answer"]) for row in csv.DictReader(file)]
+    assert len(found) == round(1757 * (1 - whole.results()["clean"]["top1"])) > 10
+    assert sorted(found) == sorted(each[:3] for each in report.wrong)
 
 
 @pytest.mark.slow

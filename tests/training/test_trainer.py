@@ -193,7 +193,7 @@ def test_ctrl_c_that_torchrun_passes_on_counts_once_and_a_second_one_ends_it(tmp
     assert Run(tmp_path / "run").checkpoints.latest()["step"] == 1
 
 
-@pytest.mark.parametrize("place", ["open_data", "evaluate"])
+@pytest.mark.parametrize("place", ["open_data", "evaluate_answers"])
 def test_a_signal_ends_at_once_what_is_no_training(place, tmp_path, monkeypatch):
     def told(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,56 @@
+"""What a test says to a person: tables, files of the wrong pictures, and the command for a new picture."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from advprop.cli.console import complain, say
+from advprop.runs import Report, report_table
+from advprop.runtime import MissingExtraError
+
+_PICTURE = "report.png"
+
+
+def show_report(report: Report, model: Path | str, directory: Path | None) -> None:
+    """Shows a report, and writes its files.
+
+    Args:
+        report: The report.
+        model: The directory of the run, or what else the model is called.
+        directory: Where its files go; None: nowhere.
+    """
+    listed = drawn = example = None
+    if Path(report.example).is_file():
+        example = Path(report.example)
+    if directory is not None:
+        try:
+            listed = report.write_wrong(directory)
+            example = example or report.write_example(directory)
+            drawn = _draw(report, directory)
+        except OSError as error:  # the numbers are worth showing where nothing can be written
+            complain(str(error))
+    say(f"\n{report_table(report, listed)}\n")
+    if drawn is not None:
+        say(f"picture of this report:  {drawn}")
+    elif listed is not None:
+        say('picture of this report:  needs pip install "advprop[plot]"')
+    if example is not None:
+        words = ["predict", str(example), "--model", str(model)]
+        say(f"predict a picture:       {_program()} {shlex.join(words)}")
+
+
+def _draw(report: Report, directory: Path) -> Path | None:
+    """Draws it, where matplotlib is there."""
+    from advprop.figures import plot_report
+
+    try:
+        plot_report(report, directory / _PICTURE)
+    except MissingExtraError:
+        return None
+    return directory / _PICTURE
+
+
+def _program() -> str:
+    """How this program is started from a shell."""
+    return "advprop" if shutil.which("advprop") else f"{shlex.quote(sys.executable)} -m advprop"
