@@ -184,7 +184,7 @@ def _open_split(data: DataSettings, split: str) -> Any:
             "torch/fashion_mnist, hfds/..., wds/..."
         )
     if kind == "hfds":
-        need_extra("hfds", "datasets")
+        need_extra("hfds")
     elif name.lower() in _OF_TWO_SPLITS and split not in _SPLITS:
         raise ValueError(f"{data.data} has the splits train and test, got {split!r}")
     return _open_by_name(data, split, kind)

@@ -62,7 +62,7 @@ def find_shards(folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def _expanded(pattern: str) -> list[str]:
-    need_extra("wds", "webdataset")
+    need_extra("wds")
     from webdataset.shardlists import expand_urls
 
     return list(expand_urls(pattern))

@@ -51,7 +51,7 @@ def plot_runs(runs: Sequence[Path | str], out: Path | str | None = None) -> Figu
         >>> [ax.get_ylabel() for ax in figure.axes]
         ['training loss', 'test accuracy in %', 'learning rate']
     """
-    need_extra("plot", "matplotlib")
+    need_extra("plot")
     import matplotlib
     from matplotlib.figure import Figure
 

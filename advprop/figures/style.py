@@ -60,7 +60,7 @@ def notebook_style() -> None:
         (0.0, 0.0, 0.0, 0.0)
         >>> plt.close(figure)
     """
-    need_extra("plot", "matplotlib")
+    need_extra("plot")
     import matplotlib
     from cycler import cycler
 

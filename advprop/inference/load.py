@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from timm.utils.model import unfreeze
-from torch import nn
+from torch import Tensor, nn
 
 from advprop.attacks import PixelModel
 from advprop.data import (
     Batches,
+    Division,
     Images,
     ImageSet,
     changes_of_single_images,
     is_undivided,
     open_data,
     open_test,
+    some_images,
 )
 from advprop.models import create_model, data_config
 from advprop.norms import MAIN, branch_names, remove_aux_norm
@@ -92,8 +94,25 @@ def trained(
         model = model.to(world.device).eval()
         expected = Images(**state["images"])
         size = test_batch_size or images_per_test(recipe, world.ranks, expected.shape)
-        batches = test_batches(_test_images(run, expected), size, world)
+        batches = test_batches(_images_of(run, expected), size, world)
         yield PixelModel(model, config["mean"], config["std"]), batches
+
+
+def training_images(directory: Path | str, most: int) -> Tensor:
+    """Some training images of a run, evenly spread, prepared as for a test: pixels `[N, C, H, W]` in [0, 1].
+
+    Args:
+        directory: Directory of the run.
+        most: How many at most.
+
+    Raises:
+        ValueError: If the directory is not one of a run, the run has no checkpoint, or its training images
+            are not there any more.
+    """
+    run = Run(Path(directory))
+    state = _last_state(run)
+    with own_randomness():
+        return some_images(_images_of(run, Images(**state["images"]), training=True), most)
 
 
 def test_batches(images: ImageSet, size: int, world: World) -> Batches:
@@ -152,14 +171,18 @@ def _with_branches(recipe: Recipe, state: Mapping[str, Any]) -> tuple[nn.Module,
     return model, branch_names(model)
 
 
-def _test_images(run: Run, images: Images) -> ImageSet:
-    """The test images of a run, with the labels of its classes."""
+def _images_of(run: Run, images: Images, training: bool = False) -> ImageSet:
+    """The test images of a run, with the labels of its classes; or its training images, unchanged."""
     recipe, division = run.recipe, run.division()
     if recipe.data == "digits":
-        return open_data(recipe, recipe, {}, recipe.seed).test
+        data = open_data(recipe, recipe, {}, recipe.seed)
+        return data.train if training else data.test
     if is_undivided(recipe) and division is None:
         raise ValueError(f"the run in {run.directory} has lost the list of its test images, {DIVISION}")
     in_memory = not changes_of_single_images(recipe)
+    if training:
+        recipe = replace(recipe, test_split=recipe.train_split)
+        division = division and Division(train=division.test, test=division.train)
     return open_test(recipe, images, keep_in_memory=in_memory, division=division)
 
 

@@ -77,7 +77,7 @@ def packaged_weights(name: str) -> dict[str, Any]:
 
 def _installed_file() -> Path:
     """Where the package has its file; nothing of the package is imported."""
-    need_extra("photos", _MODULE)
+    need_extra("photos")
     spec = find_spec(_MODULE)
     folders = (spec and spec.submodule_search_locations) or [_MODULE]
     return Path(folders[0]) / _FILE

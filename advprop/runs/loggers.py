@@ -43,7 +43,7 @@ class TensorBoard:
     """
 
     def __init__(self, directory: Path, recipe: Recipe) -> None:
-        need_extra("tensorboard", "tensorboard")
+        need_extra("tensorboard")
         self.folder = directory / "tensorboard"
         self.recipe = recipe
         self.writer: Any = None
@@ -87,7 +87,7 @@ class WandB:
     """
 
     def __init__(self, directory: Path, recipe: Recipe) -> None:
-        need_extra("wandb", "wandb")
+        need_extra("wandb")
         self.directory = directory
         self.recipe = recipe
         self.run: Any = None

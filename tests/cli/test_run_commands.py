@@ -101,7 +101,7 @@ def test_export_writes_what_it_says(run, digit_folders, capsys):
     assert re.search(r"logits off PyTorch's by \de-\d\d at most|by \d\.\de-\d\d at most", shown[3])
 
     pictures = some_pictures(digit_folders)
-    words = shown[-1].removeprefix("Shell:  advprop ").replace("IMAGES", pictures[0]).split()
+    words = shown[-2].removeprefix("Shell:  advprop ").replace("IMAGES", pictures[0]).split()
     assert main(words) == 0
     assert re.search(r"three.png +three", capsys.readouterr().out)
 

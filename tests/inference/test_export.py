@@ -1,10 +1,6 @@
-import json
 import subprocess
 import sys
 
-import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import timm
 import torch
@@ -13,15 +9,15 @@ from timm.data import create_dataset, create_loader, resolve_data_config
 from timm.task import ClassificationEvaluator
 from torch import nn
 
-from advprop.attacks.pixel_model import PixelModel
 from advprop.inference import export
-from advprop.inference.export import describe_export, export_onnx, export_timm
+from advprop.inference.describe import describe_export
+from advprop.inference.export import export_timm
 from advprop.inference.load import load_model, load_run
+from advprop.inference.onnx_file import export_onnx
 from advprop.inference.prediction import predict
 from advprop.models import create_model, data_config
 from advprop.norms.branch import use_branch
 from advprop.norms.wrap import add_aux_norm, remove_aux_norm
-from advprop.runtime import optional as extras
 
 
 @pytest.fixture(scope="module")
@@ -169,101 +165,6 @@ def test_a_broken_export_leaves_the_one_before(exported, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         export_timm(load_model(exported), exported)
     assert {path.name: path.read_bytes() for path in exported.iterdir()} == before
-
-
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit"])
-def test_onnxruntime_computes_the_same(name, tmp_path):
-    model = randomised(create_model(name, num_classes=3)).train()
-    assert export_onnx(model, tmp_path / "new" / "model.onnx") <= 1e-4
-    assert model.training
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.onnx"]
-    session = onnxruntime.InferenceSession(tmp_path / "new" / "model.onnx")
-    size = data_config(model)["input_size"]
-    assert session.get_inputs()[0].shape == ["batch", *size]
-    images = torch.randn(7, *size)
-    with torch.no_grad():
-        expected = model.eval()(images).numpy()
-    [logits] = session.run(["logits"], {"images": images.numpy()})
-    assert np.abs(expected).max() > 1e-3  # else any file would agree
-    np.testing.assert_allclose(logits, expected, atol=1e-4)
-
-
-def test_the_file_says_what_it_wants(folder_run, tmp_path):
-    model = load_run(folder_run.run.directory)
-    export_onnx(model, tmp_path / "model.onnx")
-    [entry] = onnx.load(tmp_path / "model.onnx").metadata_props
-    config = json.loads(entry.value)
-    assert (entry.key, config["label_names"][0]) == ("pretrained_cfg", "four")
-    assert (config["mean"], config["input_size"]) == ([0.0], [1, 10, 10])
-    again = load_model(export_timm(model, tmp_path / "folder"))
-    export_onnx(again, tmp_path / "again.onnx")
-    assert str(tmp_path) not in onnx.load(tmp_path / "again.onnx").metadata_props[0].value
-
-
-def test_a_pixel_model_takes_pixels(tmp_path):
-    plain = randomised(create_model("test_resnet", num_classes=3))
-    model = PixelModel(plain, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
-    assert export_onnx(model, tmp_path / "model.onnx") <= 1e-4
-    pixels = torch.rand(3, *data_config(plain)["input_size"])
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
-    [logits] = session.run(None, {"images": pixels.numpy()})
-    with torch.no_grad():
-        np.testing.assert_allclose(logits, model(pixels).numpy(), atol=1e-4)
-
-
-def test_a_file_that_computes_something_else_is_not_left(tmp_path, monkeypatch):
-    model = randomised(create_model("test_resnet", num_classes=3))
-    (tmp_path / "model.onnx").write_text("the one before")
-    write = export._write_onnx
-
-    def other(written, inner, file):
-        with torch.no_grad():
-            changed = export.copy.deepcopy(written)
-            next(changed.parameters()).add_(0.1)
-        write(changed, inner, file)
-
-    monkeypatch.setattr(export, "_write_onnx", other)
-    message = (
-        r"differ from PyTorch's by \d.*e.*in a batch of \d.*the tolerance of 1.00e-04; the largest logit"
-    )
-    with pytest.raises(ArithmeticError, match=message):
-        export_onnx(model, tmp_path / "model.onnx")
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"model.onnx": "the one before"}
-
-
-class Undecided(nn.Module):
-    """A model whose way depends on its images, which no export can record."""
-
-    def __init__(self):
-        super().__init__()
-        self.pretrained_cfg = {"input_size": (1, 4, 4), "mean": (0.0,), "std": (1.0,)}
-        self.num_classes = 2
-
-    def forward(self, images):
-        return images.flatten(1)[:, :2] if images.sum() > 0 else images.flatten(1)[:, 2:4]
-
-
-def test_a_model_that_onnx_cannot_hold_is_said_in_a_line(tmp_path):
-    with pytest.raises(ValueError, match=r"Undecided cannot be written as ONNX: ") as caught:
-        export_onnx(Undecided(), tmp_path / "model.onnx")
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 400
-    assert not list(tmp_path.iterdir())
-
-
-def test_logits_that_are_no_numbers_are_not_parity(tmp_path):
-    model = create_model("test_resnet", num_classes=3)
-    with torch.no_grad():
-        model.fc.bias[0] = float("nan")
-    with pytest.raises(ArithmeticError, match="by nan"):
-        export_onnx(model, tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_missing_package_is_named_with_the_way_to_install_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name.startswith("onnx") else name)
-    with pytest.raises(extras.MissingExtraError, match=r'onnx and .*pip install "advprop\[onnx\]"'):
-        export_onnx(create_model("test_resnet"), tmp_path / "model.onnx")
 
 
 def test_the_lines_that_are_shown_load_the_model(exported):

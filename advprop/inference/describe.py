@@ -1,0 +1,45 @@
+"""What an export has written, in words."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from advprop.inference.onnx_of_run import OnnxFile
+from advprop.models import ConvNet, data_config
+from advprop.runtime import format_table
+
+
+def describe_export(
+    model: nn.Module, folder: Path, onnx_files: Sequence[OnnxFile] = (), raw: bool = False
+) -> str:
+    """What was written to a folder, and how it is loaded.
+
+    Args:
+        model: The model in it.
+        folder: Where `export_timm` has written it.
+        onnx_files: What `export_run_onnx` has written there.
+        raw: Whether those take normalized images.
+    """
+    channels, height, width = data_config(model)["input_size"]
+    colors = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+    classes: Any = model.num_classes
+    weights = folder / "model.safetensors"
+    files = [
+        (str(weights), f"weights, {weights.stat().st_size / 1e6:.2f} MB"),
+        (str(folder / "config.json"), f"{classes} classes, {colors} images of {height} x {width} pixels"),
+        *((str(each.file), str(each)) for each in onnx_files),
+    ]
+    needed = "advprop.models, timm" if isinstance(model, ConvNet) else "timm"  # which knows the architecture
+    name = json.dumps(f"local-dir:{folder}", ensure_ascii=False)
+    lines = [
+        f"Python: import {needed}; model = timm.create_model({name}, pretrained=True).eval()",
+        f"Shell:  advprop predict IMAGES --model {shlex.quote(str(folder))}",
+    ]
+    if onnx_files:
+        taken = "images normalized by its mean and std" if raw else "pixels in [0, 1]"
+        lines.append(f"ONNX:   images [B, {channels}, {height}, {width}] of {taken} to logits [B, {classes}]")
+    return f"{format_table(('file', 'content'), files)}\n\n" + "\n".join(lines)

@@ -1,0 +1,145 @@
+"""The model of a run as ONNX files, with what its own images say of them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from advprop.attacks import PixelModel
+from advprop.data import Batches, Part, some_images
+from advprop.evaluation import Accuracy, evaluate
+from advprop.inference.load import trained, training_images
+from advprop.inference.onnx_file import Precision, export_onnx
+from advprop.models import data_config
+from advprop.norms import MAIN
+
+_CALIBRATED = 256
+_COMPARED = 64
+_TESTED = 5000
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """An ONNX file of a model.
+
+    Args:
+        file: Where it is.
+        precision: Numbers inside.
+        difference: How far its logits are from the model's own at most.
+        real_images: Whether that was found on images of the run; else on random ones.
+        before: Accuracy of the model on the run's test images, or on some of them, where it was measured.
+        after: Accuracy of the file on them.
+    """
+
+    file: Path
+    precision: Precision
+    difference: float
+    real_images: bool
+    before: Accuracy | None = None
+    after: Accuracy | None = None
+
+    def __str__(self) -> str:
+        told = f"{self.file.stat().st_size / 1e6:.2f} MB, {self.precision}, "
+        if self.before and self.after:
+            shares = f"{100 * self.after.top1:.1f} % (PyTorch {100 * self.before.top1:.1f} %)"
+            return f"{told}accuracy {shares} on {self.after.n} test images"
+        images = "images of the run" if self.real_images else "random images"
+        return f"{told}logits off PyTorch's by {self.difference:.1e} at most on {images}"
+
+
+def export_run_onnx(
+    source: Path | str,
+    model: nn.Module,
+    folder: Path,
+    precisions: Sequence[Precision] = ("fp32",),
+    *,
+    raw: bool = False,
+    tolerance: float | None = None,
+    branch: str = MAIN,
+    progress: bool = False,
+) -> list[OnnxFile]:
+    """Writes a model as ONNX, in several precisions, and measures those that are not exact.
+
+    Logits are compared on images of the run, where they are at hand. Files of fp16 and int8 are tested on
+    its test images: on all, or on 5000 that are evenly spread over them.
+
+    Args:
+        source: Directory of the run; of other models no images are known.
+        model: The model, as `load_model` gives it.
+        folder: Where the files go: `model.onnx`, `model.fp16.onnx`, `model.int8.onnx`.
+        precisions: Which of them.
+        raw: Whether the files take normalized images; by default they take pixels in [0, 1].
+        tolerance: As for `export_onnx`.
+        branch: Whose batch norms the model has.
+        progress: Whether to show progress.
+
+    Raises:
+        ValueError: If int8 is asked for, and the images of the run are not at hand; and as `export_onnx`.
+        ArithmeticError: If a file computes something else.
+        MissingExtraError: If the extra `onnx` is not installed.
+    """
+    config = data_config(model)
+    by = config["mean"], config["std"]
+    taken = model if raw else PixelModel(model, *by)
+    found = []
+    with _images_of(source, "int8" in precisions) as at_hand:
+        before = None
+        for precision in precisions:
+            file = folder / ("model.onnx" if precision == "fp32" else f"model.{precision}.onnx")
+            images = at_hand and (at_hand.training if precision == "int8" else at_hand.testing)
+            difference = export_onnx(taken, file, tolerance, precision=precision, images=images)
+            after = None
+            if at_hand and precision != "fp32":
+                before = before or evaluate(at_hand.model, at_hand.batches, branch=branch, progress=progress)
+                written = _OnnxModel(file)
+                tested = PixelModel(written, *by) if raw else written
+                after = evaluate(tested, at_hand.batches, progress=progress)
+            found.append(OnnxFile(file, precision, difference, images is not None, before, after))
+    return found
+
+
+class _AtHand(NamedTuple):
+    """The images of a run, and its model."""
+
+    model: PixelModel
+    batches: Batches
+    testing: Tensor
+    training: Tensor | None
+
+
+@contextmanager
+def _images_of(source: Path | str, for_int8: bool) -> Iterator[_AtHand | None]:
+    """What there is of the images of a run; None if they have gone, or it is no run."""
+    found = None
+    with ExitStack() as stack:
+        try:
+            model, batches = stack.enter_context(trained(source))
+            testing = some_images(batches.images, _COMPARED)
+            training = training_images(source, _CALIBRATED) if for_int8 else None
+            tested = Batches(Part.of(batches.images, _TESTED), batches.batch_size)
+            found = _AtHand(model, tested, testing, training)
+        except (ValueError, OSError) as error:
+            if for_int8:
+                raise ValueError(
+                    "int8 needs a run with its training images, to be calibrated, and with its test images, "
+                    f"to be measured; {error}"
+                ) from error
+        yield found
+
+
+class _OnnxModel(nn.Module):
+    """A file, as what `evaluate` measures."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        import onnxruntime
+
+        self.session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+    def forward(self, images: Tensor) -> Tensor:
+        [logits] = self.session.run(None, {"images": images.cpu().numpy()})
+        return torch.from_numpy(logits)
