@@ -1,9 +1,10 @@
 """The words of the command line read into a command, an instance with its options, by tyro."""
 
 import argparse
+import ast
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -21,6 +22,7 @@ from advprop.recipes import RECIPE_FILE, Method, make_recipe, parse_fraction, sh
 from advprop.runtime import nearest
 
 _DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
+_NAMED = {"true": "True", "false": "False", "none": "None", "null": "None"}
 _OTHERS: Any = Plot | Evaluate | Predict | Export | Models | Snippet | Verify
 
 
@@ -89,15 +91,17 @@ def _values() -> ConstructorRegistry:
         )
 
     @registry.primitive_rule
-    def pairs(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, float]] | None:
-        if info.type != dict[str, float] and info.type is not dict:
+    def pairs(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, Any]] | None:
+        if get_origin(info.type) is not dict:
             return None
+        numbers = info.type == dict[str, float]
+        read, write = (_number, short_number) if numbers else (_literal, _as_word)
         return PrimitiveConstructorSpec(
             nargs="*",
-            metavar="[NAME NUMBER]...",
-            instance_from_str=_pairs,
+            metavar=f"[NAME {'NUMBER' if numbers else 'VALUE'}]...",
+            instance_from_str=lambda words: _pairs(words, read),
             is_instance=lambda value: isinstance(value, dict),
-            str_from_instance=lambda value: [x for name, n in value.items() for x in (name, short_number(n))],
+            str_from_instance=lambda value: [x for name, each in value.items() for x in (name, write(each))],
         )
 
     _add_words_for_nothing(registry)
@@ -163,10 +167,27 @@ def _several(words: list[str], kind: type[int] | type[float] | type[str]) -> tup
     return tuple(kind(parse_fraction(word) if kind is float else word) for word in words)
 
 
-def _pairs(words: list[str]) -> dict[str, float]:
+def _pairs(words: list[str], read: Callable[[str], Any]) -> dict[str, Any]:
     if len(words) % 2:
-        raise ValueError(f"expected a number after each name, got {' '.join(words)}")
-    return {name: float(parse_fraction(number)) for name, number in zip(words[::2], words[1::2], strict=True)}
+        kind = "number" if read is _number else "value"
+        raise ValueError(f"expected a {kind} after each name, got {' '.join(words)}")
+    return {name: read(word) for name, word in zip(words[::2], words[1::2], strict=True)}
+
+
+def _number(word: str) -> float:
+    return float(parse_fraction(word))
+
+
+def _literal(word: str) -> Any:
+    """A value as in Python or YAML: a number, a list, true, none; and any other word as it is."""
+    try:
+        return ast.literal_eval(_NAMED.get(word.lower(), word))
+    except (ValueError, SyntaxError):
+        return word
+
+
+def _as_word(value: Any) -> str:
+    return value if isinstance(value, str) and _literal(value) == value else repr(value)
 
 
 def _one_line(box: str) -> str:

@@ -24,6 +24,7 @@ from .in_memory import changes_of_single_images as changes_of_single_images
 from .open import open_data as open_data, open_test as open_test
 from .part import Part as Part, some_images as some_images
 from .pictures import name_in as name_in, pixels_in as pixels_in
+from .repeats import images_per_epoch as images_per_epoch
 from .splits import is_undivided as is_undivided
 from .timm_loader import create_loader as create_loader
 from .worker_processes import batches_of as batches_of

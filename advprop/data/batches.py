@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from advprop.data.division import Division
+from advprop.data.repeats import images_per_epoch, repeated
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
@@ -30,7 +31,11 @@ class ImageSet(Protocol):
         """The same set, with batches on a device."""
 
     def batches(self, numbers: Iterator[list[int]], epoch: int) -> Iterator[Batch]:
-        """Pixels `[B, C, H, W]` in [0, 1] and labels `[B]` of each list of numbers, on the device."""
+        """Pixels `[B, C, H, W]` in [0, 1] and labels `[B]` of each list of numbers, on the device.
+
+        In repeated augmentation a number from `len(self)` on is that of an image which the epoch has already
+        had: of `number % len(self)`, to be changed anew.
+        """
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class TensorSet:
     def batches(self, numbers: Iterator[list[int]], epoch: int = 0) -> Iterator[Batch]:
         """Pixels `[B, C, H, W]` in [0, 1] and labels `[B]` of each list of numbers, on the device."""
         for wanted in numbers:
-            index = to_device(wanted, self.images.device)
+            index = to_device(wanted, self.images.device) % len(self)
             images = self.images[index]
             yield images if images.is_floating_point() else images.float() / 255, self.labels[index]
 
@@ -124,6 +129,7 @@ class Batches:
         seed: Seed of the order; None for the set's own order, with every image once.
         rank: Which share of each batch is this one's.
         ranks: Number of shares.
+        repeats: Times that a training epoch has each of its images; see `images_per_epoch`.
 
     Raises:
         ValueError: If the batch cannot be split over the ranks, or is larger than the set.
@@ -139,16 +145,22 @@ class Batches:
     """
 
     def __init__(
-        self, images: ImageSet, batch_size: int, seed: int | None = None, rank: int = 0, ranks: int = 1
+        self,
+        images: ImageSet,
+        batch_size: int,
+        seed: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
+        repeats: int = 0,
     ) -> None:
         if batch_size < 1 or batch_size % ranks:
             raise ValueError(
                 f"the batch size must be a multiple of the number of ranks, got {batch_size} over {ranks}; "
                 f"{max(1, round(batch_size / ranks)) * ranks} would do"
             )
-        if seed is not None and batch_size > len(images):
+        if seed is not None and batch_size > (count := images_per_epoch(len(images), repeats)):
             raise ValueError(
-                f"the batch size must be at most the number of images, got {batch_size} for {len(images)}"
+                f"the batch size must be at most the number of images, got {batch_size} for {count}"
             )
         self.images = images
         self.batch_size = batch_size
@@ -156,11 +168,12 @@ class Batches:
         self.seed = seed
         self.rank = rank
         self.ranks = ranks
+        self.repeats = repeats
 
     def __len__(self) -> int:
         count = len(self.images)
         if self.seed is not None:
-            return count // self.batch_size
+            return images_per_epoch(count, self.repeats) // self.batch_size
         return -(-len(range(self.rank, count, self.ranks)) // self.share)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -173,14 +186,19 @@ class Batches:
     def numbers(self, epoch: int, start: int = 0) -> Iterator[list[int]]:
         """The numbers of the images of each batch from step `start` on.
 
-        In training a rank takes its part of each batch; in testing the ranks take turns, image by image.
+        In training a rank takes its part of each batch; in testing the ranks take turns, image by image, as
+        they do in training with repeats, so that those of an image are on different ranks.
         """
         if self.seed is None:
             mine = np.arange(self.rank, len(self.images), self.ranks)
         else:
             order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
-            batches = order[: len(self) * self.batch_size].reshape(len(self), self.ranks, self.share)
-            mine = batches[:, self.rank].reshape(-1)
+            taken = repeated(order, self.repeats)[: len(self) * self.batch_size]
+            split = (
+                (len(self), self.share, self.ranks) if self.repeats else (len(self), self.ranks, self.share)
+            )
+            batches = taken.reshape(split)
+            mine = (batches[..., self.rank] if self.repeats else batches[:, self.rank]).reshape(-1)
         for step in range(start, len(self)):
             yield mine[step * self.share : (step + 1) * self.share].tolist()
 

@@ -1,7 +1,8 @@
 """Images that are read from files as they are needed, by processes of their own.
 
-The random changes of an image are seeded by the run's seed, the epoch and the image's number. So neither
-the number of these processes nor an interruption changes what an epoch consists of.
+The random changes of an image are seeded by the run's seed, the epoch, the image's number, and how often it
+has come before in the epoch. So neither the number of these processes nor an interruption changes what an
+epoch consists of.
 """
 
 from __future__ import annotations
@@ -67,18 +68,18 @@ class Samples(Dataset[Sample]):
         return len(self.source)
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        epoch, number = key
+        epoch, (repeat, number) = key[0], divmod(key[1], len(self))
         problems: Problems = ()
         for at in chain(range(number, len(self)), range(number)):
             try:
-                return self._sample(epoch, at)._replace(problems=problems)
+                return self._sample(epoch, at, repeat)._replace(problems=problems)
             except (OSError, ValueError) as error:
                 problems += (f"{name_of(self.source, at)}: {error}",)
                 if self.settings.bad_images == "stop" or self.seed is None:
                     break
         return Sample(None, -1, problems, number)
 
-    def _sample(self, epoch: int, number: int) -> Sample:
+    def _sample(self, epoch: int, number: int, repeat: int) -> Sample:
         with reading():
             file, label, *_ = getattr(self.source, "reader", self.source)[number]
             with file:
@@ -87,7 +88,7 @@ class Samples(Dataset[Sample]):
             raise ValueError(f"its label is {label}, and there are {classes} classes")
         label = self.labels[label] if self.labels else label
         if self.seed is not None:
-            seed_cpu(self.seed, epoch, number, 0)
+            seed_cpu(self.seed, epoch, number, repeat)
         return Sample(self.transform(image), int(label))
 
 
@@ -127,14 +128,16 @@ class LoadedSet:
         yield from self._loader
 
     def _make_loader(self) -> PrefetchLoader:
-        workers = min(self.samples.settings.workers, processors())
+        settings = self.samples.settings
+        workers = min(settings.workers, processors())
         loader: DataLoader[Any] = DataLoader(
             self.samples,
             batch_sampler=self._wanted,
             collate_fn=_collate,
             num_workers=workers,
             worker_init_fn=obey_only_the_trainer,
-            persistent_workers=workers > 0,
+            prefetch_factor=settings.prefetch_factor if workers else None,
+            persistent_workers=settings.persistent_workers and workers > 0,
             pin_memory=self.device.type == "cuda",
         )
         channels = self.samples.images.shape[0]

@@ -3,6 +3,7 @@ from .branch import (
     forget_passes as forget_passes,
     use_branch as use_branch,
 )
+from .repeated import checkpoint_gradients as checkpoint_gradients
 from .wrap import (
     MAIN as MAIN,
     add_aux_norm as add_aux_norm,

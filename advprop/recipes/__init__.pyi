@@ -1,3 +1,4 @@
+from .fractions import parse_fraction as parse_fraction, short_number as short_number
 from .recipe import RECIPE_FILE as RECIPE_FILE, Recipe as Recipe, make_recipe as make_recipe
 from .settings import (
     AugmentSettings as AugmentSettings,
@@ -7,6 +8,4 @@ from .settings import (
     ModelSettings as ModelSettings,
     OptimizerSettings as OptimizerSettings,
     RunSettings as RunSettings,
-    parse_fraction as parse_fraction,
-    short_number as short_number,
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, get_args, get_origin
 
+from advprop.recipes.refused import check_together
 from advprop.recipes.settings import (
     AugmentSettings,
     DataSettings,
@@ -32,14 +34,18 @@ _NOT_NEGATIVE: Range = ("0 or more", lambda x: x >= 0)
 _RANGES: Mapping[str, Range] = {
     **dict.fromkeys(("train_images", "classes", "image_size", "threads"), _COUNT),
     **dict.fromkeys(("epochs", "batch_size", "test_batch_size", "accumulate", "lr_base_size"), _COUNT),
-    **dict.fromkeys(("test_every", "log_every", "save_every", "keep"), _COUNT),
+    **dict.fromkeys(("test_every", "log_every", "save_every", "keep", "prefetch_factor"), _COUNT),
     **dict.fromkeys(("lr", "step_size", "clip_grad", "decay_epochs", "crop_pct"), _POSITIVE),
     **dict.fromkeys(("steps", "weight_decay", "warmup_epochs", "warmup_lr", "seed"), _NOT_NEGATIVE),
-    **dict.fromkeys(("workers", "shift", "color_jitter", "mixup", "cutmix"), _NOT_NEGATIVE),
+    **dict.fromkeys(("workers", "shift", "color_jitter", "mixup", "cutmix", "aug_repeats"), _NOT_NEGATIVE),
     **dict.fromkeys(("eps", "momentum", "decay_rate", "label_smoothing", "flip", "erase"), _SHARE),
     **dict.fromkeys(("drop_rate", "drop_path_rate", "bn_momentum"), _SHARE),
     "ema": ("at least 0 and under 1, or the average stays at the first weights", lambda x: 0 <= x < 1),
-    **dict.fromkeys(("share", "test_share"), ("over 0 and under 1", lambda x: 0 < x < 1)),
+    **dict.fromkeys(
+        ("share", "test_share", "bce_target_thresh"), ("over 0 and under 1", lambda x: 0 < x < 1)
+    ),
+    "layer_decay": ("over 0 and at most 1", lambda x: 0 < x <= 1),
+    "decay_milestones": ("epochs in rising order", lambda x: all(map(operator.lt, (0, *x), x))),
     "scale": ("two shares, over 0 and at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
     "severities": ("from 1 to 5 each", lambda x: set(x) <= {1, 2, 3, 4, 5}),
 }
@@ -136,7 +142,9 @@ def make_recipe(*sources: str | Path | Mapping[str, Any], **settings: Any) -> Re
         merged |= _checked(layer, where)
     of_data = _PRESETS.get(merged.get("data", DataSettings.data), {})
     of_method = _METHOD_PRESETS.get(merged.get("method", MethodSettings.method), {})
-    return Recipe(**{**of_data, **of_method, **merged})
+    recipe = Recipe(**{**of_data, **of_method, **merged})
+    check_together(recipe, recipe, recipe)
+    return recipe
 
 
 def _read(source: str | Path | Mapping[str, Any]) -> tuple[str, Any]:

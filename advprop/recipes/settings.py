@@ -1,48 +1,14 @@
 """The settings of a run in groups, as the recipe holds them and the command line shows them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+from advprop.recipes.fractions import Pixels
 
 Method: TypeAlias = Literal["advprop", "fine-grained", "fast", "adversarial", "standard"]
 Target: TypeAlias = Literal["random", "least_likely", "none"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
-
-
-def parse_fraction(value: Any) -> Any:
-    """A number that may be written as a fraction: `4/255`."""
-    if not isinstance(value, str) or "/" not in value:
-        return value
-    above, _, below = value.partition("/")
-    try:
-        return float(above) / float(below)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"expected a number such as 0.1 or 4/255, got {value!r}") from None
-
-
-def short_number(value: float) -> str:
-    """A number as a reader would write it: `4/255` where it is no short decimal.
-
-    Examples:
-        >>> from advprop.recipes import short_number
-        >>> short_number(4 / 255), short_number(0.15)
-        ('4/255', '0.15')
-    """
-    levels = round(255 * value)
-    return f"{levels}/255" if len(repr(value)) > 8 and value == levels / 255 else f"{value:g}"
-
-
-class _Fraction:
-    """Lets pydantic read fractions; pydantic itself is not imported for the settings alone."""
-
-    @staticmethod
-    def __get_pydantic_core_schema__(source: Any, handler: Callable[[Any], Any]) -> Any:
-        from pydantic_core.core_schema import no_info_before_validator_function
-
-        return no_info_before_validator_function(parse_fraction, handler(source))
-
-
-Pixels: TypeAlias = Annotated[float, _Fraction]
+Loss: TypeAlias = Literal["ce", "bce"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +29,9 @@ class DataSettings:
         channels: Channels of an image, 1 or 3; none: as the data have it.
         image_size: Height and width of an image; none: as the data have it, or else the model.
         bad_images: What to do about an image that cannot be read.
-        workers: Processes that read images, at most one for each processor.
+        workers: Processes that read images, for each device, at most one for each processor.
+        prefetch_factor: Batches that each of these processes reads ahead; none: 2, as torch does.
+        persistent_workers: Keep these processes from one epoch to the next.
     """
 
     data: str = "digits"
@@ -78,6 +46,8 @@ class DataSettings:
     image_size: int | None = None
     bad_images: Literal["stop", "skip"] = "stop"
     workers: int = 4
+    prefetch_factor: int | None = None
+    persistent_workers: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +64,8 @@ class AugmentSettings:
         erase: Probability that a rectangle of an image is erased.
         mixup: Alpha of mixup of the clean images; 0: none.
         cutmix: Alpha of CutMix of the clean images; 0: none.
+        aug_repeats: Times that an epoch has each of its images, changed anew each time, and so many times
+            fewer images (repeated augmentation); 0: every image once.
         crop_pct: Share of the resized image that its centre crop takes in tests; none: the model's.
         interpolation: How images are resized; none: the model's way.
         exif_orientation: Turn photographs as their cameras noted (EXIF), in training, tests and predictions;
@@ -108,6 +80,7 @@ class AugmentSettings:
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    aug_repeats: int = 0
     crop_pct: float | None = None
     interpolation: Literal["bicubic", "bilinear", "nearest", "lanczos"] | None = None
     exif_orientation: bool = False
@@ -119,6 +92,7 @@ class ModelSettings:
 
     Args:
         model: Name of a model: `advprop_convnet`, any of timm's, or `local-dir:` and the folder of one.
+        model_args: More arguments of the model, such as `global_pool max`.
         pretrained: Start from the pretrained weights of that name, with a new last layer.
         weights: Start from the weights in this file, with a new last layer if it has other classes.
         freeze: Parts of the model that are not trained, such as `conv1 bn1 layer1`.
@@ -129,6 +103,7 @@ class ModelSettings:
     """
 
     model: str = "resnet50"
+    model_args: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
     weights: str | None = None
     freeze: tuple[str, ...] = ()
@@ -176,13 +151,19 @@ class OptimizerSettings:
         lr_base_size: Batch size that `lr` is meant for: it is scaled to `batch_size`; none: taken as it is.
         momentum: Momentum of the optimizer.
         opt_args: More arguments of the optimizer, such as `alpha 0.9 eps 0.001`.
+        layer_decay: What the learning rate is multiplied by from each layer to the one before it; none: all
+            layers have the same.
         fused: Update all weights in one kernel; torch's own SGD, Adam, AdamW and Adagrad can.
         weight_decay: Weight decay; biases and norms have none.
         sched: Name of one of timm's schedules: cosine, step, constant ...
         warmup_epochs: Epochs over which the learning rate rises from `warmup_lr`.
         warmup_lr: Learning rate of the first step.
         decay_epochs: Epochs between two decays of the schedule `step`.
-        decay_rate: What such a decay multiplies the learning rate by.
+        decay_milestones: Epochs after which the schedule `multistep` decays.
+        decay_rate: What a decay multiplies the learning rate by.
+        loss: `ce`, cross-entropy, or `bce`, binary cross-entropy: a question of its own for each class.
+        bce_target_thresh: With `bce`, labels over this count as 1 and others as 0, also those of mixup; none:
+            labels as they are.
         label_smoothing: Share of a label that is spread over all classes.
         clip_grad: Largest norm of the gradient; none: any.
     """
@@ -195,13 +176,17 @@ class OptimizerSettings:
     lr_base_size: int | None = 256
     momentum: float = 0.9
     opt_args: dict[str, float] = field(default_factory=dict)
+    layer_decay: float | None = None
     fused: bool = False
     weight_decay: float = 1e-4
     sched: str = "cosine"
     warmup_epochs: float = 5
     warmup_lr: float = 1e-5
     decay_epochs: float = 30
+    decay_milestones: tuple[float, ...] = (90, 180, 270)
     decay_rate: float = 0.1
+    loss: Loss = "ce"
+    bce_target_thresh: float | None = None
     label_smoothing: float = 0.1
     clip_grad: float | None = None
 
@@ -217,6 +202,8 @@ class RunSettings:
         tf32: Let matrix products of fp32 run in TF32 on a GPU: faster, less exact.
         channels_last: Keep images with their channels last in memory: faster for mixed precision.
         compile: Compile the model with torch.compile.
+        grad_checkpointing: Compute the inside of the model again in the backward pass, to keep less of it in
+            memory: slower, with the same results.
         sync_batch_norm: Take the statistics of batch norms over all GPUs.
         threads: CPU threads; none: as many as torch likes. Tiny images are fastest with one, and results
             repeat bit for bit only with the same number.
@@ -235,6 +222,7 @@ class RunSettings:
     tf32: bool = False
     channels_last: bool = False
     compile: bool = False
+    grad_checkpointing: bool = False
     sync_batch_norm: bool = False
     threads: int | None = None
     test_every: int = 1

@@ -24,7 +24,10 @@ JOB = "job"
 # The data that are the same wherever they are, by name; all others are a folder or an archive somewhere.
 _NAMED = ("digits", "torch", "hfds", "wds")
 # Settings that a run may be resumed with others of.
-_FREE = ("data_dir", "download", "workers", "keep", "test_batch_size")
+_FREE = (
+    *("data_dir", "download", "workers", "prefetch_factor", "persistent_workers"),
+    *("keep", "test_batch_size", "grad_checkpointing"),
+)
 TESTED = ("test_top1_percent", "test_top5_percent", "test_loss")
 
 

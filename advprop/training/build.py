@@ -3,7 +3,6 @@
 from typing import Any, Literal
 
 import torch
-from timm.data.mixup import Mixup
 from timm.layers.norm_act import convert_sync_batchnorm
 from timm.models import resolve_model_input_args
 from timm.optim import create_optimizer_v2, list_optimizers
@@ -15,11 +14,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from advprop.attacks import PGD
 from advprop.data import Augment, AutoAugmented, Data, Images, TensorSet
 from advprop.models import create_model, current_name, data_config, weights_from
-from advprop.norms import add_aux_norm
+from advprop.norms import add_aux_norm, checkpoint_gradients
 from advprop.recipes import Recipe
 from advprop.runtime import brief, is_out_of_memory, nearest
 from advprop.tasks import AdversarialTask, AdvPropTask, FastAdvPropTask, Source, StandardTask
 from advprop.training.freezing import freeze_parts
+from advprop.training.losses import build_mixup, loss_settings
 from advprop.training.refusals import REFUSALS, options
 
 # What a configuration says of the architecture, whatever the model is trained on.
@@ -44,6 +44,7 @@ def build_model(recipe: Recipe, data: Images) -> nn.Module:
         "img_size": wanted.get("img_size"),
         "drop_rate": recipe.drop_rate,
         "drop_path_rate": recipe.drop_path_rate,
+        **recipe.model_args,
     }
     if recipe.weights:
         settings["pretrained_cfg_overlay"] = weights_from(recipe.weights, recipe.model)
@@ -54,8 +55,8 @@ def build_model(recipe: Recipe, data: Images) -> nn.Module:
             raise
         raise ValueError(
             f"the model {name} cannot be made for these data, of {len(data.class_names)} classes and "
-            f"{' x '.join(map(str, data.shape))} pixels: {brief(error)}; take another model (--model), or "
-            "another size (--image-size)"
+            f"{' x '.join(map(str, data.shape))} pixels{_with_args(recipe)}: {brief(error)}; take "
+            f"another model (--model), or another size (--image-size){_or_args(recipe)}"
         ) from error
     if recipe.bn_momentum is not None:
         for module in model.modules():
@@ -120,15 +121,16 @@ def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.dev
         if device.type == "cpu":
             raise ValueError("--sync-batch-norm needs GPUs; leave it out on a CPU")
         model = convert_sync_batchnorm(model)
+    if recipe.grad_checkpointing:
+        checkpoint_gradients(model)
     form = torch.channels_last if recipe.channels_last else torch.preserve_format
     model = model.to(device).to(memory_format=form)
-    mixup = _mixup(recipe, classes)
-    smoothing = 0.0 if mixup else recipe.label_smoothing  # mixup smooths the labels itself
+    mixup = build_mixup(recipe, classes)
     settings: dict[str, Any] = {
         "mean": data_config(model)["mean"],
         "std": data_config(model)["std"],
         "mixup": mixup,
-        "criterion_kwargs": {"smoothing": smoothing, "soft_targets": mixup is not None},
+        "criterion_kwargs": loss_settings(recipe, mixed=mixup is not None),
         "device": device,
     }
     if recipe.method == "standard":
@@ -167,6 +169,7 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         "weight_decay": recipe.weight_decay,
         "momentum": recipe.momentum,
         **({"fused": True} if recipe.fused else {}),
+        **({"layer_decay": recipe.layer_decay} if recipe.layer_decay is not None else {}),
     }
     try:
         return create_optimizer_v2(model, **settings | recipe.opt_args)
@@ -191,6 +194,7 @@ def build_schedule(
         "warmup_epochs": recipe.warmup_epochs,
         "warmup_lr": recipe.warmup_lr,
         "decay_epochs": recipe.decay_epochs,
+        "decay_milestones": recipe.decay_milestones,
         "decay_rate": recipe.decay_rate,
     }
     schedule: Scheduler | None
@@ -200,15 +204,12 @@ def build_schedule(
     return schedule
 
 
-def _mixup(recipe: Recipe, classes: int) -> Mixup | None:
-    if not recipe.mixup and not recipe.cutmix:
-        return None
-    return Mixup(
-        mixup_alpha=recipe.mixup,
-        cutmix_alpha=recipe.cutmix,
-        label_smoothing=recipe.label_smoothing,
-        num_classes=classes,
-    )
+def _with_args(recipe: Recipe) -> str:
+    return f" and with the arguments {recipe.model_args}" if recipe.model_args else ""
+
+
+def _or_args(recipe: Recipe) -> str:
+    return ", or other arguments (--model-args)" if recipe.model_args else ""
 
 
 def _configure(model: nn.Module, recipe: Recipe, data: Images) -> None:

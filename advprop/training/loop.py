@@ -59,7 +59,8 @@ class Loop:
         self.data = data.to(world.device)
         ranks = {"rank": world.rank, "ranks": world.ranks}
         check_parts(recipe, world.ranks, len(self.data.train))
-        self.train_batches = Batches(self.data.train, recipe.batch_size, recipe.seed, **ranks)
+        more = {"repeats": recipe.aug_repeats}
+        self.train_batches = Batches(self.data.train, recipe.batch_size, recipe.seed, **ranks, **more)
         size = images_per_test(recipe, world.ranks, self.data.shape) * world.ranks
         self.test_batches = Batches(self.data.test, size, **ranks)
         seed_all(recipe.seed, 0, 0)  # every rank begins with the same weights
@@ -93,8 +94,8 @@ class Loop:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step."""
-        return float(self.optimizer.param_groups[0]["lr"])
+        """The learning rate of the next step; with `layer_decay` that of the last layers."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     def advance(self, images: Tensor, labels: Tensor) -> None:
         """Takes one optimizer step.

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from advprop.data import images_per_epoch
 from advprop.norms import MAIN, branch_names, use_branch
 from advprop.recipes import Recipe
 from advprop.runtime import brief, is_out_of_memory, own_randomness, without_gradients
@@ -35,10 +36,9 @@ def check_parts(recipe: Recipe, ranks: int, images: int) -> None:
             f"{options(recipe, 'accumulate')}){pairs}; "
             f"--batch-size {max(1, round(recipe.batch_size / unit)) * unit} could"
         )
-    if recipe.batch_size > images:
+    if recipe.batch_size > (count := images_per_epoch(images, recipe.aug_repeats)):
         raise ValueError(
-            "--batch-size must be at most the number of training images, "
-            f"got {recipe.batch_size} for {images}"
+            f"--batch-size must be at most the number of training images, got {recipe.batch_size} for {count}"
         )
 
 

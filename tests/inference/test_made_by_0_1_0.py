@@ -20,7 +20,20 @@ from advprop.training.loop import Loop
 
 MADE = Path(__file__).resolve().parents[1] / "runs" / "made_by_0_1_0"
 EXPECTED = json.loads((MADE / "expected.json").read_text(encoding="utf-8"))
-SINCE = {"exif_orientation": False, "test_share": 0.2, "test_batch_size": None}  # settings that came after it
+SINCE = {  # settings that came after it
+    "exif_orientation": False,
+    "test_share": 0.2,
+    "test_batch_size": None,
+    "prefetch_factor": None,
+    "persistent_workers": True,
+    "aug_repeats": 0,
+    "model_args": {},
+    "layer_decay": None,
+    "decay_milestones": [90, 180, 270],
+    "loss": "ce",
+    "bce_target_thresh": None,
+    "grad_checkpointing": False,
+}
 RUNS = {"advprop": ("main", "adv"), "fast": ("main", "adv"), "fine-grained": ("main", "adv", "aug")}
 
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings, strategies as st
 from timm.optim import RMSpropTF
 
 from advprop.models import data_config
+from advprop.recipes.fractions import parse_fraction, short_number
 from advprop.recipes.recipe import Recipe, make_recipe
-from advprop.recipes.settings import parse_fraction, short_number
 from advprop.training.build import SCHEDULES, build_optimizer, build_schedule
 
 
@@ -33,6 +33,7 @@ def test_later_sources_override_earlier_ones_and_settings_all(tmp_path):
     method=st.sampled_from(("advprop", "fast", "adversarial", "standard")),
     clip_grad=st.none() | st.floats(0.1, 10),
     opt_args=st.dictionaries(st.sampled_from(("alpha", "eps")), st.floats(0, 1)),
+    model_args=st.dictionaries(st.sampled_from(("act_layer", "stem_width")), st.integers() | st.text()),
     severities=st.lists(st.integers(1, 5), max_size=5).map(tuple),
 )
 @settings(deadline=None)  # the first loads pydantic
@@ -58,6 +59,9 @@ def test_a_written_recipe_is_read_as_it_was(**settings):
         ({"weight_decay": float("nan")}, "weight_decay must be a finite number, got nan; give one 0 or more"),
         ({"ema": 1}, "ema must be at least 0 and under 1, or the average stays .* got 1"),
         ({"share": 1}, "share must be over 0 and under 1, got 1"),
+        ({"layer_decay": 0}, "layer_decay must be over 0 and at most 1, got 0"),
+        ({"decay_milestones": [60, 30]}, "decay_milestones must be epochs in rising order, got"),
+        ({"aug_repeats": -1}, "aug_repeats must be 0 or more, got -1"),
         ({"severities": [3, 6]}, r"severities must be from 1 to 5 each, got \(3, 6\)"),
         ({"epochs": "x", "lr": "y"}, "epochs: .* got 'x'; lr: .* got 'y'"),
     ],
@@ -70,6 +74,36 @@ def test_a_wrong_setting_is_told_in_a_line(settings, message, tmp_path):
     path.write_text(yaml.safe_dump(settings))
     with pytest.raises(ValueError, match=f"^{path}: {message}"):
         make_recipe(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"bce_target_thresh": 0.2},
+            r"bce_target_thresh acts on binary cross-entropy alone.* \(--loss bce\)",
+        ),
+        (
+            {"prefetch_factor": 4, "workers": 0},
+            r"prefetch_factor needs processes .* \(--workers\), got workers 0",
+        ),
+        (
+            {"model_args": {"num_classes": 5}},
+            "model_args must not have num_classes, which follows from the data",
+        ),
+        (
+            {"model_args": {"drop_rate": 0.5}},
+            r"model_args must not have drop_rate, which is a setting of its own \(--drop-rate\)",
+        ),
+    ],
+)
+def test_settings_that_can_do_nothing_together_are_refused(settings, message, tmp_path):
+    with pytest.raises(ValueError, match=message) as told:
+        make_recipe(settings)
+    assert "\n" not in str(told.value)
+    whole = tmp_path / "recipe.yaml"
+    whole.write_text(yaml.safe_dump(settings | {"bce_target_thresh": 0.2}))  # the rest comes from elsewhere
+    assert make_recipe(whole, loss="bce", workers=1, model_args={}).bce_target_thresh == 0.2
 
 
 @pytest.mark.parametrize("word", ["none", "None", "NONE", None])
