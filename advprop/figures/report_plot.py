@@ -40,7 +40,7 @@ def plot_report(report: Report, out: Path | str | None = None) -> Figure:
         ValueError: If the file has another ending.
         OSError: If the file cannot be written, or an image cannot be read.
     """
-    need_extra("plot", "matplotlib")
+    need_extra("plot")
     import matplotlib
     from matplotlib.figure import Figure
 
