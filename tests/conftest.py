@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ for variable in ("NO_COLOR", "FORCE_COLOR", "ADVPROP_TRACEBACK", "RANK", "LOCAL_
     os.environ.pop(variable, None)
 for variable in [name for name in os.environ if name.startswith("SLURM_")]:
     del os.environ[variable]
+
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp()  # lists of images that the tests make
 
 torch.set_num_threads(1)  # the tests' models are tiny, and pytest-xdist already uses every core
 

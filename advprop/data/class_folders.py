@@ -10,8 +10,11 @@ import numpy as np
 
 from advprop.data.archives import ArchivedImages, Member, members
 from advprop.data.image_files import ENDINGS, class_of, printable
-from advprop.data.image_tree import LeftOut, find_image_files, is_of_a_system, natural_order
+from advprop.data.image_tree import LeftOut, is_of_a_system
+from advprop.data.kept_lists import listed
+from advprop.data.listing import Listing
 from advprop.data.names import Names
+from advprop.data.natural_order import natural_order
 
 ClassImages: TypeAlias = "FolderImages | ArchivedImages"
 
@@ -76,7 +79,7 @@ def open_class_folders(path: Path, every_class: bool) -> ClassImages:
 
 def open_folders(path: Path, every_class: bool) -> FolderImages:
     """Opens a folder of class folders, as `open_class_folders` does."""
-    tree = find_image_files(path)
+    tree = listed(path)
     tree.left_out.beside = [file for file in tree.files if "/" not in file]
     tree.left_out.report(path)
     found = FolderImages(path, [file for file in tree.files if "/" in file])
@@ -118,6 +121,7 @@ class _Found(NamedTuple):
 def _in_archives(path: Path, archives: Sequence[Path]) -> ArchivedImages:
     left_out = LeftOut()
     found: list[_Found] = []
+    told = Listing(path)
     for number, archive in enumerate(archives):
         above = [archive.stem] if path.is_dir() else []
         for member in members(archive):
@@ -128,6 +132,7 @@ def _in_archives(path: Path, archives: Sequence[Path]) -> ArchivedImages:
                 left_out.count(inside[-1])
             else:
                 found.append(_Found(number, member, above + inside))
+                told.found(len(found))
     found = _below_the_common(sorted(found, key=lambda each: each.order))
     left_out.beside = [each.member.name for each in found if len(each.inside) == 1]
     left_out.report(path)

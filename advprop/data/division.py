@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from advprop.data.image_files import printable
-from advprop.data.image_tree import natural_order
+from advprop.data.natural_order import in_natural_order
 from advprop.runtime import brief, rank_and_ranks
 
 logger = logging.getLogger(__name__)
@@ -85,8 +85,8 @@ def divide(files: Sequence[str], share: float, seed: int) -> Division:
         count = sum(number < share * _LARGEST for number, _ in ranked)
         test.update(file for _, file in ranked[: min(max(count, 1), len(ranked) - 1)])
     return Division(
-        train=tuple(sorted((file for file in files if file not in test), key=natural_order)),
-        test=tuple(sorted(test, key=natural_order)),
+        train=tuple(in_natural_order(file for file in files if file not in test)),
+        test=tuple(in_natural_order(test)),
     )
 
 

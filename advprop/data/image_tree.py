@@ -2,13 +2,14 @@
 
 import logging
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from advprop.data.image_files import ENDINGS, HEIC, HEIC_EXTRA, printable
+from advprop.data.listing import Listing
+from advprop.data.natural_order import in_natural_order
 from advprop.runtime import first_of, rank_and_ranks
 
 logger = logging.getLogger(__name__)
@@ -16,18 +17,6 @@ logger = logging.getLogger(__name__)
 # Folders that systems leave beside images: thumbnails, checkpoints, parts of an archive. Names that begin
 # with a dot are left out, too.
 _OF_SYSTEMS = frozenset({"@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
-
-
-def natural_order(name: str) -> tuple[list[int | str], str]:
-    """The key of timm's natural order, which published checkpoints follow; the name itself breaks ties.
-
-    Examples:
-        >>> from advprop.data.image_tree import natural_order
-        >>> sorted(["class10", "a", "class2", "Banana", "A"], key=natural_order)
-        ['A', 'a', 'Banana', 'class2', 'class10']
-    """
-    parts = re.split(r"(\d+)", name.lower())
-    return [int(part) if part.isdecimal() else part for part in parts], name
 
 
 def is_of_a_system(name: str) -> bool:
@@ -77,11 +66,14 @@ class ImageTree:
         files: Their paths in the folder, in natural order.
         folders: The folders at its top, with images or without.
         left_out: What else is there.
+        states: What changes of each folder that was looked into when anything in it is added, taken out or
+            renamed. Empty where a link to a file may change without that.
     """
 
     files: list[str]
     folders: list[str]
     left_out: LeftOut
+    states: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def find_image_files(root: Path | str) -> ImageTree:
@@ -100,11 +92,14 @@ def find_image_files(root: Path | str) -> ImageTree:
     folder_links: list[str] = []
     top: list[str] = []
     seen: set[tuple[int, int]] = set()
+    states: dict[str, tuple[int, ...]] = {}
+    told = Listing(root)
     real: set[Path] = set()
     while folders or folder_links:
         folder = folders.pop() if folders else folder_links.pop(0)
         path = Path(root, folder)
         state = path.stat()
+        states[folder] = state_of(state)
         if (place := (state.st_dev, state.st_ino)) in seen:
             left_out.links.append(folder)
             continue
@@ -117,18 +112,24 @@ def find_image_files(root: Path | str) -> ImageTree:
             elif entry.is_dir():
                 (folder_links if entry.is_symlink() else folders).append(inside)
                 top += [] if folder else [entry.name]
-            elif PurePath(entry.name).suffix.lower() not in ENDINGS:
+            elif not entry.name.lower().endswith(ENDINGS):
                 left_out.count(entry.name)
             else:
                 (file_links if entry.is_symlink() else files).append(inside)
+        told.found(len(files) + len(file_links))
     files += _first_of_each(root, file_links, real, left_out)
-    return ImageTree(sorted(files, key=natural_order), top, left_out)
+    return ImageTree(in_natural_order(files), top, left_out, {} if file_links else states)
+
+
+def state_of(state: os.stat_result) -> tuple[int, ...]:
+    """What changes of a folder when anything in it is added, taken out or renamed."""
+    return state.st_ino, state.st_mtime_ns, state.st_ctime_ns
 
 
 def _first_of_each(root: Path | str, links: Iterable[str], real: set[Path], left_out: LeftOut) -> list[str]:
     """The links to files that are in none of the folders, one for each file."""
     found: dict[Path, str] = {}
-    for link in sorted(links, key=natural_order):
+    for link in in_natural_order(links):
         target = Path(root, link).resolve()
         if target.parent in real or target in found:
             left_out.links.append(link)

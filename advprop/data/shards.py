@@ -12,6 +12,7 @@ from pathlib import Path
 from advprop.data.archives import ArchivedImages, Member, members
 from advprop.data.image_files import ENDINGS
 from advprop.data.image_tree import LeftOut
+from advprop.data.listing import Listing
 from advprop.runtime import need_extra
 
 
@@ -25,7 +26,11 @@ def open_shards(paths: Sequence[Path]) -> ArchivedImages:
         ValueError: If there are no images, a shard cannot be read, or an image in it has no label.
     """
     left_out = LeftOut()
-    found = [(number, *each) for number, path in enumerate(paths) for each in _samples(path, left_out)]
+    found: list[tuple[int, Member, int]] = []
+    told = Listing(paths[0].parent)
+    for number, path in enumerate(paths):
+        found += [(number, *each) for each in _samples(path, left_out)]
+        told.found(len(found))
     left_out.report(paths[0].parent)
     if not found:
         raise ValueError(f"there are no images in the shards {', '.join(map(str, paths))}")

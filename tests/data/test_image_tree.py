@@ -7,7 +7,8 @@ import random
 import pytest
 from timm.utils.misc import natural_key
 
-from advprop.data.image_tree import find_image_files, natural_order
+from advprop.data.image_tree import find_image_files
+from advprop.data.natural_order import natural_order
 
 
 def put(root, *names):
