@@ -40,8 +40,9 @@ class Train:
         photos/validation/  cat/1.jpg  dog/1.jpg ...
 
     Args:
-        recipe: Settings to start from: YAML files, or card:NAME for what a model's card states. A later one
-            overrides an earlier one, and options override both.
+        recipe: Settings to start from: YAML files, recipes of the package (resnet50, resnet50-pgd1,
+            resnet50-pgd5, resnet50-fast, convnext-t, vit-s), or card:NAME for what a model's card states. A
+            later one overrides an earlier one, and options override all.
         out: Directory of the run; by default a new one in runs/.
         resume: Go on with the run in --out, by its own recipe; without --out, with the latest run of these
             settings.

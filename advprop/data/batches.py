@@ -194,11 +194,8 @@ class Batches:
         else:
             order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
             taken = repeated(order, self.repeats)[: len(self) * self.batch_size]
-            split = (
-                (len(self), self.share, self.ranks) if self.repeats else (len(self), self.ranks, self.share)
-            )
-            batches = taken.reshape(split)
-            mine = (batches[..., self.rank] if self.repeats else batches[:, self.rank]).reshape(-1)
+            parts = taken.reshape(len(self), self.ranks, self.share)[:, self.rank]
+            mine = taken[self.rank :: self.ranks] if self.repeats else parts.reshape(-1)
         for step in range(start, len(self)):
             yield mine[step * self.share : (step + 1) * self.share].tolist()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BufferedReader, FileIO
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, TypeAlias
 
@@ -50,7 +51,9 @@ class FolderImages:
         return len(self.names)
 
     def __getitem__(self, number: int) -> tuple[IO[bytes], int]:
-        return (self.root / self.names[number]).open("rb"), int(self.targets[number])
+        # A path would keep a copy of the name in each process that reads: Python interns its parts.
+        file = BufferedReader(FileIO(f"{self.root}/{self.names[number]}"))
+        return file, int(self.targets[number])
 
     def filename(self, number: int, basename: bool = False, absolute: bool = False) -> str:
         """The path of an image: the whole of it, in the folder, or its last part."""

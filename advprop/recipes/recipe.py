@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, get_args, get_origin
 
+from advprop.recipes.named import recipe_path
 from advprop.recipes.refused import check_together
 from advprop.recipes.settings import (
     AugmentSettings,
@@ -123,8 +124,8 @@ def make_recipe(*sources: str | Path | Mapping[str, Any], **settings: Any) -> Re
     """The recipe of a run; what is not set has the defaults of the data.
 
     Args:
-        *sources: YAML files, `"card:NAME"` for the recipe on a model's card, or mappings of settings. A
-            later one overrides an earlier one.
+        *sources: YAML files, names of recipes that come with the package such as `"resnet50"`, `"card:NAME"`
+            for the recipe on a model's card, or mappings of settings. A later one overrides an earlier one.
         **settings: Single settings; they override all sources.
 
     Raises:
@@ -156,7 +157,7 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[str, Any]:
         return f"{source}: ", card_settings(str(source).removeprefix(_CARD))
     import yaml
 
-    path = Path(source)
+    path = recipe_path(source)
     try:
         return f"{path}: ", yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except OSError as error:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from advprop.recipes import make_recipe, recipe_names
 from docs.hooks.rendering import ROOT
 from scripts.benchmark import share_of_timm
 
 MEASURED = ROOT / "docs" / "measured"
 STANDARD = "standard"
+IMAGENET = 1_281_167  # training images
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,28 @@ def speeds(measured: Mapping[str, Any]) -> list[Speed]:
         Speed(name, statistics.median(each), share_of_timm(measured, name))
         for name, each in measured["images_per_second"].items()
     ]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a recipe of the package costs: by the images per second of its method on one device."""
+
+    recipe: str
+    epochs: int
+    images_per_second: float
+    hours: float
+
+
+def costs(measured: Mapping[str, Any]) -> list[Cost]:
+    """What the ResNet-50 recipes cost on ImageNet, where a benchmark has measured their steps."""
+    rates = {row.name: row.images_per_second for row in speeds(measured)}
+    found = []
+    for name in filter(lambda each: each.startswith(measured["model"]), recipe_names()):
+        recipe = make_recipe(name, data="imagenet")
+        step = f"{recipe.method}-{recipe.steps}" if recipe.method == "advprop" else recipe.method
+        seconds = recipe.epochs * IMAGENET / rates[step]
+        found.append(Cost(name, recipe.epochs, rates[step], seconds / 3600))
+    return found
 
 
 def signed(found: tuple[float, float | None]) -> str:

@@ -54,6 +54,32 @@ def test_what_is_published_is_whole():
         assert set(each["images_per_second"]) <= {"timm", *METHODS}
 
 
+def test_hours_are_epochs_by_images_per_second(root):
+    rate = {
+        "standard": [3000.0, 1000.0, 2000.0],
+        "advprop-1": [500.0],
+        "advprop-5": [100.0],
+        "fast": [1000.0],
+    }
+    rates = {"model": "resnet50", "images_per_second": _even(rate)}
+    found = {row.recipe: row for row in measured.costs(rates)}
+    assert list(found) == ["resnet50", "resnet50-fast", "resnet50-pgd1", "resnet50-pgd5"]
+    standard = found["resnet50"]
+    assert (standard.epochs, standard.images_per_second) == (105, 2000)
+    assert standard.hours == pytest.approx(105 * 1_281_167 / 2000 / 3600)
+    assert found["resnet50-pgd5"].hours == pytest.approx(20 * standard.hours)
+    page = render(
+        environment(measured=measured), (root / "docs/guides/imagenet.md").read_text(), where="page"
+    )
+    for row in measured.costs(measured.record("benchmark")[0]):
+        assert f"| `{row.recipe}` | {row.epochs} | {row.images_per_second:,.0f} | {row.hours:.0f} |" in page
+
+
+def _even(rates):
+    """As many rounds of each, and timm's."""
+    return {"timm": [1.0] * 3} | {name: (each * 3)[:3] for name, each in rates.items()}
+
+
 def test_the_page_has_the_numbers_of_the_records(root):
     page = render(environment(measured=measured), (root / "docs" / "results.md").read_text(), where="page")
     runs = measured.record("fashion_mnist")["table"]["runs"]
