@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from advprop.data.division import Division
-from advprop.data.repeats import images_per_epoch, repeated
+from advprop.data.repeats import images_per_epoch, of_rank
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
@@ -33,8 +33,7 @@ class ImageSet(Protocol):
     def batches(self, numbers: Iterator[list[int]], epoch: int) -> Iterator[Batch]:
         """Pixels `[B, C, H, W]` in [0, 1] and labels `[B]` of each list of numbers, on the device.
 
-        In repeated augmentation a number from `len(self)` on is that of an image which the epoch has already
-        had: of `number % len(self)`, to be changed anew.
+        Repeated augmentation asks for `number + len(self)` where an image is to be changed anew.
         """
 
 
@@ -159,9 +158,7 @@ class Batches:
                 f"{max(1, round(batch_size / ranks)) * ranks} would do"
             )
         if seed is not None and batch_size > (count := images_per_epoch(len(images), repeats)):
-            raise ValueError(
-                f"the batch size must be at most the number of images, got {batch_size} for {count}"
-            )
+            raise ValueError(f"a batch must have no more images than there are, got {batch_size} for {count}")
         self.images = images
         self.batch_size = batch_size
         self.share = batch_size // ranks
@@ -186,16 +183,13 @@ class Batches:
     def numbers(self, epoch: int, start: int = 0) -> Iterator[list[int]]:
         """The numbers of the images of each batch from step `start` on.
 
-        In training a rank takes its part of each batch; in testing the ranks take turns, image by image, as
-        they do in training with repeats, so that those of an image are on different ranks.
+        In training a rank takes its part of each batch; in tests, and with repeats, the ranks take turns.
         """
         if self.seed is None:
             mine = np.arange(self.rank, len(self.images), self.ranks)
         else:
             order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
-            taken = repeated(order, self.repeats)[: len(self) * self.batch_size]
-            parts = taken.reshape(len(self), self.ranks, self.share)[:, self.rank]
-            mine = taken[self.rank :: self.ranks] if self.repeats else parts.reshape(-1)
+            mine = of_rank(order, self.repeats, self.rank, self.ranks, self.share)
         for step in range(start, len(self)):
             yield mine[step * self.share : (step + 1) * self.share].tolist()
 

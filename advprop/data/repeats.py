@@ -21,8 +21,21 @@ def images_per_epoch(images: int, repeats: int) -> int:
     return images // _ROUND * _ROUND if repeats and images >= _ROUND else images
 
 
-def repeated(order: np.ndarray, repeats: int) -> np.ndarray:
-    """As many numbers, each so many times in a row; the second time it is `len(order)` higher."""
-    if not repeats:
-        return order
-    return (order[:, None] + np.arange(repeats) * len(order)).reshape(-1)[: len(order)]
+def of_rank(order: np.ndarray, repeats: int, rank: int, ranks: int, share: int) -> np.ndarray:
+    """The numbers of a rank's images, batch after batch.
+
+    With repeats the ranks take turns, so that an image is on one rank after the other. The second time that
+    it comes, its number is `len(order)` higher, and so on.
+
+    Args:
+        order: The numbers of all images, in the order of the epoch.
+        repeats: How often each is taken; 0: once, and each rank has a part of a batch in one piece.
+        rank: Which rank.
+        ranks: How many.
+        share: Images of a batch on each rank.
+    """
+    if repeats:
+        every = (order[:, None] + np.arange(repeats) * len(order)).reshape(-1)
+        return every[: len(order)][rank::ranks]
+    steps = len(order) // (ranks * share)
+    return order[: steps * ranks * share].reshape(steps, ranks, share)[:, rank].reshape(-1)
