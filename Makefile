@@ -1,6 +1,10 @@
 # `make serve` and `make test` are all a reader needs; each sets up what it uses. `make help` lists the rest.
 # Tools are called as `.venv/bin/python -m tool`: their scripts do not start from a path with a space in it.
 
+ifeq ($(OS),Windows_NT)
+$(error make needs a POSIX system; on Windows use WSL, or the commands in CONTRIBUTING.md, "On Windows")
+endif
+
 PORT ?= 8000
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -gt 8 ] && n=8; echo $$n)
 RUN := .venv/bin/python

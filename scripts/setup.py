@@ -94,7 +94,9 @@ def create() -> None:
 
 def locked(name: str) -> str:
     """Return the lines of one package in the lock: its version and hashes."""
-    found = re.search(rf"^{re.escape(name)}==.*?(?=^\S|\Z)", LOCK.read_text(), flags=re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^{re.escape(name)}==.*?(?=^\S|\Z)", LOCK.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     if found is None:
         raise SetupError(f"{LOCK} does not name {name}; renew it with: make lock")
     return found.group()

@@ -154,13 +154,17 @@ def _spread(per_image: Tensor, images: Tensor) -> Tensor:
 
 
 def _length(images: Tensor) -> Tensor:
-    """The Euclidean length of each image, in fp32 or wider: fp16 cannot hold the floor under it.
+    """The Euclidean length of each image, in fp32 or wider: fp16 cannot hold the floor under it."""
+    length = torch.linalg.vector_norm(images.flatten(1), dim=1, dtype=sum_dtype(images))
+    return _spread(length.to(wide_dtype(images)), images)
 
-    Summed in fp64 where the device has it: sums of many equal values in fp32 are off by 1e-4 of the length.
+
+def sum_dtype(images: Tensor) -> torch.dtype:
+    """The dtype of sums over an image: fp64 where the device has it, since many equal values in fp32 are off.
+
+    (By 1e-4 of the length; MPS has no fp64.)
     """
-    wide = wide_dtype(images)
-    summed = wide if images.device.type == "mps" else torch.float64
-    return _spread(torch.linalg.vector_norm(images.flatten(1), dim=1, dtype=summed).to(wide), images)
+    return wide_dtype(images) if images.device.type == "mps" else torch.float64
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + int(number)
     except BrokenPipeError:  # the reader of the output has gone: `advprop models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + int(signal.SIGPIPE)
+        return 128 + int(getattr(signal, "SIGPIPE", 13))  # Windows has no such signal
     except (ValueError, OSError, ArithmeticError, MemoryError, MissingExtraError) as error:
         if os.environ.get("ADVPROP_TRACEBACK"):
             raise

@@ -91,7 +91,7 @@ def find_image_files(root: Path | str) -> ImageTree:
     folders: list[str] = [""]
     folder_links: list[str] = []
     top: list[str] = []
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int] | Path] = set()
     states: dict[str, tuple[int, ...]] = {}
     told = Listing(root)
     real: set[Path] = set()
@@ -100,7 +100,8 @@ def find_image_files(root: Path | str) -> ImageTree:
         path = Path(root, folder)
         state = path.stat()
         states[folder] = state_of(state)
-        if (place := (state.st_dev, state.st_ino)) in seen:
+        # Some file systems of Windows number no files.
+        if (place := (state.st_dev, state.st_ino) if state.st_ino else path.resolve()) in seen:
             left_out.links.append(folder)
             continue
         seen.add(place)

@@ -1,7 +1,6 @@
 """What an export has written, in words."""
 
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from torch import nn
 
 from advprop.inference.onnx_of_run import OnnxFile
 from advprop.models import ConvNet, data_config
-from advprop.runtime import format_table
+from advprop.runtime import format_table, shell_word
 
 
 def describe_export(
@@ -37,7 +36,7 @@ def describe_export(
     name = json.dumps(f"local-dir:{folder}", ensure_ascii=False)
     lines = [
         f"Python: import {needed}; model = timm.create_model({name}, pretrained=True).eval()",
-        f"Shell:  advprop predict IMAGES --model {shlex.quote(str(folder))}",
+        f"Shell:  advprop predict IMAGES --model {shell_word(folder)}",
     ]
     if onnx_files:
         taken = "images normalized by its mean and std" if raw else "pixels in [0, 1]"

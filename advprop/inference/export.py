@@ -4,6 +4,7 @@ import copy
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from advprop.models import check_configured, check_names
 from advprop.norms import MAIN, branch_names
+from advprop.runtime import patiently
 
 
 def export_timm(model: nn.Module, directory: Path | str, class_names: Sequence[str] | None = None) -> Path:
@@ -55,10 +57,10 @@ def export_timm(model: nn.Module, directory: Path | str, class_names: Sequence[s
     own: dict[str, Any] = {"label_names": names} if len(names) == plain.num_classes else {}
     if config.pop("exif_orientation", False):  # timm's settings have no such key
         own["exif_orientation"] = True
-    with replacing(Path(directory)) as partial:
-        save_for_hf(plain, str(partial), model_config=own, safe_serialization=True)
+    with replacing(Path(directory)) as unfinished:
+        save_for_hf(plain, str(unfinished), model_config=own, safe_serialization=True)
         # safetensors writes files that nobody else may read
-        (partial / "model.safetensors").chmod((partial / "config.json").stat().st_mode)
+        (unfinished / "model.safetensors").chmod((unfinished / "config.json").stat().st_mode)
     return Path(directory)
 
 
@@ -78,7 +80,7 @@ def plain_model(model: nn.Module) -> nn.Module:
 def replacing(directory: Path) -> Iterator[Path]:
     """A folder to write in, whose files move to the directory at the end, if all went well."""
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
-        yield Path(partial)
-        for path in sorted(Path(partial).iterdir()):
-            path.replace(directory / path.name)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as own:
+        yield Path(own)
+        for path in sorted(Path(own).iterdir()):
+            patiently(partial(path.replace, directory / path.name))

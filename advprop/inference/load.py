@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, cast
 
 from timm.utils.model import unfreeze
@@ -156,9 +156,24 @@ def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:
             f"{source} is a file; give the directory of its run or an exported folder, or train a model from "
             f"its weights (advprop train --weights {source})"
         )
-    if ":" not in str(source) and path.name != str(source):  # a path, which is not the name of a model
+    if is_path(str(source)):
         raise ValueError(f"there is no run and no exported model {source}")
     return create_model(str(source), pretrained=True).eval()
+
+
+def is_path(source: str, kind: type[PurePath] = PurePath) -> bool:
+    r"""Whether a text is a path, and so not the name of a model: `local-dir:models/cat` is one.
+
+    Examples:
+        >>> from pathlib import PureWindowsPath
+        >>> from advprop.inference.load import is_path
+        >>> is_path("runs/cat"), is_path("resnet18"), is_path("hf-hub:timm/resnet18")
+        (True, False, False)
+        >>> is_path("C:\\runs", PureWindowsPath)
+        True
+    """
+    path = kind(source)
+    return bool(path.drive) or (":" not in source and path.name != source)
 
 
 def _with_branches(recipe: Recipe, state: Mapping[str, Any]) -> tuple[nn.Module, tuple[str, ...]]:

@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from advprop.runtime import patiently
+
 _NAME = re.compile(r"step-(\d+)-([0-9a-f]{16})\.pt")
 _PARTIAL = ".partial-"
 
@@ -66,7 +68,7 @@ class Checkpoints:
                 file.flush()
                 os.fsync(file.fileno())
             path = directory / f"step-{step:08d}-{_checksum(partial)}.pt"
-            partial.replace(path)
+            patiently(lambda: partial.replace(path))
             _sync(directory)
         except (OSError, RuntimeError) as error:
             if (reason := _reason(error)) is None:
@@ -136,7 +138,7 @@ class Checkpoints:
         known = [*before.values(), saved]
         for path in self.paths():
             if path not in known[-self.keep :] and (path not in known or _step_of(path) not in protect):
-                path.unlink()
+                patiently(path.unlink)
 
 
 def load(path: Path | str) -> dict[str, Any]:

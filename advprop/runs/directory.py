@@ -12,7 +12,7 @@ from typing import Any
 from advprop.data import Division, read_division
 from advprop.recipes import RECIPE_FILE, Recipe, make_recipe
 from advprop.runs.checkpoints import CheckpointError, Checkpoints
-from advprop.runtime import NO_JOB, Job
+from advprop.runtime import NO_JOB, Job, patiently
 
 RECIPE = RECIPE_FILE
 METRICS = "metrics.jsonl"
@@ -199,7 +199,7 @@ def replace_text(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with _writing(path):
         partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        patiently(lambda: partial.replace(path))
 
 
 @contextmanager

@@ -9,13 +9,19 @@ from .distributed import (
     rank_share as rank_share,
 )
 from .durations import duration as duration
+from .files import patiently as patiently
 from .gradients import without_gradients as without_gradients
 from .memory import (
     OutOfMemory as OutOfMemory,
     is_out_of_memory as is_out_of_memory,
     short_of_memory as short_of_memory,
 )
-from .messages import brief as brief, first_of as first_of, nearest as nearest
+from .messages import (
+    brief as brief,
+    first_of as first_of,
+    nearest as nearest,
+    shell_word as shell_word,
+)
 from .optional import MissingExtraError as MissingExtraError, need_extra as need_extra
 from .package_files import checkout as checkout, package_folder as package_folder
 from .progress import Progress as Progress

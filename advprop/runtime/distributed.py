@@ -114,7 +114,7 @@ def join(device: str = "auto") -> Iterator[World]:
     """
     device = _best_device() if device == "auto" else device
     kind = device.partition(":")[0]
-    if kind not in ("cpu", "cuda", "mps") or (kind != "cpu" and not getattr(torch, kind).is_available()):
+    if not _is_there(kind):
         raise ValueError(f"there is no device {device!r} here; 'auto' would take {_best_device()!r}")
     own = is_distributed_env() and not dist.is_initialized()
     if own:
@@ -175,7 +175,14 @@ def cpu_threads(count: int | None) -> Iterator[None]:
 
 
 def _best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return next(kind for kind in ("cuda", "mps", "cpu") if _is_there(kind))
+
+
+def _is_there(kind: str) -> bool:
+    """Whether there is a device of a kind, of those that are known."""
+    if kind == "mps":
+        return torch.backends.mps.is_available()
+    return torch.cuda.is_available() if kind == "cuda" else kind == "cpu"
 
 
 def rank_share(dataset: Dataset[Item]) -> Subset[Item]:

@@ -1,6 +1,9 @@
 """Words of error messages."""
 
 import difflib
+import os
+import shlex
+import subprocess
 from collections.abc import Collection, Iterable
 
 
@@ -38,3 +41,18 @@ def brief(error: BaseException) -> str:
     """
     said = " ".join(str(error).split())[:300]
     return said if said and not isinstance(error, KeyError) else f"{type(error).__name__} {said}".rstrip()
+
+
+def shell_word(text: object, windows: bool = os.name == "nt") -> str:
+    r"""A text as a word of a command that is shown, such as a path: in quotes where the shell wants them.
+
+    Args:
+        text: The text.
+        windows: Whether the shell is that of Windows, to which a backslash is nothing special.
+
+    Examples:
+        >>> from advprop.runtime import shell_word
+        >>> shell_word("my runs/cat", windows=False), shell_word(r"my runs\cat", windows=True)
+        ("'my runs/cat'", '"my runs\\cat"')
+    """
+    return subprocess.list2cmdline([str(text)]) if windows else shlex.quote(str(text))

@@ -1,9 +1,9 @@
 """What to do where a run has no memory left, with the options of the command line."""
 
-import shlex
 from pathlib import Path
 
 from advprop.recipes import Recipe
+from advprop.runtime import shell_word
 from advprop.training.loop import Loop
 from advprop.training.refusals import options
 
@@ -58,4 +58,4 @@ def smaller(recipe: Recipe, side: int) -> str:
 
 def resume(directory: Path) -> str:
     """The command that resumes a run."""
-    return f"advprop train --resume --out {shlex.quote(str(directory))}"
+    return f"advprop train --resume --out {shell_word(directory)}"
