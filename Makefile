@@ -39,7 +39,7 @@ lint: setup  ## check style and types
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
 
 format: setup  ## put the code into shape
-	@$(RUN) -m scripts.install_cell && $(RUN) -m ruff check --fix-only --quiet . && $(RUN) -m ruff format .
+	@$(RUN) -m scripts.install_cell && $(RUN) -m scripts.setting_types && $(RUN) -m ruff check --fix-only --quiet . && $(RUN) -m ruff format .
 
 notebooks: setup  ## run the tutorials that changed (FORCE=1: all of them)
 	@OMP_NUM_THREADS=1 $(RUN) -m scripts.run_notebooks --jobs $(JOBS) $(if $(FORCE),--force)

@@ -43,7 +43,7 @@ class Objective:
         self.labels = labels
         self.targets = targets
         self.generator = generator
-        self.check = check
+        self.check: bool = check
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The objective of each image `[B]`, from logits `[B, classes]`."""

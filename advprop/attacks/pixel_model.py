@@ -40,7 +40,7 @@ class PixelModel(nn.Module):
     def __init__(self, model: nn.Module, mean: PerChannel | Tensor, std: PerChannel | Tensor) -> None:
         super().__init__()
         self.model = model
-        self.training = model.training
+        self.training: bool = model.training
         means, stds = _channels(mean), _channels(std)
         # Tensors were checked when they were made; looking into them would make a GPU wait.
         over_zero = isinstance(std, Tensor) or bool((stds > 0).all())

@@ -1,6 +1,6 @@
 """The records of the model index: a model's card, a collection and its paper."""
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -27,7 +27,7 @@ def _metadata(label: str, meaning: str, **more: Any) -> Any:
 class Record(BaseModel):
     """A record: all fields are known, none is changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def meanings(cls) -> dict[str, str]:

@@ -58,7 +58,7 @@ class ModelIndexError(ValueError):
     """A model index that cannot be read; `problems` has every one that was found."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 

@@ -68,7 +68,7 @@ def _base(words: Sequence[str]) -> Train:
     given = {"data": found.data} if found.data is not None else {}
     if found.method in get_args(Method):  # tyro knows better how to say so if not
         given["method"] = found.method
-    return Train.of(make_recipe(*sources, **given))
+    return Train.of(make_recipe(*sources, given))
 
 
 def _values() -> ConstructorRegistry:

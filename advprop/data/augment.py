@@ -55,9 +55,11 @@ class AutoAugmented:
 
     def __init__(self) -> None:
         policies = v2.AutoAugmentPolicy.IMAGENET
-        self.policy = v2.AutoAugment(policies)
+        self.policy: Any = v2.AutoAugment(policies)
         self.drawn: list[tuple[str, float]] = []
-        self.draws = v2.AutoAugment(policies)  # notes its changes in `drawn` instead of making them
+        self.draws: v2.AutoAugment = v2.AutoAugment(
+            policies
+        )  # notes its changes in `drawn` instead of making them
         self.draws._apply_image_or_video_transform = self._note
 
     @torch.no_grad()

@@ -161,7 +161,7 @@ class Batches:
             raise ValueError(f"a batch must have no more images than there are, got {batch_size} for {count}")
         self.images = images
         self.batch_size = batch_size
-        self.share = batch_size // ranks
+        self.share: int = batch_size // ranks
         self.seed = seed
         self.rank = rank
         self.ranks = ranks

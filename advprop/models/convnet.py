@@ -73,7 +73,7 @@ class ConvNet(nn.Module):
         self.in_chans = in_chans
         self.drop_rate = drop_rate
         self.num_features = self.head_hidden_size = _WIDTHS[-1]
-        self.stages = nn.Sequential(
+        self.stages: nn.Sequential = nn.Sequential(
             *(
                 _stage(before, width, stride=1 if i == 0 else 2)
                 for i, (before, width) in enumerate(zip((in_chans, *_WIDTHS), _WIDTHS, strict=False))
@@ -104,7 +104,7 @@ class ConvNet(nn.Module):
         if global_pool not in ("avg", None):
             raise ValueError(f"global_pool of this model is always 'avg', got {global_pool!r}")
         self.num_classes = num_classes
-        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        self.head: nn.Module = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
         """Which parameters belong together, for learning rates that decay by layer."""

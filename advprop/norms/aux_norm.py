@@ -50,19 +50,19 @@ class AuxNorm(nn.Module):
         ValueError: If the layer has nothing of what is to be separate.
     """
 
-    weight = _of_branch_in_use("weight")
-    bias = _of_branch_in_use("bias")
-    running_mean = _of_branch_in_use("running_mean")
-    running_var = _of_branch_in_use("running_var")
-    num_batches_tracked = _of_branch_in_use("num_batches_tracked")
+    weight: Any = _of_branch_in_use("weight")
+    bias: Any = _of_branch_in_use("bias")
+    running_mean: Any = _of_branch_in_use("running_mean")
+    running_var: Any = _of_branch_in_use("running_var")
+    num_batches_tracked: Any = _of_branch_in_use("num_batches_tracked")
 
     def __init__(self, norm: nn.Module, branches: Sequence[str], separate: Separate, route: Route) -> None:
         super().__init__()
         self.main = norm
-        self.aux = nn.ModuleDict({name: _auxiliary(norm, separate) for name in branches})
+        self.aux: nn.ModuleDict = nn.ModuleDict({name: _auxiliary(norm, separate) for name in branches})
         self.separate: Separate = separate
         self.route = route
-        self.training = norm.training
+        self.training: bool = norm.training
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalises `x` of `[B, ...]`, each part of the batch through the branch it is routed to.

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Unpack, get_args, get_origin
 
 from advprop.recipes.named import recipe_path
+from advprop.recipes.options import Options
 from advprop.recipes.refused import check_together
 from advprop.recipes.settings import (
     AugmentSettings,
@@ -120,7 +121,7 @@ def _adapter() -> TypeAdapter[Recipe]:
     return TypeAdapter(Recipe)
 
 
-def make_recipe(*sources: str | Path | Mapping[str, Any], **settings: Any) -> Recipe:
+def make_recipe(*sources: str | Path | Mapping[str, Any], **settings: Unpack[Options]) -> Recipe:
     """The recipe of a run; what is not set has the defaults of the data.
 
     Args:

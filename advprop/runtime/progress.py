@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -26,10 +27,12 @@ class Progress:
 
     def __init__(self, total: int, done: int = 0, shown: bool = True) -> None:
         self.total = total
-        self.done = self.done_before = done
+        self.done: int = done
+        self.done_before: int = done
         self.shown = shown
-        self.began = self.last_line = time.monotonic()
-        self.bar = tqdm(
+        self.began: float = time.monotonic()
+        self.last_line: float = self.began
+        self.bar: tqdm[Any] = tqdm(
             total=total,
             initial=done,
             unit=" images",

@@ -26,7 +26,7 @@ class Signals:
     """What came of SIGINT and SIGTERM; made by `listening`."""
 
     def __init__(self) -> None:
-        self.received = 0  # the first signal that came while signals were deferred
+        self.received: int = 0  # the first signal that came while signals were deferred
         self._deferred = False
         self._since = 0.0
 

@@ -76,8 +76,8 @@ class FastAdvPropTask(StandardTask):
         self.attack = attack
         self.share = share
         self.register_buffer("scale", torch.tensor(HALF_SCALE, device=self.device), persistent=False)
-        self.scale_moves = False
-        self.rebalancing = Rebalancing()
+        self.scale_moves: bool = False
+        self.rebalancing: Rebalancing = Rebalancing()
 
     def passes(self, count: int) -> list[dict[str, int]]:
         """The forward passes in training mode; see `StandardTask.passes`."""

@@ -1,0 +1,56 @@
+"""What type checkers and editors know of the package: its public names, and the settings of a recipe."""
+
+import importlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import typing
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import advprop
+from advprop.recipes import Recipe
+from advprop.recipes.options import Options
+from docs.hooks import rooms
+from scripts import setting_types
+
+
+def test_editors_know_the_settings_of_a_recipe(root: Path) -> None:
+    source = (root / setting_types.SETTINGS).read_text(encoding="utf-8")
+    written = (root / setting_types.OPTIONS).read_text(encoding="utf-8")
+    assert written == setting_types.options(source), "make format"
+    assert {*typing.get_type_hints(Options)} == {each.name for each in fields(Recipe)}
+
+
+@pytest.mark.parametrize("module", ["advprop", *(f"advprop.{room}" for room in rooms.rooms())])
+def test_a_public_name_is_no_module(module: str) -> None:
+    """`import advprop.predict as m` gives a module or nothing, never a function."""
+    names = importlib.import_module(module).__all__
+    assert [name for name in names if importlib.util.find_spec(f"{module}.{name}")] == []
+
+
+def test_importing_a_function_as_a_module_is_refused() -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'advprop\.predict'"):
+        importlib.import_module("advprop.predict")
+    assert callable(advprop.predict)
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not shutil.which("pyright"), reason="pyright is not on the path")
+def test_pyright_knows_the_types_of_all_public_names(tmp_path: Path) -> None:
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    words = ["pyright", "--verifytypes", "advprop", "--ignoreexternal", "--outputjson"]
+    done = subprocess.run(
+        words, cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+    )
+    known = {
+        each["name"]: each["isTypeKnown"] for each in json.loads(done.stdout)["typeCompleteness"]["symbols"]
+    }
+    public = {f"advprop.{name}" for name in advprop.__all__}
+    assert len(public & known.keys()) > 30
+    assert sorted(name for name in public & known.keys() if not known[name]) == []
