@@ -4,6 +4,7 @@ from .objective import (
     HALF_SCALE as HALF_SCALE,
     check_classes as check_classes,
     check_finite as check_finite,
+    finite_images as finite_images,
     is_half as is_half,
 )
 from .pgd import FGSM as FGSM, GD as GD, IFGSM as IFGSM, PGD as PGD

@@ -57,7 +57,7 @@ class Ball:
     def ascent(self, gradient: Tensor) -> Tensor:
         """The step of length 1 that climbs fastest along a gradient; NaN where that is not finite."""
         if self.norm == "linf":
-            return gradient.sign() + 0 * gradient
+            return gradient.sign().add_(gradient, alpha=0)
         return _unit(gradient)
 
     def project(self, images: Tensor, center: Tensor, radius: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Ball:
         center = center.to(images.dtype)
         change = images - center
         if self.norm == "linf":
-            return center + torch.minimum(torch.maximum(change, -radius), radius)
+            return change.clamp_(-radius, radius).add_(center)
         length = _length(change)
         return _moved(center, (change * (radius / length.clamp(min=1e-12)).clamp(max=1)).to(images.dtype))
 

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from advprop.attacks.ball import uniform
 from advprop.runtime import without_gradients
@@ -57,10 +57,10 @@ class Objective:
             self.targets = random_wrong_class(self.labels, logits.shape[1], self.generator)
         return -F.cross_entropy(logits, self.targets.long(), reduction="none")
 
-    def aim(self, model: nn.Module, images: Tensor) -> None:
+    def aim(self, model: Callable[[Tensor], Tensor], images: Tensor) -> None:
         """Takes the wrong class that the model finds least likely as each image's target."""
         with without_gradients():
-            logits: Tensor = model(images)
+            logits = model(images)
         self._check_once(logits.shape[1])
         wrong = wrong_classes(self.labels, logits.shape[1])
         self.targets = logits.float().masked_fill(~wrong, math.inf).argmin(1)
@@ -102,7 +102,9 @@ def random_wrong_class(labels: Tensor, classes: int, generator: torch.Generator 
     return score.masked_fill(~wrong_classes(labels, classes), -1).argmax(1)
 
 
-def input_gradient(model: nn.Module, images: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
+def input_gradient(
+    model: Callable[[Tensor], Tensor], images: Tensor, loss: Callable[[Tensor], Tensor]
+) -> Tensor:
     """Gradient of the summed loss times `loss_scale`, with respect to the images and to nothing else.
 
     Args:
@@ -148,6 +150,12 @@ def check_classes(labels: Tensor, classes: int, name: str = "labels") -> None:
             f"{name} must be classes from 0 to {classes - 1}, as the model has them, got {low} to {high}; "
             "number the classes from 0, or make the model with more"
         )
+
+
+def finite_images(gradient: Tensor) -> Tensor:
+    """Whether the gradient `[B, C, H, W]` of each image is finite, `[B]`, in one pass over it."""
+    low, high = gradient.flatten(1).aminmax(dim=1)
+    return low.isfinite() & high.isfinite()
 
 
 def check_finite(finite: Tensor) -> None:

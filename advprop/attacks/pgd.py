@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from advprop.attacks.ball import Ball, NormName, is_number, is_whole, radii, rounded, wide_dtype
 from advprop.attacks.mode import Mode, in_mode
-from advprop.attacks.objective import Objective, Targeted, check_finite, input_gradient
+from advprop.attacks.objective import Objective, Targeted, check_finite, finite_images, input_gradient
 from advprop.attacks.pixels import check_batch, check_pixels
+from advprop.norms import constant_norms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,11 +146,13 @@ class PGD:
         with in_mode(model, self.mode, generator):
             adversarial = self._wide_start(clean, generator)
             loss = Objective(self.targeted, labels, targets, generator, self.check)
+            attacked = constant_norms(model, clean) if self.mode == "eval" and self.steps else model
             if self.steps and self.targeted == "least_likely" and targets is None:
-                loss.aim(model, clean)
+                loss.aim(attacked, clean)
             for _ in range(self.steps):
-                gradient = input_gradient(model, self._as(adversarial, clean), loss)
-                finite &= gradient.flatten(1).isfinite().all(1)
+                gradient = input_gradient(attacked, self._as(adversarial, clean), loss)
+                if self.check:
+                    finite &= finite_images(gradient)
                 adversarial = self.step(adversarial, clean, gradient, radius)
         if self.check:
             check_finite(finite)
@@ -170,10 +173,11 @@ class PGD:
             radius: What `ball.radius(clean)` gives, where it is at hand.
         """
         wide = wide_dtype(images)
-        moved = images.to(wide) + self.step_length * self.ball.ascent(gradient.to(wide))
+        moved = self.ball.ascent(gradient.to(wide)).mul_(self.step_length).add_(images)
         if self.project:
             moved = self.ball.project(moved, clean, self.ball.radius(clean) if radius is None else radius)
-        return moved.clamp(0, 1) if images.dtype == wide else self._as(moved.clamp(0, 1), clean)
+        moved.clamp_(0, 1)
+        return moved if images.dtype == wide else self._as(moved, clean)
 
     def start(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Where the climb starts: a point of the ball around each image, or the image itself.

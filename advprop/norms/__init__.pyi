@@ -3,6 +3,7 @@ from .branch import (
     forget_passes as forget_passes,
     use_branch as use_branch,
 )
+from .constant import constant_norms as constant_norms
 from .repeated import checkpoint_gradients as checkpoint_gradients
 from .wrap import (
     MAIN as MAIN,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advprop.attacks import HALF_SCALE, PGD, check_classes, check_finite, check_pixels, is_half
+from advprop.attacks import HALF_SCALE, PGD, check_classes, check_finite, check_pixels, finite_images, is_half
 from advprop.norms import MAIN, add_aux_norm, branch_names, branch_parameters, forget_passes, use_branch
 from advprop.tasks.gradient_reuse import adapt_scale, input_and_parameter_gradients
 from advprop.tasks.rebalance import Rebalancing
@@ -142,7 +142,7 @@ class FastAdvPropTask(StandardTask):
             adapt_scale(self.scale, gradients)
             ascent = ascent.nan_to_num(0, 0, 0)
         elif self.attack.check:
-            check_finite(ascent.flatten(1).isfinite().all(1))
+            check_finite(finite_images(ascent))
         return self.attack.step(start.detach(), images, ascent), loss.detach(), kept
 
     def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
