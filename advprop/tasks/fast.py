@@ -130,7 +130,7 @@ class FastAdvPropTask(StandardTask):
         parameters = [p for p in (*groups["shared"], *groups[ADV]) if p.requires_grad]
         start = self.attack.start(images.detach()).requires_grad_()
         half = is_half(images)
-        scale = self.scale.clone() if half else 1.0
+        scale = self.scale.clone() if half else None
         with use_branch(self.trainable_module, ADV), torch.enable_grad():
             logits = self.attackable()(start)
             if self.attack.check:

@@ -18,7 +18,7 @@ _STEPS_TO_DOUBLE = 2000
 
 
 def input_and_parameter_gradients(
-    loss: Tensor, images: Tensor, parameters: Sequence[nn.Parameter], scale: Tensor | float
+    loss: Tensor, images: Tensor, parameters: Sequence[nn.Parameter], scale: Tensor | None
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """One backward pass for both: the images, to attack them, and the parameters, to train them.
 
@@ -26,16 +26,18 @@ def input_and_parameter_gradients(
         loss: Of the images.
         images: Where the attack starts, `[B, C, H, W]`; a leaf that needs a gradient.
         parameters: What is trained.
-        scale: What the loss is multiplied by on the way, so that gradients survive fp16.
+        scale: What the loss is multiplied by on the way, so that gradients survive fp16; None for nothing.
 
     Returns:
         The gradient with respect to the images, times the scale; a term of value 0 whose gradient is that of
         the loss with respect to the parameters; and all gradients, times the scale. The term, added to the
         loss of the step, travels with it through gradient scaling, accumulation and the one reduction of DDP.
     """
-    gradients = torch.autograd.grad(loss * scale, [images, *parameters], allow_unused=True)
+    scaled = loss if scale is None else loss * scale
+    gradients = torch.autograd.grad(scaled, [images, *parameters], allow_unused=True)
     found = [(p, g) for p, g in zip(parameters, gradients[1:], strict=True) if g is not None]
-    kept: Tensor = _Kept.apply([g / scale for _, g in found], *(p for p, _ in found))
+    of_loss = [g if scale is None else g / scale for _, g in found]
+    kept: Tensor = _Kept.apply(of_loss, *(p for p, _ in found))
     return gradients[0], kept, [gradients[0], *(g for _, g in found)]
 
 
