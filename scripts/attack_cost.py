@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     with cpu_threads(1):
         found = [measure(*case, asked.rounds) for case in cases]
     record = {"cases": found, "predicted": dict(PREDICTED), **circumstances("cpu")}
-    record["command"] = f"python -m scripts.attack_cost --rounds {asked.rounds}"
+    models = f" --models {' '.join(asked.models)}" if asked.models else ""
+    record["command"] = f"python -m scripts.attack_cost --rounds {asked.rounds}{models}"
     asked.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     for case in found:
         print(case["model"], *(f"{share:7.3f}  {part}" for part, share in case["shares"].items()), sep="\n")
