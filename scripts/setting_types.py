@@ -4,36 +4,41 @@
 """
 
 import ast
+import re
 from pathlib import Path
 
 SETTINGS = Path("advprop/recipes/settings.py")
 OPTIONS = Path("advprop/recipes/options.py")
 
-_HEAD = '''\
+_FILE = '''\
 """The settings of a recipe by name, for type checkers and editors; `make format` writes this file."""
 
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import {typing}
 
-from advprop.recipes.settings import Method, Precision, Target
+from advprop.recipes.settings import {aliases}
 
 
 class Options(TypedDict, total=False):
     """What `make_recipe` takes by name; a number of pixels may be a text such as `"4/255"`."""
 
+{lines}
 '''
 
 
 def options(source: str) -> str:
     """The file, from that of the settings."""
-    lines = []
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Settings"):
-            fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
-            lines += [
-                f"    {ast.unparse(each.target)}: {_wider(ast.unparse(each.annotation))}" for each in fields
-            ]
-    return _HEAD + "\n".join(lines) + "\n"
+    body = ast.parse(source).body
+    groups = [each for each in body if isinstance(each, ast.ClassDef) and each.name.endswith("Settings")]
+    fields = [each for group in groups for each in group.body if isinstance(each, ast.AnnAssign)]
+    types = {ast.unparse(each.target): _wider(ast.unparse(each.annotation)) for each in fields}
+    used = set(re.findall(r"\w+", " ".join(types.values())))
+    aliases = {ast.unparse(each.target) for each in body if isinstance(each, ast.AnnAssign)}
+    return _FILE.format(
+        typing=", ".join(sorted((used & {"Any", "Literal"}) | {"TypedDict"})),
+        aliases=", ".join(sorted(used & aliases)),
+        lines="\n".join(f"    {name}: {kind}" for name, kind in types.items()),
+    )
 
 
 def _wider(annotation: str) -> str:

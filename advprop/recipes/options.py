@@ -1,9 +1,9 @@
 """The settings of a recipe by name, for type checkers and editors; `make format` writes this file."""
 
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
-from advprop.recipes.settings import Method, Precision, Target
+from advprop.recipes.settings import Loss, Method, Precision, Target
 
 
 class Options(TypedDict, total=False):

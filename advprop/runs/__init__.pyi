@@ -6,7 +6,7 @@ from .directory import (
 )
 from .metrics import Journal as Journal, Log as Log
 from .report import Report as Report
-from .report_table import report_table as report_table
+from .report_lines import report_table as report_table
 from .summary import (
     Outcome as Outcome,
     attack_table as attack_table,
