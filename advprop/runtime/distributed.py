@@ -34,6 +34,11 @@ class World:
         """Whether this is the rank that writes files and talks."""
         return self.rank == 0
 
+    def wait(self) -> None:
+        """Waits until the device has done all that it was given."""
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize(self.device)
+
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all ranks."""
         if self.ranks > 1:

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from advprop.recipes import Recipe
 from advprop.runs import Journal
-from advprop.runtime import Interrupted, Job, Progress, Signals, World, short_of_memory
+from advprop.runtime import Interrupted, Job, Pace, Progress, Signals, World, short_of_memory
 from advprop.training.advice import in_test, in_training
+from advprop.training.estimate import plan_of, told_before
 from advprop.training.loop import Loop
 from advprop.training.meters import Clock
 from advprop.training.preflight import check_data, optimizer_bytes
@@ -35,6 +36,7 @@ class Trainer:
         self.untested = False  # whether the test of the epoch that has ended is still to come
         self.saved = (-1, False)  # the step of the last checkpoint, and whether its test was still to come
         self.clock = Clock()
+        self.plan = plan_of(self.loop)
 
     def begin(self, resume: bool, job: Job) -> None:
         """Makes the run's directory, or takes up the run that is there.
@@ -67,14 +69,15 @@ class Trainer:
 
     def fit(self, signals: Signals, progress: bool) -> None:
         """Takes the steps that are left, after the test that was still to come."""
-        loop, size = self.loop, self.recipe.batch_size
+        loop, begun = self.loop, self.loop.step
         shown = progress and self.world.is_first
+        pace = Pace(self.plan, begun, begun // self.plan.steps - self.untested)
         with (
             short_of_memory("in training", lambda: in_training(loop, self.run.directory, self.saved[0])),
-            Progress(loop.total_steps * size, loop.step * size, shown) as bar,
+            Progress(pace, shown, lambda seconds: told_before(loop, begun, seconds), self.world.wait) as bar,
         ):
             if self.untested:
-                self.end_epoch()
+                self.end_epoch(bar)
                 self.stop_if_told(signals.received, at_record=True)
             while loop.step < loop.total_steps:
                 self.fit_epoch(signals, bar)
@@ -85,7 +88,7 @@ class Trainer:
         per_epoch = len(loop.train_batches)
         for images, labels in loop.train_batches.epoch(*divmod(loop.step, per_epoch)):
             self.advance(images, labels)
-            bar.update(recipe.batch_size)
+            bar.stepped(loop.step)
             at_end = loop.step % per_epoch == 0
             at_record = at_end or loop.step % recipe.log_every == 0
             at_save = at_end or bool(recipe.save_every and loop.step % recipe.save_every == 0)
@@ -95,7 +98,7 @@ class Trainer:
             if at_record:
                 self.record(bar)
             if at_end:
-                self.end_epoch()
+                self.end_epoch(bar)
             elif at_save:
                 self.save()
             self.stop_if_told(signals.received, at_record)
@@ -126,7 +129,7 @@ class Trainer:
         loop.watched_until = last
         self.load()
         logger.warning("the loss is no number by step %d; watching each step from %d on", last, loop.step + 1)
-        bar.update((loop.step - last) * self.recipe.batch_size)
+        bar.go_back(loop.step)
 
     def record(self, bar: Progress) -> None:
         """Writes and shows the losses since the last record."""
@@ -145,25 +148,23 @@ class Trainer:
                 seconds=loop.seconds,
             )
             shown = {name.replace("loss_", ""): value for name, value in losses.items() if name != "loss"}
-            bar.tell(f"epoch {-(-loop.step // len(loop.train_batches))}/{self.recipe.epochs}", shown)
+            bar.tell(shown)
 
-    def end_epoch(self) -> None:
+    def end_epoch(self, bar: Progress) -> None:
         """Saves what was trained, tests it, if it is time to, and saves the result; sums the epoch up."""
-        self.untested = self.is_tested(self.loop.step // len(self.loop.train_batches))
+        self.untested = self.plan.is_tested(self.loop.step // self.plan.steps)
+        top1 = None
         if self.untested:
             self.save()
-            self.test()
+            top1 = self.test()
             self.untested = False
         if self.world.is_first:
             self.journal.end_epoch()
         self.save()
+        bar.end_epoch(top1)
 
-    def is_tested(self, epoch: int) -> bool:
-        """Whether there is a test after the epoch of this number, from 1 on."""
-        return epoch % self.recipe.test_every == 0 or epoch == self.recipe.epochs
-
-    def test(self) -> None:
-        """Tests the model and writes what it found."""
+    def test(self) -> float:
+        """Tests the model and writes what it found; its accuracy, in [0, 1]."""
         loop = self.loop
         with short_of_memory("in a test", lambda: in_test(loop, self.run.directory)):
             accuracy = loop.test()
@@ -177,6 +178,7 @@ class Trainer:
                 test_top5_percent=100 * accuracy.top5,
                 test_loss=accuracy.loss,
             )
+        return accuracy.top1
 
     def state(self) -> dict[str, Any]:
         """All that the rest depends on: the loop's, which checkpoint is the best, if a test is to come."""
@@ -201,7 +203,7 @@ class Trainer:
         loop, recipe = self.loop, self.recipe
         left = loop.total_steps - loop.step
         epochs = range(loop.step // len(loop.train_batches) + 1, recipe.epochs + 1)
-        twice = sum(map(self.is_tested, epochs)) + self.untested  # before a test and after it
+        twice = sum(map(self.plan.is_tested, epochs)) + self.untested  # before a test and after it
         to_come = len(epochs) + twice + left // (recipe.save_every or loop.total_steps + 1)
         if to_come:
             self.world.on_first(lambda: self.run.checkpoints.check_room(to_come, growth))

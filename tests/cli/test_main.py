@@ -244,7 +244,14 @@ def test_ctrl_c_and_sigterm_leave_with_the_conventional_status():
             process.send_signal(number)
             told = lines(process.communicate()[1])
         assert process.returncode == 128 + number
-        assert told == [f"advprop: stopped by {number.name}; --resume --out {out} goes on"]
+        assert told[-1] == f"advprop: stopped by {number.name}; --resume --out {out} goes on"
+        assert all(re.match(r"training |faster, |epoch \d+/10000: .* left$", each) for each in told[:-1])
+
+
+def announced(text):
+    """The line with what a run is and how long it will take."""
+    [line] = [line.strip() for line in text.splitlines() if line.strip().startswith("training ")]
+    return line
 
 
 def test_a_terminal_shows_a_bar_and_nothing_else_does():
@@ -264,10 +271,19 @@ def test_a_terminal_shows_a_bar_and_nothing_else_does():
     assert process.returncode == 0
     text = shown.decode()
     assert "\r" in text
-    assert re.search(r"epoch 1/1 +100% \|█+\| 00:00 left, .* images/s, clean \d", text)
+    assert re.search(r"\repoch 1/1, \d\d:\d\d left \|.+\| run \d\d:\d\d left", text)
+    assert re.search(r"\repoch 1/1, 00:00 left \|█+\| run 00:00 left, test [\d.]+ %, clean \d", text)
+    assert (
+        max(map(len, re.split(r"[\r\n]+", text.partition("method  ")[0].replace(announced(text), "")))) <= 80
+    )
     plain = run("train", "--severities", "--out", "b", *SHORT)
     assert "\r" not in plain.stderr
-    assert re.search(r"^epoch 1/1: clean [\d.]+, adv [\d.]+, \d+ images/s$", plain.stderr, re.MULTILINE)
+    line = r"^epoch 1/1: clean [\d.]+, adv [\d.]+, test [\d.]+ %, \d+ images/s$"
+    assert re.search(line, plain.stderr, re.MULTILINE)
+    assert announced(plain.stderr).startswith(
+        "training advprop_convnet (advprop) on cpu (1 thread): 40 training and 1757 test images of 10 "
+        "classes; 1 epochs will take about "
+    )
     assert lines(plain.stdout)[0] == "method   clean  95 % interval"
 
 
