@@ -39,6 +39,15 @@ def plot_report(report: Report, out: Path | str | None = None) -> Figure:
         MissingExtraError: If matplotlib is not installed.
         ValueError: If the file has another ending.
         OSError: If the file cannot be written, or an image cannot be read.
+
+    Examples:
+        >>> import tempfile
+        >>> from advprop import make_recipe, train
+        >>> from advprop.figures import plot_report
+        >>> outcome = train(make_recipe(epochs=1, severities=()), tempfile.mkdtemp() + "/run")
+        >>> matrix, images = plot_report(outcome.report).axes
+        >>> [label.get_text() for label in matrix.get_xticklabels()][:3]
+        ['0', '1', '2']
     """
     need_extra("plot")
     import matplotlib

@@ -273,9 +273,8 @@ def test_a_terminal_shows_a_bar_and_nothing_else_does():
     assert "\r" in text
     assert re.search(r"\repoch 1/1, \d\d:\d\d left \|.+\| run \d\d:\d\d left", text)
     assert re.search(r"\repoch 1/1, 00:00 left \|█+\| run 00:00 left, test [\d.]+ %, clean \d", text)
-    assert (
-        max(map(len, re.split(r"[\r\n]+", text.partition("method  ")[0].replace(announced(text), "")))) <= 80
-    )
+    drawn = text.partition("method  ")[0].replace(announced(text), "")
+    assert max(map(len, re.split(r"[\r\n]+", drawn))) <= 80
     plain = run("train", "--severities", "--out", "b", *SHORT)
     assert "\r" not in plain.stderr
     line = r"^epoch 1/1: clean [\d.]+, adv [\d.]+, test [\d.]+ %, \d+ images/s$"
