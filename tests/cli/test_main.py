@@ -263,7 +263,7 @@ def test_a_terminal_shows_a_bar_and_nothing_else_does():
     ) as process:
         os.close(outside)
         shown = b""
-        while select.select([inside], [], [], 60)[0]:
+        while select.select([inside], [], [], 300)[0]:
             try:
                 shown += os.read(inside, 10_000)
             except OSError:
