@@ -17,8 +17,9 @@ from advprop.cli.evaluate import Evaluate
 from advprop.cli.export import Export
 from advprop.cli.plot import Plot
 from advprop.cli.predict import Predict
+from advprop.cli.small_folders import defaults_table, folder_settings
 from advprop.cli.train import Train
-from advprop.recipes import RECIPE_FILE, Method, make_recipe, parse_fraction, short_number
+from advprop.recipes import FEW_IMAGES, RECIPE_FILE, Method, make_recipe, parse_fraction, short_number
 from advprop.runtime import nearest
 
 _DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
@@ -34,11 +35,12 @@ def parse(arguments: Sequence[str]) -> Any:
         SystemExit: After help was shown.
     """
     complaint = io.StringIO()
-    train = _base(arguments[1:]) if arguments[:1] == ["train"] else Train()
+    training = arguments[:1] == ["train"]
+    train, about = (_base(arguments[1:]), _about(Train)) if training else (Train(), _summary(Train))
     try:
         with redirect_stderr(complaint):
             return tyro.cli(
-                Annotated[Train, tyro.conf.subcommand(default=train)] | _OTHERS,
+                Annotated[Train, tyro.conf.subcommand(default=train, description=about)] | _OTHERS,
                 prog="advprop",
                 description=_DESCRIPTION,
                 args=list(arguments),
@@ -51,11 +53,25 @@ def parse(arguments: Sequence[str]) -> Any:
         raise
 
 
+def _about(command: type[Train]) -> str:
+    """What the help of the training command says above its options: its docstring, a table of defaults."""
+    words = (command.__doc__ or "").partition("    Args:")[0]
+    table = "\n".join(f"        {line}".rstrip() for line in defaults_table().splitlines())
+    few = f"a small folder has at most {FEW_IMAGES} training images"
+    return f"{words.rstrip()}\n\n        Defaults that depend on the data; {few}:\n{table}"
+
+
+def _summary(command: type[Train]) -> str:
+    """The first line of a command's docstring, for the list of all commands."""
+    return (command.__doc__ or "").partition("\n")[0]
+
+
 def _base(words: Sequence[str]) -> Train:
     """The training command with the settings that its options start from.
 
     They are those of the run that is to be resumed, of the recipes, of the data and of the method: tyro shows
-    them as defaults, so they must be known before it reads the words.
+    them as defaults, so they must be known before it reads the words. A recipe is taken as it is written: how
+    many images a folder has is not asked then.
     """
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     reader.add_argument("--recipe", nargs="*", default=[])
@@ -65,7 +81,8 @@ def _base(words: Sequence[str]) -> Train:
     found = reader.parse_known_args(words)[0]
     own, given_recipes = Path(found.out or "", RECIPE_FILE), _several(found.recipe, str)
     sources = [own, *given_recipes] if found.resume and own.is_file() else given_recipes
-    given = {"data": found.data} if found.data is not None else {}
+    given = {} if sources else folder_settings(words)
+    given |= {"data": found.data} if found.data is not None else {}
     if found.method in get_args(Method):  # tyro knows better how to say so if not
         given["method"] = found.method
     return Train.of(make_recipe(*sources, given))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from advprop.cli.console import Switch, rank, say
+from advprop.cli.small_folders import with_model
 from advprop.recipes import (
     AugmentSettings,
     DataSettings,
@@ -74,6 +75,7 @@ class Train:
     def __call__(self) -> int:
         """Trains, and shows the accuracy."""
         recipe = make_recipe(*(vars(getattr(self, group)) for group in _GROUPS))
+        recipe = with_model(recipe, told=not self.resume)
         if recipe.epochs <= recipe.warmup_epochs and rank() == 0:
             told = "the learning rate rises over all %d epochs: warmup_epochs is %g"
             logger.warning(told, recipe.epochs, recipe.warmup_epochs)

@@ -10,6 +10,7 @@ from .batches import (
 )
 from .division import Division as Division, read_division as read_division
 from .erasing import PixelErasing as PixelErasing
+from .few_images import count_few as count_few
 from .identity import fingerprint as fingerprint
 from .image_files import (
     ENDINGS as ENDINGS,

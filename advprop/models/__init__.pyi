@@ -1,3 +1,4 @@
+from .at_hand import weights_at_hand as weights_at_hand
 from .class_names import (
     check_configured as check_configured,
     check_names as check_names,

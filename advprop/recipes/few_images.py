@@ -1,0 +1,67 @@
+"""The settings of a folder with few images, chosen by what `scripts/small_folders.py` measures."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from advprop.recipes.fractions import short_number
+from advprop.recipes.recipe import PRESETS, Recipe
+
+# Up to how many training images a folder is small; settings for more are those of ImageNet.
+FEW_IMAGES = 5000
+# The model of a small folder: the first of these that has weights at hand, or the last one without.
+AUTO = "auto"
+AUTO_MODELS = ("tf_efficientnet_b0.ap_in1k", "tf_efficientnet_lite0.pypi_in1k")
+SMALL_FOLDER: Mapping[str, Any] = {
+    "model": AUTO,
+    "pretrained": True,
+    "epochs": 20,
+    "batch_size": 16,
+    "lr": 0.03,
+    "lr_base_size": None,
+    "warmup_epochs": 1,
+    "scale": (0.5, 1.0),
+    "color_jitter": 0.2,
+    "eps": 1 / 255,
+    "steps": 1,
+    "test_every": 5,
+}
+
+
+def small_folder(images: int, ranks: int = 1) -> dict[str, Any]:
+    """The settings of a small folder.
+
+    Args:
+        images: Number of its training images: a batch has no more than these.
+        ranks: Number of processes that a batch must be split over.
+
+    Examples:
+        >>> from advprop.recipes import small_folder
+        >>> small_folder(images=7, ranks=2)["batch_size"]
+        6
+    """
+    batch = min(SMALL_FOLDER["batch_size"], images)
+    return {**SMALL_FOLDER, "batch_size": max(batch - batch % ranks, 1)}
+
+
+def defaults_by_data() -> list[tuple[str, str, str, str]]:
+    """The defaults that depend on the data, for the digits, a small folder, and ImageNet or other large data.
+
+    Each row has the name of a setting and its three values as the command line writes them.
+    """
+    digits, large = Recipe(**PRESETS["digits"]), Recipe(data="imagenet")
+    small = Recipe(data="pictures", **SMALL_FOLDER)
+    rows = []
+    for name in (each.name for each in fields(Recipe) if each.name != "data"):
+        one, few, many = (_written(getattr(recipe, name)) for recipe in (digits, small, large))
+        if len({one, few, many}) > 1:
+            rows.append((name, one, few, many))
+    return rows
+
+
+def _written(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return " ".join(map(_written, value))
+    return short_number(value) if isinstance(value, float) else str(value)
