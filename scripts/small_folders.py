@@ -11,6 +11,7 @@ a little better than they are.
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ BASE: dict[str, Any] = {
     "image_size": 64,
     "epochs": 10,
     "batch_size": 16,
-    "lr": 0.03,
+    "lr": 0.01,
     "lr_base_size": None,
     "warmup_epochs": 1,
     "scale": (0.5, 1.0),
@@ -46,23 +47,24 @@ BASE: dict[str, Any] = {
     "workers": 0,
 }
 ARMS: Mapping[str, dict[str, Any]] = {
-    "standard": {},
-    "standard, lr 0.01": {"lr": 0.01},
-    "standard, lr 0.1": {"lr": 0.1},
+    "standard, lr 0.01": {},
+    "standard, lr 0.03": {"lr": 0.03},
+    "standard, lr 0.003": {"lr": 0.003},
+    "AdvProp, eps 1/255": {"method": "advprop", "steps": 1, "eps": "1/255"},
     "standard, from scratch": {"pretrained": False},
     "standard, 20 epochs": {"epochs": 20},
-    "standard, ImageNet's crops and jitter": {"scale": (0.08, 1.0), "color_jitter": 0.4},
-    "AdvProp, eps 1/255": {"method": "advprop", "steps": 1, "eps": "1/255"},
     "AdvProp, eps 4/255": {"method": "advprop", "steps": 1, "eps": "4/255"},
+    "standard, lr 0.1": {"lr": 0.1},
+    "standard, ImageNet's crops and jitter": {"scale": (0.08, 1.0), "color_jitter": 0.4},
 }
 
 
 def main() -> None:
-    """Measure all, and keep each run as soon as it is there."""
+    """Measure what the record does not have yet, and keep each run as soon as it is there."""
     found = circumstances("cpu") | {"classes": len(CLASSES), "train": TRAIN, "test": TEST, "base": BASE}
-    rows: list[dict[str, Any]] = []
-    jobs = [(seed, arm) for seed in SEEDS for arm in ARMS]
-    for seed, arm in tqdm(jobs, "training"):
+    rows = json.loads(RECORD.read_text(encoding="utf-8"))["runs"] if RECORD.exists() else []
+    done = {(row["arm"], row["seed"]) for row in rows}
+    for arm, seed in tqdm([job for job in product(ARMS, SEEDS) if job not in done], "training"):
         rows.append({"arm": arm, "seed": seed} | run(seed, ARMS[arm]))
         RECORD.write_text(json.dumps(found | {"runs": rows}, indent=1) + "\n", encoding="utf-8")
 

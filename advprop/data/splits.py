@@ -23,17 +23,36 @@ def folder_of(root: Path, split: str) -> Path:
     """The folder or the archive of a split.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or a file that is no archive.
     """
     if not root.is_dir():
-        raise ValueError(f"{root} must be a folder with the folders or archives of the splits, and is a file")
+        raise ValueError(
+            f"{root} must be a folder with the folders or archives of the splits, and is a file; give the "
+            "folder that has a folder of images for each class"
+        )
     names = names_of(split)
     for name in names:
         for path in (root / name, root / f"{name}.tar"):
+            if path.is_file() and path.suffix.lower() != ".tar":
+                raise ValueError(
+                    f"{path} must be a folder or a tar file, and is another file; put a folder with a folder "
+                    "for each class in its place"
+                )
             if path.exists():
                 return path
     there = ", ".join(sorted(path.name for path in root.iterdir())[:10]) or "nothing"
-    raise ValueError(f"{root} has no folder {' or '.join(names)}; it has {there}")
+    raise ValueError(f"{root} has no folder {' or '.join(names)}; it has {there}; {_way_out(root, split)}")
+
+
+def _way_out(root: Path, split: str) -> str:
+    """What to do about a folder that lacks a split."""
+    folders = [each.name for each in root.iterdir() if each.is_dir() and not is_of_a_system(each.name)]
+    if not folders:
+        return "put the images into a folder for each class"
+    known = {split, *_SYNONYMS, *(name for names in _SYNONYMS.values() for name in names)}
+    whole = [name for name in folders if name in known]
+    alone = f", or give {root / whole[0]} alone, of which a part is for testing" if len(whole) == 1 else ""
+    return f"add one with a folder for each class{alone}"
 
 
 def is_undivided(data: DataSettings) -> bool:

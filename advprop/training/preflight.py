@@ -47,7 +47,8 @@ def check_data(recipe: Recipe, images: Images) -> None:
     if len(names) < 2:
         raise ValueError(
             f"a classifier must have two classes or more to tell apart, got {len(names)} "
-            f"({', '.join(names)}) in {options(recipe, 'data')}; add a folder for each other class"
+            f"({', '.join(names)}) in {options(recipe, 'data')}; add a folder for each other class, or "
+            "give the folder that has the folders of the classes"
         )
     try:
         for severity in recipe.severities:
