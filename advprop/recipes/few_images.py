@@ -17,7 +17,7 @@ SMALL_FOLDER: Mapping[str, Any] = {
     "pretrained": True,
     "epochs": 20,
     "batch_size": 16,
-    "lr": 0.03,
+    "lr": 0.01,
     "lr_base_size": None,
     "warmup_epochs": 1,
     "scale": (0.5, 1.0),

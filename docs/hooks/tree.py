@@ -10,6 +10,7 @@ import jinja2
 import yaml
 
 from advprop.cards import show, strip_model_index
+from advprop.recipes import AUTO_MODELS, FEW_IMAGES, defaults_by_data
 from docs.hooks import charts, commands, measured, rendering, rooms, stamps
 from docs.hooks.facts import Facts, Model, read_facts
 from docs.hooks.markdown_cells import title_and_summary
@@ -73,6 +74,9 @@ class Site:
             command_help=commands.command_help,
             glossary=yaml.safe_load(_text(TEMPLATES / "glossary.yaml")),
             measured=measured,
+            defaults_by_data=defaults_by_data,
+            few_images=FEW_IMAGES,
+            auto_models=AUTO_MODELS,
             arxiv=_arxiv(),
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),

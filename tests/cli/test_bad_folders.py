@@ -39,7 +39,7 @@ FOLDERS: dict[str, tuple[list[str], str]] = {
     ),
     "no test images": (
         [f"train/{label}/{name}" for label in "ab" for name in FIVE],
-        r"has no folder validation .*it has train; add one with a folder for each class, or give .*train alone,",
+        r"has no folder validation .*it has train; add one with a folder for each class, or give .*train ",
     ),
     "a file for a split": (
         ["train", *(f"validation/{label}/{name}" for label in "ab" for name in FIVE)],
