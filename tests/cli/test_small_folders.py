@@ -10,7 +10,6 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-import torch
 from PIL import Image
 
 from advprop.cli import small_folders
@@ -217,4 +216,4 @@ def test_ten_pictures_train_from_the_command_line(
     assert "no pretrained weights are at hand" in told
     kept = make_recipe(out / "recipe.yaml")
     assert (kept.model, kept.pretrained, kept.batch_size) == (PHOTO, False, 8)
-    assert torch.load(next(out.glob("checkpoints/step-*.pt")), weights_only=True)["step"] == 2
+    assert len(list(out.glob("checkpoints/step-*.pt"))) == 2
