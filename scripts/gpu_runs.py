@@ -1,7 +1,8 @@
 """The last run of each tutorial on a GPU, kept in `notebooks/gpu/`, since not every machine has one.
 
-`make gpu` runs the tutorials on a machine with a GPU, then calls `python -m scripts.gpu_runs`: it keeps how
-long each took there, and what came out of the cells with the tag `gpu`. The files are committed.
+`make gpu` runs the tutorials on a machine with a GPU, then calls `python -m scripts.gpu_runs`: it keeps what
+came out of each cell there, and when, where and in what time. The files are committed, and the tutorials'
+pages show those outputs beside those of the processor.
 """
 
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 import nbformat
 
-from scripts import notebook_cache
+from scripts import install_cell, notebook_cache
 from scripts.surroundings import ROOT, device_kind
 
 
@@ -22,13 +23,33 @@ class GpuRun:
 
     Attributes:
         stamp: Commit, date, device, seconds of the whole notebook, versions.
-        code: The digest of the code that ran.
-        outputs: What came out of each cell with the tag `gpu`, by the cell's id.
+        cells: The digest of the cells that ran.
+        package: The digest of the package that they ran with.
+        outputs: What came out of each code cell, by the cell's id.
     """
 
     stamp: dict[str, Any]
-    code: str
+    cells: str
+    package: str
     outputs: dict[str, list[Any]]
+
+    def changed_since(self, notebook: nbformat.NotebookNode) -> tuple[str, ...]:
+        """Return what has changed since: the cells of the notebook, the package, both or nothing."""
+        now = {"its cells": digest_of(notebook), "the package": package_digest()}
+        return tuple(
+            what for what, was in zip(now, (self.cells, self.package), strict=True) if now[what] != was
+        )
+
+
+def digest_of(notebook: nbformat.NotebookNode) -> str:
+    """Return a digest of the code cells of a notebook, without that which installs."""
+    cells = install_cell.others(notebook)
+    return notebook_cache.digest([(cell.source, sorted(notebook_cache.tags_of(cell))) for cell in cells])
+
+
+def package_digest() -> str:
+    """Return a digest of every file of the package."""
+    return notebook_cache.digest(notebook_cache.package_sources())
 
 
 def is_gpu_cell(cell: nbformat.NotebookNode) -> bool:
@@ -60,8 +81,8 @@ def keep(notebook: Path) -> Path:
     executed = notebook_cache.read(notebook_cache.run_of(notebook))
     own = ("key", "weights")
     stamp = {name: value for name, value in executed.metadata["advprop"].items() if name not in own}
-    cells = [cell for cell in notebook_cache.code_cells(executed) if is_gpu_cell(cell)]
-    run = GpuRun(stamp, notebook_cache.code_digest(executed), {cell.id: cell.outputs for cell in cells})
+    outputs = {cell.id: cell.outputs for cell in install_cell.others(executed) if cell.outputs}
+    run = GpuRun(stamp, digest_of(executed), package_digest(), outputs)
     path = path_of(notebook)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(asdict(run), indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -28,6 +28,7 @@ PACKAGE = ROOT / "advprop"
 GPU = "gpu"  # is run where there is a GPU only
 NOT_RUN = "nbval-skip"  # is not run
 MAY_FAIL = "raises-exception"  # is meant to fail
+SOLUTION = "solution"  # solves an exercise; pages fold it
 SHOWS_STDERR = "shows-stderr"  # is meant to write on the standard error
 _LEFT_THERE = {"__pycache__", ".ipynb_checkpoints"}
 # Front matter and comments: a model index stands in either.

@@ -1,18 +1,21 @@
 """An executed notebook as Markdown: light pages that the site's own theme, links and search understand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 
 from docs.hooks.markdown_cells import after_title, headings, markdown_cells
-from docs.hooks.outputs import Figures, fenced, folded, show
+from docs.hooks.outputs import Figures, fenced, folded, show, tabs
 from docs.hooks.stamps import gpu_note, stamp
 from scripts import gpu_runs, install_cell, notebook_cache
-from scripts.notebook_cache import MAY_FAIL, NOT_RUN, SHOWS_STDERR, NotebookError, tags_of
+from scripts.notebook_cache import MAY_FAIL, NOT_RUN, SHOWS_STDERR, SOLUTION, NotebookError, tags_of
 
 _INSTALLS = "The first cell installs what this tutorial needs where it is missing; elsewhere it does nothing"
 THUMBNAIL = "thumbnail"
+# Figures with more characters lie beside the page, so that it stays light.
+LARGEST_FIGURE = 5000
 HIDDEN = {"remove-cell"}
 # What a page says of a cell with a tag.
 NOTES = {
@@ -31,43 +34,51 @@ class Rendered:
 
 
 def render_notebook(
-    path: Path, *, notice: str = "", gpu: gpu_runs.GpuRun | None = None, fresh: bool = True, links: str = ""
+    path: Path,
+    *,
+    notice: str = "",
+    gpu: gpu_runs.GpuRun | None = None,
+    changed: Sequence[str] = (),
+    links: str = "",
 ) -> Rendered:
     """Turn an executed notebook into a page.
 
     Args:
         path: The notebook; its stamp (`metadata.advprop`) says when and where it was run.
         notice: Markdown to show below the title, such as a warning that there is no run.
-        gpu: The last run on a GPU, for the cells that were not run here.
-        fresh: Whether that run was of today's code.
+        gpu: The last run on a GPU, whose outputs stand beside those of this run.
+        changed: What has changed since that run.
         links: HTML of links that stand with the download.
 
     Raises:
         NotebookError: If a cell's output is a traceback that was not meant, or a picture is not there.
     """
     notebook = notebook_cache.read(path)
-    figures = Figures()
+    figures = Figures(largest=LARGEST_FIGURE)
     parts: list[str] = []
     heading = path.stem
     try:
         texts = markdown_cells(notebook.cells, figures, notebook_cache.NOTEBOOKS, f"{path.stem}/")
     except ValueError as error:
         raise NotebookError(f"{path.name}: {error}") from error
+    run = notebook.metadata.get("advprop")
     for place, cell in enumerate(notebook.cells):
         if place in texts:
             heading = ([heading, *headings(cell.source)])[-1]
             parts.append(texts[place])
-        elif install_cell.TAG in tags_of(cell):
-            parts.append(folded(_INSTALLS, fenced(cell.source, "python")))
         elif cell.cell_type == "code" and not HIDDEN & tags_of(cell):
-            where = f"{path.name}, cell {place + 1}"
-            note = "".join(f'<p class="stamp note">{NOTES[tag]}</p>' for tag in NOTES if tag in tags_of(cell))
+            where, alt = f"{path.name}, cell {place + 1}", cell.metadata.get("alt") or f"Figure: {heading}"
             if gpu_runs.is_gpu_cell(cell) and cell.execution_count is None:
-                cell.outputs = gpu.outputs.get(cell.id, []) if gpu else []
-                note = gpu_note(gpu.stamp if gpu and cell.id in gpu.outputs else None, fresh)
-            parts += _code_cell(cell, figures, cell.metadata.get("alt") or f"Figure: {heading}", where, note)
-    run = notebook.metadata.get("advprop")
-    head = "\n\n".join(filter(None, (stamp(run, path.name, gpu.stamp if gpu else None, links), notice)))
+                shown = _gpu_cell(cell, gpu, changed, figures, alt, where)
+            else:
+                there = (
+                    gpu.outputs.get(cell.id, [])
+                    if gpu and run and gpu.stamp["device"] != run["device"]
+                    else []
+                )
+                shown = _code_cell(cell, figures, alt, where, there)
+            parts += _folded(cell, shown)
+    head = "\n\n".join(filter(None, (stamp(run, path.name, gpu, changed, links), notice)))
     return Rendered(_below_title("\n\n".join(parts), head) + "\n", figures.files)
 
 
@@ -80,22 +91,74 @@ def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
     return ""
 
 
-def _code_cell(
-    cell: nbformat.NotebookNode, figures: Figures, alt: str, where: str, note: str = ""
+def _folded(cell: nbformat.NotebookNode, shown: list[str]) -> list[str]:
+    """A cell as a page shows it: that to install, and solutions of exercises, are folded away."""
+    if install_cell.TAG in tags_of(cell):
+        return [folded("note", _INSTALLS, shown)]
+    return [folded("success", "Solution", shown)] if SOLUTION in tags_of(cell) else shown
+
+
+def _gpu_cell(
+    cell: nbformat.NotebookNode,
+    gpu: gpu_runs.GpuRun | None,
+    changed: Sequence[str],
+    figures: Figures,
+    alt: str,
+    where: str,
 ) -> list[str]:
-    for output in cell.outputs:
+    """A cell that is run on a GPU only, and was not run here: what came out of its last run there."""
+    known = gpu is not None and cell.id in gpu.outputs
+    cell.outputs = gpu.outputs[cell.id] if gpu is not None and known else []
+    return _code_cell(cell, figures, alt, where, note=gpu_note(gpu.stamp if gpu and known else None, changed))
+
+
+def _code_cell(
+    cell: nbformat.NotebookNode,
+    figures: Figures,
+    alt: str,
+    where: str,
+    there: Sequence[nbformat.NotebookNode] = (),
+    note: str = "",
+) -> list[str]:
+    """A cell and what came out of it; where a run on a GPU gave something else, both, as tabs."""
+    note += "".join(f'<p class="stamp note">{NOTES[tag]}</p>' for tag in NOTES if tag in tags_of(cell))
+    code = [] if "remove-input" in tags_of(cell) else [fenced(cell.source, "python")]
+    here = _outputs(cell, cell.outputs, figures, alt, where)
+    on_gpu = _outputs(
+        cell, there, Figures(figures.files, figures.inlined, largest=0), alt, f"{where} on a GPU"
+    )
+    outputs = (
+        here if not there or _same(cell.outputs, there) else [tabs({"On the CPU": here, "On a GPU": on_gpu})]
+    )
+    return code + [note] * bool(note) + outputs
+
+
+def _same(outputs: Sequence[nbformat.NotebookNode], others: Sequence[nbformat.NotebookNode]) -> bool:
+    """Whether two runs of a cell have shown the same."""
+    shown, other = (
+        [(each.get("text"), each.get("data")) for each in _joined_streams(some)] for some in (outputs, others)
+    )
+    return shown == other
+
+
+def _outputs(
+    cell: nbformat.NotebookNode,
+    outputs: Sequence[nbformat.NotebookNode],
+    figures: Figures,
+    alt: str,
+    where: str,
+) -> list[str]:
+    for output in outputs:
         if output.output_type == "error" and MAY_FAIL not in tags_of(cell):
             told = f"{where} ends in {output.ename}: {output.evalue}; mend it, then: make notebooks"
             raise NotebookError(told)
-    shown = [] if "remove-input" in tags_of(cell) else [fenced(cell.source, "python")]
     try:
-        outputs = [show(output, figures, alt) for output in _joined_streams(cell.outputs)]
+        return [show(output, figures, alt) for output in _joined_streams(outputs)]
     except ValueError as error:
         raise NotebookError(f"{where} has an output that cannot be shown: {error}") from error
-    return shown + [note] * bool(note) + outputs
 
 
-def _joined_streams(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+def _joined_streams(outputs: Sequence[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
     """Consecutive pieces of the same stream as one."""
     joined: list[nbformat.NotebookNode] = []
     for output in outputs:

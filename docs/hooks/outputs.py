@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from math import inf
 from textwrap import indent
 from typing import Any
 
@@ -16,6 +18,8 @@ _FENCE = re.compile(r"`{3,}")
 # Colors, and links: `ESC ] 8 ; ; address ESC \ words ESC ] 8 ; ; ESC \`.
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?(?:\x07|\x1b\\)")
 _BITMAPS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif"}
+_SVG = "http://www.w3.org/2000/svg"
+_SEPARATOR, _IN = "\n\n", "    "
 _TEXT = "{.text .output .no-copy}"
 
 
@@ -24,23 +28,35 @@ class Figures:
     """The figures of a page.
 
     Attributes:
-        files: Bitmaps that lie beside the page, by name, so that the page itself stays light.
+        files: Bitmaps and large SVGs that lie beside the page, by name, so that the page itself stays light.
         inlined: How many SVGs and HTML outputs stand in the page; their ids are numbered by it.
+        largest: How many characters an SVG in the page may have.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     inlined: int = 0
+    largest: float = inf
 
     def add(self, encoded: str, ending: str = "png") -> str:
         """Keep a base64 picture; return its name."""
-        content = base64.b64decode(encoded)
+        return self._keep(base64.b64decode(encoded), ending)
+
+    def _keep(self, content: bytes, ending: str) -> str:
         name = f"{hashlib.sha256(content).hexdigest()[:12]}.{ending}"
         self.files[name] = content
         return name
 
     def add_svg(self, markup: str, alt: str) -> str:
-        """An SVG as HTML that stands in the page."""
-        return inline_svg(markup, self.next_name(), alt, self.add)
+        """An SVG as HTML: one that stands in the page, or, if it is large, one that lies beside it."""
+        inlined = inline_svg(markup, self.next_name(), alt, self.add)
+        if len(inlined) <= self.largest or "<image" in inlined:  # a picture in a picture would not be loaded
+            return inlined
+        alone = inlined.replace("<svg ", f'<svg xmlns="{_SVG}" font-family="sans-serif" ', 1)
+        widths = re.findall(r' style="(width: \d+px)"', inlined)[:1]
+        shapes = re.findall(r'viewBox="\S+ \S+ (\S+) (\S+)"', inlined)[:1]
+        style = "; ".join(widths + [f"aspect-ratio: {width} / {height}" for width, height in shapes])
+        name = self._keep(alone.encode(), "svg")
+        return f'<img class="drawn" src="{name}" alt="{escape(alt)}" style="{style}" loading="lazy">'
 
     def next_name(self) -> str:
         """An id that no other figure of the page has."""
@@ -84,9 +100,16 @@ def fenced(code: str, language: str) -> str:
     return f"{fence}{language}\n{code.rstrip()}\n{fence}"
 
 
-def folded(title: str, markdown: str) -> str:
-    """Markdown that a page folds away below a title."""
-    return f'??? note "{title}"\n\n{indent(markdown, "    ")}'
+def folded(kind: str, title: str, parts: Sequence[str]) -> str:
+    """Parts of a page that it folds away below a title; `kind` is that of an admonition."""
+    return f'??? {kind} "{title}"\n\n{indent(_SEPARATOR.join(parts), _IN)}'
+
+
+def tabs(parts: Mapping[str, Sequence[str]]) -> str:
+    """Parts of a page side by side as tabs, by their titles; those with nothing in them are left out."""
+    return _SEPARATOR.join(
+        f'=== "{title}"\n\n{indent(_SEPARATOR.join(each), _IN)}' for title, each in parts.items() if each
+    )
 
 
 def as_text(text: str) -> str:

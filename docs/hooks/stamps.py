@@ -1,36 +1,62 @@
 """What a notebook's page says of its runs, and where else the notebook is to be had."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from scripts.gpu_runs import GpuRun
 from scripts.published import Published
 
 Stamp = Mapping[str, Any]
 
 
-def stamp(run: Stamp | None, name: str, gpu: Stamp | None = None, links: str = "") -> str:
+def stamp(
+    run: Stamp | None,
+    name: str,
+    gpu: GpuRun | None = None,
+    changed: Sequence[str] = (),
+    links: str = "",
+) -> str:
     """When, where and with what a notebook was run, and how to get it; HTML for below the title.
 
     Args:
         run: The stamp of the run that the page shows, if it shows one.
         name: The notebook's file, beside the page.
-        gpu: The stamp of its last run on a GPU, if there was one.
+        gpu: Its last run on a GPU, if there was one.
+        changed: What has changed since that run.
         links: HTML of further links.
     """
     download = f'<a href="{escape(name)}" download>Download this notebook</a>'
     if not run:
         return f'<p class="stamp">{download}{links}</p>'
-    times = [run] + ([gpu] if gpu and gpu["device"] != run["device"] else [])
-    badges = "".join(f'<span class="badge">{badge(each)}</span>' for each in times)
-    facts = (
-        ("Runs in", badges),
+    facts = [
+        ("Runs in", "".join(f'<span class="badge">{each}</span>' for each in badges(run, gpu, changed))),
         ("Last run", _day(run)),
         ("Commit", f"<code>{escape(run['commit'])}</code>"),
         ("With", _versions(run)),
-    )
+    ]
+    if gpu and gpu.stamp["device"] != run["device"]:
+        kept = "" if any(gpu.outputs.values()) else " Its outputs were not kept."
+        commit = f"commit <code>{escape(gpu.stamp['commit'])}</code>"
+        told = f"{_day(gpu.stamp)}, {commit}, with {_versions(gpu.stamp)}. {since(changed)}{kept}"
+        facts.append(("On a GPU", told))
     rows = "".join(f"<div><dt>{term}</dt><dd>{fact}</dd></div>" for term, fact in facts)
     return f'<div class="stamp"><dl>{rows}</dl><p>{download} with its outputs{links}</p></div>'
+
+
+def badges(run: Stamp, gpu: GpuRun | None = None, changed: Sequence[str] = ()) -> list[str]:
+    """How long the run of a page took, and the last one on a GPU if that was another."""
+    found = [badge(run)]
+    if gpu and gpu.stamp["device"] != run["device"]:
+        found.append(badge(gpu.stamp) + ", older code" * bool(changed))
+    return found
+
+
+def since(changed: Sequence[str]) -> str:
+    """What has changed since a run, in a sentence."""
+    if not changed:
+        return "Neither its cells nor the package have changed since."
+    return f"<strong>Since then {' and '.join(changed)} have changed.</strong>"
 
 
 def badge(run: Stamp) -> str:
@@ -43,14 +69,14 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
-def gpu_note(run: Stamp | None, fresh: bool) -> str:
+def gpu_note(run: Stamp | None, changed: Sequence[str]) -> str:
     """What stands between a cell for a GPU and its outputs; HTML."""
     if run is None:
-        return '<p class="stamp gpu">This cell needs a GPU. It has not been run on one yet.</p>'
-    changed = "" if fresh else " <strong>The code has changed since.</strong>"
+        return '<p class="stamp gpu">This cell needs a GPU. No output of it on one has been kept yet.</p>'
     return (
         f'<p class="stamp gpu">This cell needs a GPU. Its last run was on {escape(run["device"])}, '
-        f"{_day(run)}, commit <code>{escape(run['commit'])}</code>, with {_versions(run)}.{changed}</p>"
+        f"{_day(run)}, commit <code>{escape(run['commit'])}</code>, with {_versions(run)}. "
+        f"{since(changed)}</p>"
     )
 
 

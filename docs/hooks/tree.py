@@ -180,7 +180,7 @@ def notebook(path: str, place: Published) -> Notebook:
     source = notebook_cache.NOTEBOOKS / Path(path).name
     gpu = gpu_runs.last_run(source)
     shown: dict[str, Any] = {"gpu": gpu, "links": stamps.links(place, path)}
-    shown["fresh"] = gpu is None or gpu.code == notebook_cache.code_digest(notebook_cache.read(source))
+    shown["changed"] = gpu.changed_since(notebook_cache.read(source)) if gpu else ()
     try:
         run = notebook_cache.run_of(source)
     except notebook_cache.MissingRunError as error:
@@ -205,6 +205,6 @@ def _tutorial(path: str, figures: Figures) -> Tutorial:
     except notebook_cache.MissingRunError:
         return Tutorial(path, title, summary)
     gpu = gpu_runs.last_run(ROOT / path)
-    runs = [executed.metadata["advprop"]] + ([gpu.stamp] if gpu else [])
+    runs = stamps.badges(executed.metadata["advprop"], gpu, gpu.changed_since(notebook) if gpu else ())
     picture = first_figure(executed, figures)
-    return Tutorial(path, title, summary, tuple(map(stamps.badge, runs)), picture)
+    return Tutorial(path, title, summary, tuple(runs), picture)

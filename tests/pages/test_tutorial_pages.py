@@ -66,17 +66,29 @@ def gpu_cell(*outputs: NotebookNode, count: int | None = None) -> NotebookNode:
     )
 
 
+def small(seeds: int, number: int = 1) -> NotebookNode:
+    """A cell that runs everywhere, with a figure."""
+    outputs = [v4.new_output("stream", text=f"{seeds} seeds\n"), figure(number)]
+    metadata = {"alt": "A plot"}
+    return v4.new_code_cell("print(1)", id="small", execution_count=1, outputs=outputs, metadata=metadata)
+
+
+def same() -> NotebookNode:
+    """A cell of which two runs show the same."""
+    outputs = [v4.new_output("stream", text="the same on both\n")]
+    return v4.new_code_cell("say()", id="same", execution_count=1, outputs=outputs)
+
+
 @pytest.fixture
 def ran_on_gpu(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A notebook that was run on a machine with a GPU, kept by the command, and then here without one."""
-    small = v4.new_code_cell("print(1)", id="small", execution_count=1)
     with monkeypatch.context() as there:
         for module in (notebook_cache, gpu_runs, surroundings):
             there.setattr(module, "device_kind", lambda: "cuda")
         there.setattr(surroundings, "device_name", lambda kind=None: "NVIDIA Test 9000")
-        path = write(project, small, gpu_cell(v4.new_output("stream", text="fast\n"), count=2))
+        path = write(project, small(10, 2), same(), gpu_cell(v4.new_output("stream", text="fast\n"), count=2))
         assert gpu_runs.main() == 0
-    write(project, small, gpu_cell())
+    write(project, small(4, 1), same(), gpu_cell())
     return path
 
 
@@ -85,27 +97,71 @@ def test_a_cell_for_a_gpu_shows_its_last_run_there(ran_on_gpu: Path) -> None:
     note = page[page.index('<p class="stamp gpu">') :]
     assert "Its last run was on NVIDIA Test 9000" in note
     assert f"torch {surroundings.versions()['torch']}" in note
-    assert "has changed since" not in note
+    assert "Neither its cells nor the package have changed since." in note
     assert note.index("torch") < note.index("fast")
-    assert "61 seconds on NVIDIA Test 9000" in page
+    assert "61 seconds on NVIDIA Test 9000<" in page
 
 
-@pytest.mark.parametrize("edited", ["package", "notebook"])
-def test_a_run_on_a_gpu_of_older_code_says_so(ran_on_gpu: Path, project: Path, edited: str) -> None:
-    if edited == "package":
-        (project / "advprop" / "__init__.py").write_text("answer = 2\n")
-    else:
-        write(project, v4.new_code_cell("print(2)", id="small"), gpu_cell())
+def test_other_cells_show_what_came_out_here_and_on_the_gpu(ran_on_gpu: Path) -> None:
     page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
-    assert "The code has changed since." in page
+    here, there = (f'=== "{name}"\n\n    ```{{.text .output' for name in ("On the CPU", "On a GPU"))
+    assert page.index("print(1)") < page.index(here) < page.index("4 seeds")
+    assert page.index("4 seeds") < page.index(there) < page.index("10 seeds")
+    assert page.count("the same on both") == 1
+    assert page.count("<time datetime=") >= 2
+
+
+def test_figures_of_a_gpu_lie_beside_the_page(ran_on_gpu: Path) -> None:
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page
+    (name,) = page.files
+    assert f'    <img class="drawn" src="{name}" alt="A plot"' in page.markdown
+    assert b'd="M2 0"' in page.files[name]
+    assert b'xmlns="http://www.w3.org/2000/svg"' in page.files[name]
+    assert 'd="M1 0"' in page.markdown
+
+
+@pytest.mark.parametrize("edited", ["the package", "its cells"])
+def test_a_run_on_a_gpu_of_older_code_says_what_has_changed(
+    ran_on_gpu: Path, project: Path, edited: str
+) -> None:
+    if edited == "the package":
+        (project / "advprop" / "__init__.py").write_text("answer = 2\n")
+        notebook_cache.store(
+            ran_on_gpu,
+            notebook_cache.read(notebook_cache.RUNS / "one.ipynb"),
+            key=key_of(ran_on_gpu),
+            seconds=61,
+        )
+    else:
+        write(project, v4.new_code_cell("print(2)", id="small", execution_count=1), gpu_cell())
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    assert f"<strong>Since then {edited} have changed.</strong>" in page
+    assert "61 seconds on NVIDIA Test 9000, older code" in page
     assert "fast" in page
+    (tutorial,) = tree.gallery().tutorials
+    assert tutorial.runs[1] == "61 seconds on NVIDIA Test 9000, older code"
+
+
+def test_what_installs_is_no_change(ran_on_gpu: Path, project: Path) -> None:
+    install = v4.new_code_cell("%pip install it", id="install", metadata={"tags": ["install"]})
+    write(project, install, small(1), same(), gpu_cell())
+    assert "Neither its cells nor the package" in tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+
+
+def test_a_run_without_outputs_says_so(ran_on_gpu: Path) -> None:
+    path = gpu_runs.path_of(ran_on_gpu)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"outputs": {}}))
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    assert "Its outputs were not kept." in page
+    assert '=== "On' not in page
+    assert "No output of it on one has been kept yet." in page
 
 
 def test_a_cell_that_never_ran_on_a_gpu_says_so(project: Path) -> None:
     write(project, gpu_cell())
     page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
-    assert "It has not been run on one yet." in page
-    assert page.index("train()") < page.index("not been run")
+    assert "No output of it on one has been kept yet." in page
+    assert page.index("train()") < page.index("No output of it")
 
 
 def test_a_run_of_the_page_itself_on_a_gpu_needs_no_note(project: Path) -> None:
@@ -127,6 +183,18 @@ def test_the_page_says_what_the_first_cell_does_and_folds_its_code(project: Path
     page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
     title = "The first cell installs what this tutorial needs where it is missing; elsewhere it does nothing"
     assert f'??? note "{title}"\n\n    ```python\n    %pip install it\n    ```' in page
+
+
+def test_solutions_are_folded_with_what_they_show(project: Path) -> None:
+    cell = v4.new_code_cell("print(6 * 7)", id="answer", metadata={"tags": ["solution"]}, execution_count=1)
+    cell.outputs = [v4.new_output("stream", text="42\n")]
+    write(project, cell)
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    code, output = (
+        "    ```python\n    print(6 * 7)\n    ```",
+        "    ```{.text .output .no-copy}\n    42\n    ```",
+    )
+    assert f'??? success "Solution"\n\n{code}\n\n{output}' in page
 
 
 def test_links_need_a_repository(project: Path) -> None:

@@ -89,10 +89,11 @@ def run(project: Path) -> Passage:
     return Passage(len(cases) - len(failures), "".join(failures))
 
 
-def code_cells(tutorial: str) -> list[str]:
-    """Return the sources of the code cells of a tutorial."""
-    notebook = notebook_cache.read(notebook_cache.NOTEBOOKS / tutorial)
-    return [cell.source for cell in notebook_cache.code_cells(notebook)]
+def code_cells(tutorial: str, *, solutions: bool = True) -> list[str]:
+    """Return the sources of the code cells of a tutorial; solutions come after the claims."""
+    cells = notebook_cache.code_cells(notebook_cache.read(notebook_cache.NOTEBOOKS / tutorial))
+    left_out = set() if solutions else {notebook_cache.SOLUTION}
+    return [cell.source for cell in cells if not left_out & notebook_cache.tags_of(cell)]
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
@@ -103,7 +104,7 @@ def test_a_changed_library_fails_a_claim(change: Change, root: Path, tmp_path: P
     assert source.count(change.before) == 1
     path.write_text(source.replace(change.before, change.after), encoding="utf-8")
     passage = run(project)
-    cells = code_cells(change.tutorial)
+    cells = code_cells(change.tutorial, solutions=False)
     assert passage.passed == len(cells) - 1, passage.failure
     assert "AssertionError" in passage.failure
     assert cells[-1].splitlines()[-1] in passage.failure  # nbval shows the cell: the one with the claims

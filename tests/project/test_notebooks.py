@@ -27,10 +27,28 @@ def test_stored_without_outputs(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_ends_with_its_claims_and_a_next_step(name: str) -> None:
     cells = nbformat.read(notebook_cache.NOTEBOOKS / name, as_version=4).cells
-    code = [cell.source for cell in cells if cell.cell_type == "code"]
-    assert "assert " in code[-1]
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    solutions = [cell for cell in code if notebook_cache.SOLUTION in notebook_cache.tags_of(cell)]
+    assert code[-len(solutions) :] == solutions
+    assert "assert " in code[-len(solutions) - 1].source
     assert cells[-1].cell_type == "markdown"
     assert re.search(r"^#+ .*[Nn]ext", cells[-1].source, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_has_exercises_with_solutions_folded_away(name: str) -> None:
+    cells = nbformat.read(notebook_cache.NOTEBOOKS / name, as_version=4).cells
+    start = next(at for at, cell in enumerate(cells) if cell.source.startswith("## Exercises\n"))
+    exercises, solutions = cells[start:-1:2], cells[start + 1 : -1 : 2]
+    assert 2 <= len(solutions) == len(exercises) <= 3
+    for number, (exercise, solution) in enumerate(zip(exercises, solutions, strict=True), start=1):
+        assert f"**{number}. " in exercise.source
+        assert solution.source.startswith(f"# @title Solution {number}\n")  # Colab folds it below this
+        assert solution.metadata == {
+            "cellView": "form",
+            "jupyter": {"source_hidden": True},
+            "tags": [notebook_cache.SOLUTION],
+        }
 
 
 @pytest.mark.parametrize("name", NAMES)
