@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 
 from docs.hooks.markdown_cells import after_title, headings, markdown_cells
-from docs.hooks.outputs import Figures, fenced, folded, show, tabs
+from docs.hooks.outputs import Figures, fenced, folded, show
 from docs.hooks.stamps import gpu_note, stamp
 from scripts import gpu_runs, install_cell, notebook_cache
 from scripts.notebook_cache import MAY_FAIL, NOT_RUN, SHOWS_STDERR, SOLUTION, NotebookError, tags_of
@@ -62,6 +62,7 @@ def render_notebook(
     except ValueError as error:
         raise NotebookError(f"{path.name}: {error}") from error
     run = notebook.metadata.get("advprop")
+    other = gpu if gpu and run and gpu.stamp["device"] != run["device"] else None
     for place, cell in enumerate(notebook.cells):
         if place in texts:
             heading = ([heading, *headings(cell.source)])[-1]
@@ -71,11 +72,7 @@ def render_notebook(
             if gpu_runs.is_gpu_cell(cell) and cell.execution_count is None:
                 shown = _gpu_cell(cell, gpu, changed, figures, alt, where)
             else:
-                there = (
-                    gpu.outputs.get(cell.id, [])
-                    if gpu and run and gpu.stamp["device"] != run["device"]
-                    else []
-                )
+                there = other if other and cell.id in other.outputs else None
                 shown = _code_cell(cell, figures, alt, where, there)
             parts += _folded(cell, shown)
     head = "\n\n".join(filter(None, (stamp(run, path.name, gpu, changed, links), notice)))
@@ -117,19 +114,17 @@ def _code_cell(
     figures: Figures,
     alt: str,
     where: str,
-    there: Sequence[nbformat.NotebookNode] = (),
+    there: gpu_runs.GpuRun | None = None,
     note: str = "",
 ) -> list[str]:
-    """A cell and what came out of it; where a run on a GPU gave something else, both, as tabs."""
+    """A cell and what came out of it, and out of its run on a GPU where that is something else."""
     note += "".join(f'<p class="stamp note">{NOTES[tag]}</p>' for tag in NOTES if tag in tags_of(cell))
     code = [] if "remove-input" in tags_of(cell) else [fenced(cell.source, "python")]
-    here = _outputs(cell, cell.outputs, figures, alt, where)
-    on_gpu = _outputs(
-        cell, there, Figures(figures.files, figures.inlined, largest=0), alt, f"{where} on a GPU"
-    )
-    outputs = (
-        here if not there or _same(cell.outputs, there) else [tabs({"On the CPU": here, "On a GPU": on_gpu})]
-    )
+    outputs = _outputs(cell, cell.outputs, figures, alt, where)
+    if there is not None and not _same(cell.outputs, there.outputs[cell.id]):
+        beside = Figures(figures.files, figures.inlined, largest=0)
+        shown = _outputs(cell, there.outputs[cell.id], beside, alt, f"{where} on a GPU")
+        outputs.append(folded("example", f"The same on {there.stamp['device']}", shown, unfolded=True))
     return code + [note] * bool(note) + outputs
 
 

@@ -3,11 +3,10 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from math import inf
-from textwrap import indent
 from typing import Any
 
 from bs4 import BeautifulSoup
@@ -19,7 +18,6 @@ _FENCE = re.compile(r"`{3,}")
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\].*?(?:\x07|\x1b\\)")
 _BITMAPS = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif"}
 _SVG = "http://www.w3.org/2000/svg"
-_SEPARATOR, _IN = "\n\n", "    "
 _TEXT = "{.text .output .no-copy}"
 
 
@@ -100,16 +98,17 @@ def fenced(code: str, language: str) -> str:
     return f"{fence}{language}\n{code.rstrip()}\n{fence}"
 
 
-def folded(kind: str, title: str, parts: Sequence[str]) -> str:
-    """Parts of a page that it folds away below a title; `kind` is that of an admonition."""
-    return f'??? {kind} "{title}"\n\n{indent(_SEPARATOR.join(parts), _IN)}'
+def folded(kind: str, title: str, parts: Sequence[str], *, unfolded: bool = False) -> str:
+    """Parts of a page in a box that folds.
 
-
-def tabs(parts: Mapping[str, Sequence[str]]) -> str:
-    """Parts of a page side by side as tabs, by their titles; those with nothing in them are left out."""
-    return _SEPARATOR.join(
-        f'=== "{title}"\n\n{indent(_SEPARATOR.join(each), _IN)}' for title, each in parts.items() if each
-    )
+    Args:
+        kind: How it looks, as an admonition.
+        title: Text.
+        parts: Markdown.
+        unfolded: Whether they are seen at first.
+    """
+    head = f'<details class="{kind}"{" open" * unfolded} markdown="1"><summary>{escape(title)}</summary>'
+    return "\n\n".join((head, *parts, "</details>"))
 
 
 def as_text(text: str) -> str:

@@ -104,9 +104,9 @@ def test_a_cell_for_a_gpu_shows_its_last_run_there(ran_on_gpu: Path) -> None:
 
 def test_other_cells_show_what_came_out_here_and_on_the_gpu(ran_on_gpu: Path) -> None:
     page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
-    here, there = (f'=== "{name}"\n\n    ```{{.text .output' for name in ("On the CPU", "On a GPU"))
-    assert page.index("print(1)") < page.index(here) < page.index("4 seeds")
-    assert page.index("4 seeds") < page.index(there) < page.index("10 seeds")
+    there = '<details class="example" open markdown="1"><summary>The same on NVIDIA Test 9000</summary>'
+    assert page.index("print(1)") < page.index("4 seeds") < page.index(there) < page.index("10 seeds")
+    assert page.count(there) == 1
     assert page.count("the same on both") == 1
     assert page.count("<time datetime=") >= 2
 
@@ -114,7 +114,7 @@ def test_other_cells_show_what_came_out_here_and_on_the_gpu(ran_on_gpu: Path) ->
 def test_figures_of_a_gpu_lie_beside_the_page(ran_on_gpu: Path) -> None:
     page = tree.notebook("notebooks/one.ipynb", NOWHERE).page
     (name,) = page.files
-    assert f'    <img class="drawn" src="{name}" alt="A plot"' in page.markdown
+    assert f'\n<img class="drawn" src="{name}" alt="A plot"' in page.markdown
     assert b'd="M2 0"' in page.files[name]
     assert b'xmlns="http://www.w3.org/2000/svg"' in page.files[name]
     assert 'd="M1 0"' in page.markdown
@@ -153,7 +153,7 @@ def test_a_run_without_outputs_says_so(ran_on_gpu: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"outputs": {}}))
     page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
     assert "Its outputs were not kept." in page
-    assert '=== "On' not in page
+    assert "The same on" not in page
     assert "No output of it on one has been kept yet." in page
 
 
@@ -178,23 +178,18 @@ def test_without_a_gpu_no_run_is_kept(project: Path, capsys: pytest.CaptureFixtu
     assert not (project / "notebooks" / "gpu").exists()
 
 
-def test_the_page_says_what_the_first_cell_does_and_folds_its_code(project: Path) -> None:
-    write(project, v4.new_code_cell("%pip install it", id="install", metadata={"tags": ["install"]}))
+def test_what_installs_and_what_solves_an_exercise_is_folded_with_what_it_shows(project: Path) -> None:
+    install, answer = (
+        v4.new_code_cell(tag, id=tag, metadata={"tags": [tag]}) for tag in ("install", "solution")
+    )
+    answer.outputs = [v4.new_output("stream", text="42\n")]
+    write(project, install, answer)
     page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
     title = "The first cell installs what this tutorial needs where it is missing; elsewhere it does nothing"
-    assert f'??? note "{title}"\n\n    ```python\n    %pip install it\n    ```' in page
-
-
-def test_solutions_are_folded_with_what_they_show(project: Path) -> None:
-    cell = v4.new_code_cell("print(6 * 7)", id="answer", metadata={"tags": ["solution"]}, execution_count=1)
-    cell.outputs = [v4.new_output("stream", text="42\n")]
-    write(project, cell)
-    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
-    code, output = (
-        "    ```python\n    print(6 * 7)\n    ```",
-        "    ```{.text .output .no-copy}\n    42\n    ```",
-    )
-    assert f'??? success "Solution"\n\n{code}\n\n{output}' in page
+    assert f'<details class="note" markdown="1"><summary>{title}</summary>\n\n```python\ninstall\n```' in page
+    head = '<details class="success" markdown="1"><summary>Solution</summary>'
+    output = "```{.text .output .no-copy}\n42\n```\n\n</details>"
+    assert f"{head}\n\n```python\nsolution\n```\n\n{output}" in page
 
 
 def test_links_need_a_repository(project: Path) -> None:
