@@ -39,7 +39,7 @@ def stamp(
         kept = "" if any(gpu.outputs.values()) else " Its outputs were not kept."
         commit = f"commit <code>{escape(gpu.stamp['commit'])}</code>"
         told = f"{_day(gpu.stamp)}, {commit}, with {_versions(gpu.stamp)}. {since(changed)}{kept}"
-        facts.append(("On a GPU", told))
+        facts.append(("GPU run", told))
     rows = "".join(f"<div><dt>{term}</dt><dd>{fact}</dd></div>" for term, fact in facts)
     return f'<div class="stamp"><dl>{rows}</dl><p>{download} with its outputs{links}</p></div>'
 
