@@ -244,9 +244,6 @@ def test_a_tutorial_without_a_run_has_no_picture(project: Path) -> None:
 
 
 def test_long_runs_are_told_in_minutes() -> None:
-    assert [stamps.duration(seconds) for seconds in (7.4, 99, 150)] == [
-        "7 seconds",
-        "99 seconds",
-        "2.5 minutes",
-    ]
+    told = [stamps.duration(seconds) for seconds in (7.4, 99, 150)]
+    assert told == ["7 seconds", "99 seconds", "2.5 minutes"]
     assert stamps.badge(HERE) == "61 seconds on CPU"

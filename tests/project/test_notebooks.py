@@ -52,6 +52,12 @@ def test_has_exercises_with_solutions_folded_away(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_does_more_on_a_gpu(name: str) -> None:
+    cells = nbformat.read(notebook_cache.NOTEBOOKS / name, as_version=4).cells
+    assert any("torch.cuda.is_available()" in cell.source for cell in cells if cell.cell_type == "code")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_uses_the_public_api_only(name: str) -> None:
     cells = nbformat.read(notebook_cache.NOTEBOOKS / name, as_version=4).cells
     code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
