@@ -1,0 +1,31 @@
+import json
+
+from docs.hooks import measured
+from docs.hooks.rendering import environment, render
+from scripts import attack_cost
+
+
+def test_the_parts_of_an_attack_are_measured_and_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(attack_cost, "CASES", (("test_resnet", 32, 10),))
+    path = tmp_path / "attack_cost.json"
+    assert attack_cost.main(["--rounds", "1", "--record", str(path)]) == 0
+    (case,) = (record := json.loads(path.read_text()))["cases"]
+    assert min(case["shares"].values()) > 0
+    assert set(attack_cost.PREDICTED) <= set(case["shares"])
+    assert len(case["operations"]) == attack_cost.OPERATIONS
+    assert record["command"] == "python -m scripts.attack_cost --rounds 1"
+    assert "test_resnet" in capsys.readouterr().out
+
+
+def test_a_share_is_of_the_same_round():
+    assert attack_cost.share([1.0, 4.0, 9.0], [2.0, 4.0, 3.0]) == 1
+
+
+def test_the_page_has_what_was_measured(root):
+    page = render(environment(measured=measured), (root / "docs" / "results.md").read_text(), where="page")
+    record = measured.record("attack_cost")
+    for case in record["cases"]:
+        assert list(case["shares"]) == list(record["cases"][0]["shares"])
+    for part in record["cases"][0]["shares"]:
+        told = " | ".join(f"{case['shares'][part]:.3f}" for case in record["cases"])
+        assert f"| {part} | {record['predicted'].get(part, '')} | {told} |\n" in page
