@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import inspect
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -55,10 +56,11 @@ def parse(arguments: Sequence[str]) -> Any:
 
 def _about(command: type[Train]) -> str:
     """What the help of the training command says above its options: its docstring, a table of defaults."""
-    words = (command.__doc__ or "").partition("    Args:")[0]
-    table = "\n".join(f"        {line}".rstrip() for line in defaults_table().splitlines())
+    words = (inspect.getdoc(command) or "").partition("Args:")[0]
+    table = "\n".join(f"    {line}".rstrip() for line in defaults_table().splitlines())
     few = f"a small folder has at most {FEW_IMAGES} training images"
-    return f"{words.rstrip()}\n\n        Defaults that depend on the data; {few}:\n{table}"
+    about = f"{words.rstrip()}\n\n    Defaults that depend on the data; {few}:\n{table}"
+    return about.replace("\n\n    ", "\n    ")  # tyro sets indented lines apart itself
 
 
 def _summary(command: type[Train]) -> str:
