@@ -79,13 +79,7 @@ def export_onnx(
 
             quantize(written, _as_taken(taken, inner, images.cpu().float()))
         found = _parity(taken, inner, written, images)
-        allowed = _allowed(precision, found.largest) if tolerance is None else tolerance
-        if not found.difference <= allowed:  # nor if it is not a number
-            raise ArithmeticError(
-                f"onnxruntime's logits differ from PyTorch's by {found.difference:.2e} in a batch of "
-                f"{found.batch_size}, more than the tolerance of {allowed:.2e}; the largest logit is "
-                f"{found.largest:.2e}; {file} was not written"
-            )
+        _check_parity(found, _allowed(precision, found.largest) if tolerance is None else tolerance, file)
     return found.difference
 
 
@@ -183,6 +177,15 @@ def _parity(model: nn.Module, inner: nn.Module, file: Path, images: Tensor | Non
         differences = (torch.from_numpy(logits) - expected).abs()
         found.append(_Parity(differences.max().item(), len(batch), expected.abs().max().item()))
     return max(found, key=lambda each: math.inf if math.isnan(each.difference) else each.difference)
+
+
+def _check_parity(found: _Parity, allowed: float, file: Path) -> None:
+    if not found.difference <= allowed:  # nor if it is not a number
+        raise ArithmeticError(
+            f"onnxruntime's logits differ from PyTorch's by {found.difference:.2e} in a batch of "
+            f"{found.batch_size}, more than the tolerance of {allowed:.2e}; the largest logit is "
+            f"{found.largest:.2e}; {file} was not written"
+        )
 
 
 def _random_pixels(inner: nn.Module, count: int) -> Tensor:
