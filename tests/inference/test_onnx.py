@@ -37,8 +37,8 @@ def logits_of(file, images):
 
 def metadata(file):
     """What a file says of itself: the preparation, and the names of the classes."""
-    found = {entry.key: json.loads(entry.value) for entry in onnx.load(file).metadata_props}
-    return found["pretrained_cfg"], found["class_names"]
+    found = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    return json.loads(found["pretrained_cfg"]), json.loads(found["class_names"])
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_vit"])
