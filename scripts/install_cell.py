@@ -76,10 +76,7 @@ def put(notebook: nbformat.NotebookNode, place: Published) -> nbformat.NotebookN
 
 def readme(text: str, place: Published) -> str:
     """Return the README with the line that installs the package from where it is."""
-    package = place.requirement(pinned=False)
-    comment = "" if package else "  # in this folder, a checkout; no index has the package yet"
-    quoted = f'"{package}"' if " " in package else package or "."
-    return _LINE.sub(f"    pip install {quoted}{comment}", text, count=1)
+    return _LINE.sub(f"    {place.install()}", text, count=1)
 
 
 def main() -> None:

@@ -78,6 +78,13 @@ class Published:
             return f"advprop{extras}{f'=={self.version}' if pinned else ''}"
         return f"advprop{extras} @ git+{self.repository}@{self.revision}" if self.repository else ""
 
+    def install(self) -> str:
+        """Return the line that installs the package from where it is."""
+        package = self.requirement(pinned=False)
+        comment = "" if package else "  # in the folder of a checkout; no index has the package yet"
+        quoted = f'"{package}"' if " " in package else package or "."
+        return f"pip install {quoted}{comment}"
+
     def urls(self) -> dict[str, str]:
         """Return the addresses in the package's metadata, by their labels."""
         found = {

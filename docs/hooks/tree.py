@@ -18,7 +18,7 @@ from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
 from docs.hooks.rendering import ROOT, PageError, amount, render
 from scripts import gpu_runs, notebook_cache
-from scripts.published import Published
+from scripts.published import Published, published
 
 DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
@@ -74,6 +74,7 @@ class Site:
             command_help=commands.command_help,
             glossary=yaml.safe_load(_text(TEMPLATES / "glossary.yaml")),
             measured=measured,
+            install=published().install(),
             defaults_by_data=defaults_by_data,
             few_images=FEW_IMAGES,
             auto_models=AUTO_MODELS,
