@@ -22,7 +22,7 @@ from advprop.recipes import (
 )
 from advprop.runtime import format_table
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 def folder_settings(words: Sequence[str]) -> dict[str, Any]:

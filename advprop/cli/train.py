@@ -20,7 +20,7 @@ from advprop.recipes import (
     make_recipe,
 )
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _GROUPS: dict[str, Any] = {
     "data": DataSettings,

@@ -34,10 +34,10 @@ class ArchivedImages:
         found: Sequence[tuple[int, Member, int]],
         class_to_idx: dict[str, int] | None = None,
     ) -> None:
-        self.archives = list(archives)
-        self.class_to_idx = class_to_idx or {}
-        self.names = Names([f"{archives[number].name}/{member.name}" for number, member, _ in found])
-        self.targets = np.array([label for *_, label in found], dtype=np.int64)
+        self.archives: list[Path] = list(archives)
+        self.class_to_idx: dict[str, int] = class_to_idx or {}
+        self.names: Names = Names([f"{archives[number].name}/{member.name}" for number, member, _ in found])
+        self.targets: np.ndarray = np.array([label for *_, label in found], dtype=np.int64)
         places = [(number, member.start, member.size) for number, member, _ in found]
         self._places = np.array(places, dtype=np.int64).reshape(-1, 3)
 

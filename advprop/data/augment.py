@@ -57,9 +57,8 @@ class AutoAugmented:
         policies = v2.AutoAugmentPolicy.IMAGENET
         self.policy: Any = v2.AutoAugment(policies)
         self.drawn: list[tuple[str, float]] = []
-        self.draws: v2.AutoAugment = v2.AutoAugment(
-            policies
-        )  # notes its changes in `drawn` instead of making them
+        # Notes its changes in `drawn` instead of making them.
+        self.draws: Any = v2.AutoAugment(policies)
         self.draws._apply_image_or_video_transform = self._note
 
     @torch.no_grad()

@@ -30,7 +30,9 @@ class FolderImages:
 
     def __init__(self, root: Path, files: Sequence[str]) -> None:
         self.root = root
-        self.names = Names(files)
+        self.names: Names = Names(files)
+        self.class_to_idx: dict[str, int]
+        self.targets: np.ndarray
         self.class_to_idx, self.targets = _numbered([file.partition("/")[0] for file in files])
 
     def only(self, files: Sequence[str]) -> FolderImages:

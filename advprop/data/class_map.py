@@ -9,7 +9,7 @@ import numpy as np
 from advprop.data.image_files import class_of, name_of
 from advprop.runtime import first_of, rank_and_ranks
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:

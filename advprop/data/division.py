@@ -13,7 +13,7 @@ from advprop.data.image_files import printable
 from advprop.data.natural_order import in_natural_order
 from advprop.runtime import brief, rank_and_ranks
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _LARGEST = 2**64
 

@@ -12,7 +12,7 @@ from advprop.data.listing import Listing
 from advprop.data.natural_order import in_natural_order
 from advprop.runtime import first_of, rank_and_ranks
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 # Folders that systems leave beside images: thumbnails, checkpoints, parts of an archive. Names that begin
 # with a dot are left out, too.

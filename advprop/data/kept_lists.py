@@ -13,7 +13,7 @@ from advprop.data.image_files import ENDINGS
 from advprop.data.image_tree import ImageTree, LeftOut, find_image_files, state_of
 from advprop.runtime import rank_and_ranks
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _LARGE = 20_000  # images; fewer are found at once
 _SETTLED = 10.0  # seconds; a folder that has changed later may change again without another time stamp

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from advprop.runtime import rank_and_ranks
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _FIRST = 2.0  # seconds; what takes less says nothing
 _NEXT = 10.0
@@ -21,7 +21,7 @@ class Listing:
 
     def __init__(self, place: Path | str) -> None:
         self.place = place
-        self.due = time.monotonic() + _FIRST
+        self.due: float = time.monotonic() + _FIRST
 
     def found(self, count: int) -> None:
         """So many were found so far."""

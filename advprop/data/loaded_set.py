@@ -25,7 +25,7 @@ from advprop.data.worker_processes import batches_of, obey_only_the_trainer, pro
 from advprop.recipes import DataSettings
 from advprop.runtime import seed_cpu
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 Problems: TypeAlias = tuple[str, ...]
 
@@ -102,7 +102,7 @@ class LoadedSet:
 
     def __init__(self, samples: Samples, device: torch.device | str = "cpu") -> None:
         self.samples = samples
-        self.device = torch.device(device)
+        self.device: torch.device = torch.device(device)
         self.skipped: set[str] = set()
         self.lacking: set[int] = set()  # numbers of the images that tests leave out
         self._wanted = _Wanted()

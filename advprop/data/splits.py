@@ -9,7 +9,7 @@ from advprop.data.image_tree import is_of_a_system
 from advprop.recipes import DataSettings
 from advprop.runtime import rank_and_ranks
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _SYNONYMS = {"train": ("training",), "validation": ("val", "valid", "eval", "test")}
 

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import Any
 
 import torch.nn.functional as F
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import DefaultCfg, build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from advprop.runtime import package_folder
@@ -43,7 +43,7 @@ def _trained(name: str, description: str) -> dict[str, Any]:
     }
 
 
-default_cfgs = generate_default_cfgs(
+default_cfgs: dict[str, DefaultCfg] = generate_default_cfgs(
     {
         "advprop_convnet": _CONFIG,
         "advprop_digits.advprop": _trained("advprop_digits.advprop", "Handwritten digits, with AdvProp"),

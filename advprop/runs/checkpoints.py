@@ -21,7 +21,7 @@ from advprop.runtime import patiently
 _NAME = re.compile(r"step-(\d+)-([0-9a-f]{16})\.pt")
 _PARTIAL = ".partial-"
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class CheckpointError(OSError):

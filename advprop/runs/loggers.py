@@ -44,7 +44,7 @@ class TensorBoard:
 
     def __init__(self, directory: Path, recipe: Recipe) -> None:
         need_extra("tensorboard")
-        self.folder = directory / "tensorboard"
+        self.folder: Path = directory / "tensorboard"
         self.recipe = recipe
         self.writer: Any = None
 
@@ -91,8 +91,8 @@ class WandB:
         self.directory = directory
         self.recipe = recipe
         self.run: Any = None
-        self.number = 0  # of the next line
-        self.sent = 0
+        self.number: int = 0  # of the next line
+        self.sent: int = 0
 
     def begin(self, lines: Sequence[Line]) -> None:
         """Starts, or starts again, with what is known already."""

@@ -55,12 +55,14 @@ class Pace:
 
     def __init__(self, plan: Plan, step: int = 0, epochs: int = 0) -> None:
         self.plan = plan
-        self.step = self.first_step = step
-        self.epochs = epochs
-        self.seconds = 0.0  # of training
+        self.step: int = step
+        self.first_step: int = step
+        self.epochs: int = epochs
+        self.seconds: float = 0.0  # of training
         self.test_seconds: float | None = None
         self.marks: deque[tuple[int, float]] = deque(maxlen=_MARKS)
-        self.began = self.last = time.monotonic()
+        self.began: float = time.monotonic()
+        self.last: float = self.began
 
     def stepped(self, step: int) -> None:
         """A step has been taken."""

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from advprop.runtime.durations import duration
 from advprop.runtime.pace import Pace
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 30.0
 _SECONDS_BETWEEN_EPOCHS = 1.0
@@ -44,8 +44,9 @@ class Progress:
         self.shown = shown
         self.announce = announce if shown else None
         self.wait = wait
-        self.last_line = time.monotonic()
-        self.losses = self.test = ""
+        self.last_line: float = time.monotonic()
+        self.losses: str = ""
+        self.test: str = ""
         self.bar: tqdm[Any] = tqdm(
             total=plan.epochs * plan.steps * plan.images,
             initial=pace.step * plan.images,

@@ -8,16 +8,18 @@ from inspect import signature
 from typing import Any
 
 import torch
+from timm.scheduler.scheduler import Scheduler
 from timm.utils.model import unwrap_model
-from torch import Tensor
+from torch import Tensor, amp
 from torch.nn.parallel import DistributedDataParallel
 
 from advprop.attacks import PixelModel
-from advprop.data import Batches, Data, Division, open_data
+from advprop.data import Augment, Batches, Data, Division, open_data
 from advprop.evaluation import Accuracy, Answers, evaluate_answers
 from advprop.models import data_config
 from advprop.recipes import Recipe
 from advprop.runtime import World, seed_all
+from advprop.tasks import StandardTask
 from advprop.training.build import build_augment, build_model, build_optimizer, build_schedule, build_task
 from advprop.training.meters import Losses
 from advprop.training.parts import check_parts, check_trainable, images_per_test
@@ -52,27 +54,28 @@ class Loop:
     ) -> None:
         self.recipe = recipe
         self.world = world
-        self.step = 0
-        self.seconds = 0.0
+        self.step: int = 0
+        self.seconds: float = 0.0
         data = data or open_data(recipe, recipe, data_config(recipe.model), recipe.seed, division)
-        self.train_fingerprint = check_ranks(world, data)
-        self.data = data.to(world.device)
+        self.train_fingerprint: str = check_ranks(world, data)
+        self.data: Data = data.to(world.device)
         ranks = {"rank": world.rank, "ranks": world.ranks}
         check_parts(recipe, world.ranks, len(self.data.train))
-        more = {"repeats": recipe.aug_repeats}
-        self.train_batches = Batches(self.data.train, recipe.batch_size, recipe.seed, **ranks, **more)
+        self.train_batches: Batches = Batches(
+            self.data.train, recipe.batch_size, recipe.seed, repeats=recipe.aug_repeats, **ranks
+        )
         size = images_per_test(recipe, world.ranks, self.data.shape) * world.ranks
-        self.test_batches = Batches(self.data.test, size, **ranks)
+        self.test_batches: Batches = Batches(self.data.test, size, **ranks)
         seed_all(recipe.seed, 0, 0)  # every rank begins with the same weights
         model = build_model(recipe, self.data)
-        self.augment = build_augment(recipe, self.data, model)
-        self.task = build_task(recipe, model, len(self.data.class_names), world.device)
+        self.augment: Augment = build_augment(recipe, self.data, model)
+        self.task: StandardTask = build_task(recipe, model, len(self.data.class_names), world.device)
         check_size(self.task.trainable_module, recipe.model, self.data.shape)
         check_trainable(self.task, recipe, world.ranks, self.data.shape, len(self.data.class_names))
-        self.optimizer = build_optimizer(recipe, self.task.trainable_module)
-        self.schedule = build_schedule(recipe, self.optimizer, len(self.train_batches))
-        self.scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
-        self.losses = Losses(world)
+        self.optimizer: torch.optim.Optimizer = build_optimizer(recipe, self.task.trainable_module)
+        self.schedule: Scheduler | None = build_schedule(recipe, self.optimizer, len(self.train_batches))
+        self.scaler: amp.GradScaler = amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
+        self.losses: Losses = Losses(world)
         self.watched_until = 0
         self.tested: Answers | None = None  # what the model as it is now has answered in a test
         if recipe.ema is not None:
@@ -105,8 +108,7 @@ class Loop:
             labels: Classes `[B]`.
 
         Raises:
-            FloatingPointError: If the loss or the gradient of a watched step is no number; the state is that
-                of before the step.
+            FloatingPointError: If a watched step's loss or gradient is no number; the state is as before.
         """
         seed_all(self.recipe.seed, self.world.rank, self.step + 1)
         before = [buffer.clone() for buffer in self.task.trainable_module.buffers()] if self.watched else []
@@ -199,8 +201,7 @@ class Loop:
 
     def model(self) -> PixelModel:
         """The model as a function of pixels, without what training put around it."""
-        tested = self.task.get_eval_model(ema=self.task.has_ema())
-        return self.task.pixels(unwrap_model(tested))
+        return self.task.pixels(unwrap_model(self.task.get_eval_model(ema=self.task.has_ema())))
 
     def test(self) -> Accuracy:
         """Accuracy on the test images, over all ranks."""
@@ -237,8 +238,7 @@ class Loop:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes over the state of another loop of the same recipe."""
-        self.step, self.tested = state["step"], None
-        self.seconds = state["seconds"]
+        self.step, self.seconds, self.tested = state["step"], state["seconds"], None
         self.losses.load(state["losses"])
         # Checkpoints of version 0.1.0 spell it otherwise.
         self.optimizer.load_state_dict(state.get("optimizer", state.get("optimiser")))

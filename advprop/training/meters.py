@@ -20,7 +20,7 @@ class Losses:
     def __init__(self, world: World) -> None:
         self.world = world
         self.sums: dict[str, Tensor] = {}
-        self.count = 0
+        self.count: int = 0
 
     def add(self, parts: Mapping[str, Tensor]) -> None:
         """The losses of one more part of a batch."""
@@ -62,7 +62,7 @@ class Clock:
     """
 
     def __init__(self, step: int = 0, seconds: float = 0.0) -> None:
-        self.seconds = seconds
+        self.seconds: float = seconds
         self._step = step
         self._last = time.monotonic()
 

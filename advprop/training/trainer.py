@@ -6,15 +6,15 @@ from typing import Any
 from torch import Tensor
 
 from advprop.recipes import Recipe
-from advprop.runs import Journal
-from advprop.runtime import Interrupted, Job, Pace, Progress, Signals, World, short_of_memory
+from advprop.runs import Journal, Run
+from advprop.runtime import Interrupted, Job, Pace, Plan, Progress, Signals, World, short_of_memory
 from advprop.training.advice import in_test, in_training
 from advprop.training.estimate import plan_of, told_before
 from advprop.training.loop import Loop
 from advprop.training.meters import Clock
 from advprop.training.preflight import check_data, optimizer_bytes
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -30,13 +30,14 @@ class Trainer:
         self.recipe = recipe
         self.world = world
         self.journal = journal
-        self.run = journal.run
-        self.loop = Loop(recipe, world, division=world.on_first(self.run.division))
+        self.run: Run = journal.run
+        self.loop: Loop = Loop(recipe, world, division=world.on_first(self.run.division))
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
-        self.untested = False  # whether the test of the epoch that has ended is still to come
-        self.saved = (-1, False)  # the step of the last checkpoint, and whether its test was still to come
-        self.clock = Clock()
-        self.plan = plan_of(self.loop)
+        self.untested: bool = False  # whether the test of the epoch that has ended is still to come
+        # The step of the last checkpoint, and whether its test was still to come.
+        self.saved: tuple[int, bool] = (-1, False)
+        self.clock: Clock = Clock()
+        self.plan: Plan = plan_of(self.loop)
 
     def begin(self, resume: bool, job: Job) -> None:
         """Makes the run's directory, or takes up the run that is there.
