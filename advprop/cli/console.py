@@ -15,6 +15,11 @@ def rank() -> int:
     return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
 
 
+def ranks() -> int:
+    """The number of processes that torchrun or SLURM has started."""
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+
+
 def say(text: str) -> None:
     """Writes a line to the standard output."""
     sys.stdout.write(f"{text}\n")

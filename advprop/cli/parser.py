@@ -18,7 +18,7 @@ from advprop.cli.evaluate import Evaluate
 from advprop.cli.export import Export
 from advprop.cli.plot import Plot
 from advprop.cli.predict import Predict
-from advprop.cli.small_folders import defaults_table, folder_settings
+from advprop.cli.small_folders import OPTIONS, defaults_table, folder_settings
 from advprop.cli.train import Train
 from advprop.recipes import FEW_IMAGES, RECIPE_FILE, Method, make_recipe, parse_fraction, short_number
 from advprop.runtime import nearest
@@ -78,15 +78,17 @@ def _base(words: Sequence[str]) -> Train:
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     reader.add_argument("--recipe", nargs="*", default=[])
     reader.add_argument("--resume", action="store_true")
-    for name in ("--out", "--data", "--method"):
-        reader.add_argument(name, nargs="?")
-    found = reader.parse_known_args(words)[0]
-    own, given_recipes = Path(found.out or "", RECIPE_FILE), _several(found.recipe, str)
-    sources = [own, *given_recipes] if found.resume and own.is_file() else given_recipes
-    given = {} if sources else folder_settings(words)
-    given |= {"data": found.data} if found.data is not None else {}
-    if found.method in get_args(Method):  # tyro knows better how to say so if not
-        given["method"] = found.method
+    for name in ("out", "method", *OPTIONS):
+        reader.add_argument(f"--{name.replace('_', '-')}", f"--{name}", nargs="?")
+    found = {
+        name: value for name, value in vars(reader.parse_known_args(words)[0]).items() if value is not None
+    }
+    own, given_recipes = Path(found.get("out", ""), RECIPE_FILE), _several(found["recipe"], str)
+    sources = [own, *given_recipes] if found["resume"] and own.is_file() else given_recipes
+    given = {} if sources else folder_settings(found)
+    given |= {"data": found["data"]} if "data" in found else {}
+    if found.get("method") in get_args(Method):  # tyro knows better how to say so if not
+        given["method"] = found["method"]
     return Train.of(make_recipe(*sources, given))
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from advprop.cli.console import rank
+from advprop.cli.console import rank, ranks
 from advprop.recipes import (
     AUTO,
     AUTO_MODELS,
@@ -18,36 +15,36 @@ from advprop.recipes import (
     DataSettings,
     Recipe,
     defaults_by_data,
+    parse_fraction,
     small_folder,
 )
 from advprop.runtime import format_table
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+OPTIONS = ("data", "train_split", "test_split", "test_share", "seed", "model", "weights")
+"""The options that say whether a folder is small and what it is trained with."""
 
-def folder_settings(words: Sequence[str]) -> dict[str, Any]:
+
+def folder_settings(given: Mapping[str, str]) -> dict[str, Any]:
     """The settings of the folder that the options name, if it has few training images; else none.
 
     A model that is named has the epochs and the rest, and its pretrained weights if they are on this machine.
+
+    Args:
+        given: What the command line says of `OPTIONS`.
     """
-    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for name in ("--data", "--train-split", "--test-split", "--model", "--weights", "--test-share", "--seed"):
-        reader.add_argument(name, nargs="?")
-    given = {name: value for name, value in vars(reader.parse_known_args(words)[0]).items() if value}
-    if not Path(given.get("data", "")).expanduser().is_dir() or "data" not in given:
-        return {}
     images = _few_images(given)
     if images is None:
         return {}
-    settings = small_folder(images, int(os.environ.get("WORLD_SIZE") or 1))
-    model = given.get("model")
-    if model in (None, AUTO) and "weights" not in given:
-        return settings
-    del settings["model"], settings["pretrained"]
-    if model is not None and "weights" not in given:
+    settings = small_folder(images, ranks())
+    model, weights = given.get("model", AUTO), given.get("weights", "none")
+    if weights.lower() != "none":
+        del settings["model"], settings["pretrained"]
+    elif model != AUTO:
         from advprop.models import weights_at_hand
 
-        settings["pretrained"] = weights_at_hand(model) is not None
+        settings |= {"model": model, "pretrained": weights_at_hand(model) is not None}
     return settings
 
 
@@ -57,15 +54,16 @@ def defaults_table() -> str:
     return format_table(("", "digits", "small folder", "large data"), rows)
 
 
-def _few_images(given: dict[str, Any]) -> int | None:
+def _few_images(given: Mapping[str, str]) -> int | None:
     """The number of training images, if few; the command itself says what is wrong with an option."""
+    if given.get("data", DataSettings.data) == DataSettings.data:
+        return None
     from advprop.data import count_few
 
-    names = ("data", "train_split", "test_split")
     try:
         data = DataSettings(
-            **{name: given[name] for name in names if name in given},
-            test_share=float(given.get("test_share", DataSettings.test_share)),
+            **{name: given[name] for name in ("data", "train_split", "test_split") if name in given},
+            test_share=float(parse_fraction(given.get("test_share", DataSettings.test_share))),
         )
         return count_few(data, int(given.get("seed", 0)), FEW_IMAGES)
     except ValueError:
@@ -102,7 +100,8 @@ def _chosen(recipe: Recipe) -> tuple[Recipe, str | None]:
     """The first model with weights at hand; several processes do not ask the hub, which may answer one."""
     from advprop.models import weights_at_hand
 
-    alone = int(os.environ.get("WORLD_SIZE") or 1) == 1
-    places = ((name, weights_at_hand(name, alone)) for name in AUTO_MODELS if recipe.pretrained)
+    places = (
+        (name, weights_at_hand(name, ask_hub=ranks() == 1)) for name in AUTO_MODELS if recipe.pretrained
+    )
     name, place = next((found for found in places if found[1]), (AUTO_MODELS[-1], None))
     return replace(recipe, model=name, pretrained=place is not None), place

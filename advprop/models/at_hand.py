@@ -2,7 +2,6 @@
 
 import threading
 from importlib.util import find_spec
-from typing import Literal, TypeAlias
 
 import timm
 from huggingface_hub import (
@@ -12,18 +11,17 @@ from huggingface_hub import (
     hf_hub_url,
     try_to_load_from_cache,
 )
+from timm.models import parse_model_name
 
 from advprop.models.create import DOWNLOAD_ERRORS
 from advprop.models.names import current_name
 from advprop.models.photo_weights import package_of
 
-Place: TypeAlias = Literal["this package", "an installed package", "the local cache of the hub", "the hub"]
-
 _FILE = "model.safetensors"
 _PATIENCE = 5.0  # seconds
 
 
-def weights_at_hand(name: str, ask_hub: bool = False) -> Place | None:
+def weights_at_hand(name: str, ask_hub: bool = False) -> str | None:
     """Where the pretrained weights of a model are, if they can be had without waiting.
 
     Args:
@@ -32,8 +30,12 @@ def weights_at_hand(name: str, ask_hub: bool = False) -> Place | None:
             answers. Without an answer within seconds, they are not at hand.
 
     Returns:
-        None where they are not at hand, or the model has none.
+        Their place in words: this package, an installed package, the local cache of the hub, the hub, or the
+        folder of a `local-dir:` name. None where they are not at hand, or the model has none.
     """
+    source, folder = parse_model_name(name)
+    if source == "local-dir":
+        return f"the folder {folder}"
     try:
         config = timm.get_pretrained_cfg(current_name(name))
     except (ValueError, RuntimeError):

@@ -74,7 +74,7 @@ def test_a_folder_with_splits_is_counted_by_its_training_images(pictures: Path, 
 
 
 def test_an_option_always_wins(pictures: Path) -> None:
-    words = (
+    words = [
         "--model",
         "resnet50",
         "--no-pretrained",
@@ -84,7 +84,7 @@ def test_an_option_always_wins(pictures: Path) -> None:
         "4",
         "--eps",
         "2/255",
-    )
+    ]
     recipe = settings("--data", str(pictures), *words)
     assert (recipe.model, recipe.pretrained, recipe.epochs) == ("resnet50", False, 100)
     assert (recipe.batch_size, recipe.eps) == (4, 2 / 255)
@@ -112,8 +112,28 @@ def test_counting_ends_early_in_a_large_folder(pictures: Path, monkeypatch: pyte
     assert few_images.count_few(make_recipe(data=str(pictures)), seed=0, most=3) is None
 
 
-def test_a_batch_is_split_over_the_processes(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "3")
+def test_options_count_in_each_way_to_write_them(pictures: Path) -> None:
+    data = ("--data", str(pictures))
+    assert settings(*data, "--test-share", "1/5") == settings(*data, "--test-share", "0.2")
+    half = settings(*data, "--test-share=0.5")
+    assert half == settings(*data, "--test_share", "0.5")
+    assert half.batch_size == 4
+    assert settings(*data, "--weights", "none") == settings(*data)
+
+
+def test_the_digits_are_no_folder_of_that_name(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures.rename("digits")
+    assert settings("--data", "digits") == make_recipe()
+
+
+@pytest.mark.parametrize("variable", ["WORLD_SIZE", "SLURM_NTASKS"])
+def test_a_batch_is_split_over_the_processes(
+    variable: str, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "3")
     assert settings("--data", str(pictures)).batch_size == 6
 
 
@@ -136,6 +156,18 @@ def test_the_model_has_weights_that_are_at_hand(
     (line,) = caplog.messages
     assert re.search(told, line)
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("model", "place"),
+    [("local-dir:cat", "the folder cat"), ("resnet18", "the hub"), ("hf-hub:me/cat", "the hub")],
+)
+def test_weights_of_a_named_model_are_told_with_their_place(
+    model: str, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="advprop"):
+        with_model(make_recipe(data="x", model=model, pretrained=True))
+    assert caplog.messages == [f"starts from the pretrained weights of {model}, which are in {place}"]
 
 
 def test_no_weights_are_looked_for_where_none_are_wanted(
