@@ -22,7 +22,8 @@ from advprop.runtime import format_table
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-OPTIONS = ("data", "train_split", "test_split", "test_share", "seed", "model", "weights")
+_FOLDER = ("data", "train_split", "test_split")
+OPTIONS = (*_FOLDER, "test_share", "seed", "model", "weights")
 """The options that say whether a folder is small and what it is trained with."""
 
 
@@ -60,11 +61,10 @@ def _few_images(given: Mapping[str, str]) -> int | None:
         return None
     from advprop.data import count_few
 
+    where: dict[str, Any] = {name: given[name] for name in _FOLDER if name in given}
     try:
-        data = DataSettings(
-            **{name: given[name] for name in ("data", "train_split", "test_split") if name in given},
-            test_share=float(parse_fraction(given.get("test_share", DataSettings.test_share))),
-        )
+        share = float(parse_fraction(given.get("test_share", DataSettings.test_share)))
+        data = DataSettings(**where, test_share=share)
         return count_few(data, int(given.get("seed", 0)), FEW_IMAGES)
     except ValueError:
         return None

@@ -4,7 +4,7 @@ from .branch import (
     use_branch as use_branch,
 )
 from .constant import constant_norms as constant_norms
-from .repeated import checkpoint_gradients as checkpoint_gradients
+from .repeated import can_checkpoint as can_checkpoint, checkpoint_gradients as checkpoint_gradients
 from .wrap import (
     MAIN as MAIN,
     add_aux_norm as add_aux_norm,

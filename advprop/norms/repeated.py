@@ -30,20 +30,30 @@ def checkpoint_gradients(model: nn.Module) -> None:
         >>> model.grad_checkpointing
         True
     """
-    switch = getattr(model, "set_grad_checkpointing", None)
-    try:
-        if switch is None:
-            raise AssertionError
-        switch(True)
-    except AssertionError as error:  # what timm's models without it raise
+    if not can_checkpoint(model):
         raise ValueError(
             f"{type(model).__name__} has no gradient checkpointing; leave it out (--grad-checkpointing), or "
             "take another model"
-        ) from error
+        )
+    switch: Any = model.set_grad_checkpointing
+    switch(True)
     for module in model.modules():
         if _statistics(module):
             module.register_forward_pre_hook(_keep)
             module.register_forward_hook(_put_back, always_call=True)
+
+
+def can_checkpoint(model: nn.Module) -> bool:
+    """Whether a model has timm's gradient checkpointing, which is off afterwards."""
+    switch: Any = getattr(model, "set_grad_checkpointing", None)
+    if switch is None:
+        return False
+    try:
+        switch(True)
+    except AssertionError:  # what timm's models without it raise
+        return False
+    switch(False)
+    return True
 
 
 def _statistics(module: nn.Module) -> dict[str, Tensor]:

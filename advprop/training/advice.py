@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from timm.utils.model import unwrap_model
+
+from advprop.norms import can_checkpoint
 from advprop.recipes import Recipe
 from advprop.runtime import shell_word
 from advprop.training.loop import Loop
@@ -22,9 +25,15 @@ def in_training(loop: Loop, directory: Path, saved: int) -> str:
         directory: Where it is.
         saved: The step of its last checkpoint.
     """
+    recipe, again, slower = loop.recipe, resume(directory), ""
+    if not recipe.grad_checkpointing and can_checkpoint(unwrap_model(loop.task.trainable_module)):
+        slower = (
+            "resume with gradient checkpointing, which is slower and changes no result: "
+            f"{again} --grad-checkpointing; or "
+        )
     return (
-        f"{smaller(loop.recipe, loop.data.shape[1])}, in a new run (--out). This run is kept at step "
-        f"{saved}; with more memory, resume it: {resume(directory)}"
+        f"{slower}{smaller(recipe, loop.data.shape[1])}, in a new run (--out). This run is kept at step "
+        f"{saved}; with more memory, resume it: {again}"
     )
 
 

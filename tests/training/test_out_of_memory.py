@@ -75,6 +75,16 @@ def test_training_tells_the_options_and_keeps_the_run(kind, monkeypatch, capsys)
     assert equal(records(Run(Path("a run"))), records(train(SMALL, "whole").run))
 
 
+def test_training_resumes_with_gradient_checkpointing_where_the_model_has_it(monkeypatch, capsys):
+    fail_at(monkeypatch, Loop, "backward", 1, MemoryError())
+    words = [*TRAIN, "--model", "test_resnet", "--image-size", "32"]
+    assert main(words) == 1
+    asked = "which is slower and changes no result: advprop train --resume --out 'a run'"
+    assert f"{asked} --grad-checkpointing; or lower --batch-size" in one_line(capsys)
+    assert main([*words, "--out", "again", "--grad-checkpointing"]) == 1
+    assert asked not in one_line(capsys)
+
+
 @pytest.mark.parametrize("kind", REPORTS)
 def test_a_test_tells_its_option_and_the_resume_that_lowers_it(kind, monkeypatch, capsys):
     with monkeypatch.context() as patch:
