@@ -41,7 +41,7 @@ def test_importing_a_function_as_a_module_is_refused() -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.skipif(not shutil.which("pyright"), reason="pyright is not on the path")
+@pytest.mark.skipif(not shutil.which("pyright"), reason="needs pyright: npm install --global pyright")
 def test_pyright_knows_the_types_of_all_public_symbols(root: Path, tmp_path: Path) -> None:
     """Of every module, from a folder outside the checkout, as a user's type checker sees them."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
