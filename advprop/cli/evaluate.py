@@ -1,7 +1,7 @@
 """The command that measures a trained model."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ class Evaluate:
         from advprop.models import names_of_classes
         from advprop.runs import Report, attack_table, corruption_table
 
-        tell = say if rank() == 0 else _nothing
+        tell: Callable[[str], None] = say if rank() == 0 else lambda _: None  # the first speaks for all
         answers = evaluate_answers(model, batches, **options)
         report = Report.of(answers, batches, names_of_classes(model.model))
         tell(f"clean: {report.accuracy}")
@@ -108,7 +108,3 @@ class Evaluate:
         size = self.test_batch_size or 100
         with model_and_images(self.model, recipe, self.branch, self.device, size) as (model, images):
             yield model, images, "main"
-
-
-def _nothing(text: str) -> None:
-    """Says nothing: the first rank speaks for all."""

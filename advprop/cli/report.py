@@ -1,13 +1,12 @@
 """What a test says to a person: tables, files of the wrong pictures, and the command for a new picture."""
 
-import shlex
 import shutil
 import sys
 from pathlib import Path
 
 from advprop.cli.console import complain, say
 from advprop.runs import Report, report_table
-from advprop.runtime import MissingExtraError
+from advprop.runtime import MissingExtraError, shell_word
 
 _PICTURE = "report.png"
 
@@ -20,9 +19,8 @@ def show_report(report: Report, model: Path | str, directory: Path | None) -> No
         model: The directory of the run, or what else the model is called.
         directory: Where its files go; None: nowhere.
     """
-    listed = drawn = example = None
-    if Path(report.example).is_file():
-        example = Path(report.example)
+    listed = drawn = None
+    example = Path(report.example) if Path(report.example).is_file() else None
     if directory is not None:
         try:
             listed = report.write_wrong(directory)
@@ -36,8 +34,8 @@ def show_report(report: Report, model: Path | str, directory: Path | None) -> No
     elif listed is not None:
         say('picture of this report:  needs pip install "advprop[plot]"')
     if example is not None:
-        words = ["predict", str(example), "--model", str(model)]
-        say(f"predict a picture:       {_program()} {shlex.join(words)}")
+        words = f"predict {shell_word(example)} --model {shell_word(model)}"
+        say(f"predict a picture:       {_program()} {words}")
 
 
 def _draw(report: Report, directory: Path) -> Path | None:
@@ -53,4 +51,4 @@ def _draw(report: Report, directory: Path) -> Path | None:
 
 def _program() -> str:
     """How this program is started from a shell."""
-    return "advprop" if shutil.which("advprop") else f"{shlex.quote(sys.executable)} -m advprop"
+    return "advprop" if shutil.which("advprop") else f"{shell_word(sys.executable)} -m advprop"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,9 +34,8 @@ class Part:
             >>> Part.of(digits().train, 5).numbers
             (0, 40, 80, 120, 160)
         """
-        return cls(
-            whole, tuple((np.arange(min(most, len(whole))) * len(whole) // min(most, len(whole))).tolist())
-        )
+        count = min(most, len(whole))
+        return cls(whole, tuple(number * len(whole) // count for number in range(count)))
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -4,6 +4,7 @@ import os
 
 import torch
 
+from advprop.evaluation import CORRUPTIONS
 from advprop.runtime import Plan, World, duration
 from advprop.training.loop import Loop
 from advprop.training.parts import images_per_pass
@@ -45,8 +46,10 @@ def told_before(loop: Loop, first_step: int, seconds: float) -> list[str]:
     """
     recipe, data = loop.recipe, loop.data
     left = recipe.epochs - first_step / len(loop.train_batches)
-    epochs = f"{recipe.epochs} epochs" if not first_step else f"the last {left:.3g} of {recipe.epochs} epochs"
-    corruptions = f", then a test on {15 * len(recipe.severities)} corruptions" if recipe.severities else ""
+    several = f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}"
+    epochs = f"the last {left:.3g} of {several}" if first_step else several
+    count = len(CORRUPTIONS) * len(recipe.severities)
+    corruptions = f", then a test on {count} corruptions" if count else ""
     lines = [
         f"training {recipe.model} ({recipe.method}) on {_device(loop.world)}: {len(data.train)} training and "
         f"{len(data.test)} test images of {len(data.class_names)} classes; {epochs} will take about "

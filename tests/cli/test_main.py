@@ -281,7 +281,7 @@ def test_a_terminal_shows_a_bar_and_nothing_else_does():
     assert re.search(line, plain.stderr, re.MULTILINE)
     assert announced(plain.stderr).startswith(
         "training advprop_convnet (advprop) on cpu (1 thread): 40 training and 1757 test images of 10 "
-        "classes; 1 epochs will take about "
+        "classes; 1 epoch will take about "
     )
     assert lines(plain.stdout)[0] == "method   clean  95 % interval"
 
