@@ -1,7 +1,7 @@
 """The attackers of AdvProp: a norm ball and the loop that climbs in it.
 
 Everything here works on pixels in [0, 1] and measures `eps` and `step_size` in them, so 4/255 is
-four grey levels whatever mean and std a model wants; the normalisation belongs to what is attacked
+four gray levels whatever mean and std a model wants; the normalization belongs to what is attacked
 (`PixelModel`).
 """
 
@@ -39,7 +39,7 @@ class PGD:
             towards the class that the model thinks least of; both are weaker.
         random_start: Whether to start at a random point of the ball.
         project: Whether each step ends in the ball. GD of the paper has no ball.
-        mode: Behaviour of norms and dropout while the attack runs: `"eval"` (running statistics, the
+        mode: Behavior of norms and dropout while the attack runs: `"eval"` (running statistics, the
             paper's choice), or `"train"` (batch statistics, as Fast AdvProp wants them).
         check: Whether to look for pixels outside [0, 1], for classes that the model does not have and for
             gradients that are not finite. It makes a GPU wait three times an attack; without it nothing

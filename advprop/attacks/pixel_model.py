@@ -16,7 +16,7 @@ class PixelModel(nn.Module):
     Its state dict is that of the model inside, with the same keys.
 
     Args:
-        model: A model of normalised images.
+        model: A model of normalized images.
         mean: Mean of each channel, or one for all.
         std: Standard deviation of each channel, or one for all; over 0.
 

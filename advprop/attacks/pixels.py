@@ -1,4 +1,4 @@
-"""What everything here takes for an image: pixels in [0, 1], not yet normalised."""
+"""What everything here takes for an image: pixels in [0, 1], not yet normalized."""
 
 import math
 
@@ -54,7 +54,7 @@ def check_batch(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
 
 
 def for_channels(values: PerChannel, channels: int | None) -> PerChannel:
-    """Mean or std of a colour configuration for a model of so many channels: their average, if they differ.
+    """Mean or std of a color configuration for a model of so many channels: their average, if they differ.
 
     Args:
         values: One number, or one for each channel of the configuration.

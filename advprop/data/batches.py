@@ -22,7 +22,7 @@ Batch: TypeAlias = tuple[Tensor, Tensor]
 
 
 class ImageSet(Protocol):
-    """Labelled images that can be asked for by their numbers."""
+    """Labeled images that can be asked for by their numbers."""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -81,7 +81,7 @@ class Images:
     Args:
         class_names: The name of each class, by its label.
         shape: Channels, height and width of an image.
-        crop_pct: Share of the resized image that the centre crop takes; 1: all of it.
+        crop_pct: Share of the resized image that the center crop takes; 1: all of it.
         crop_mode: How timm crops: `center`, `squash` or `border`.
         interpolation: How images are resized.
         exif_orientation: Whether photographs are turned as their cameras noted (EXIF).
@@ -205,7 +205,7 @@ def to_device(numbers: Sequence[float], device: torch.device) -> Tensor:
 
 
 def digits(train_images: int = 200, seed: int = 0) -> Data:
-    """Scikit-learn's 1797 handwritten digits: grey images of 8 x 8 pixels, 10 classes.
+    """Scikit-learn's 1797 handwritten digits: gray images of 8 x 8 pixels, 10 classes.
 
     Args:
         train_images: Number of training images, as many of each class; the others are test images.
@@ -238,7 +238,7 @@ def digits(train_images: int = 200, seed: int = 0) -> Data:
 def _stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """The numbers of `count` images, in order, as many of each class as possible."""
     random = np.random.default_rng(seed)
-    classes = random.permutation(np.unique(labels))  # so that no class is favoured when they do not divide
+    classes = random.permutation(np.unique(labels))  # so that no class is favored when they do not divide
     shares = [count // len(classes) + (i < count % len(classes)) for i in range(len(classes))]
     of_class = [random.permutation(np.flatnonzero(labels == name)) for name in classes]
     most = len(classes) * (min(map(len, of_class)) - 1)

@@ -36,7 +36,7 @@ def impulse_noise(images: Tensor, draws: Draws, scale: float, share: float) -> T
 
 def defocus_blur(images: Tensor, draws: Draws, scale: float, radius: float, softness: float) -> Tensor:
     """Blur of a lens out of focus: the mean over a disc with a slightly soft edge."""
-    radius = max(radius * scale, 0.6)  # a smaller disc has no neighbours in it
+    radius = max(radius * scale, 0.6)  # a smaller disc has no neighbors in it
     half = math.ceil(radius) + 2
     axis = torch.arange(-half, half + 1, device=images.device)
     disc = (radius + 0.5 - torch.hypot(axis[:, None].float(), axis.float())).clamp(0, 1)

@@ -77,7 +77,7 @@ def zoom(images: Tensor, factor: float) -> Tensor:
 def scrambled(draws: Draws, height: int, width: int, distance: float) -> Tensor:
     """Which pixel each pixel shows behind glass, `[B, 1, H * W]`; under a distance of 1, some stay.
 
-    One pass from the last pixel to the first, in which each takes the value that a neighbour has by then:
+    One pass from the last pixel to the first, in which each takes the value that a neighbor has by then:
     its own, or the one it took earlier in the pass. The chains of the latter are followed by doubling.
     """
     count, reach = height * width, max(1, round(distance))
@@ -127,11 +127,11 @@ def plasma(draws: Draws, height: int, width: int, decay: float) -> Tensor:
         half = step // 2
         corners = land[:, ::step, ::step]
         sides = corners + corners.roll(-1, 1)
-        centres = displaced(sides + sides.roll(-1, 2))
-        land[:, half::step, half::step] = centres
+        centers = displaced(sides + sides.roll(-1, 2))
+        land[:, half::step, half::step] = centers
         across = corners + corners.roll(-1, 2)
-        land[:, ::step, half::step] = displaced(centres + centres.roll(1, 1) + across)
-        land[:, half::step, ::step] = displaced(centres + centres.roll(1, 2) + sides)
+        land[:, ::step, half::step] = displaced(centers + centers.roll(1, 1) + across)
+        land[:, half::step, ::step] = displaced(centers + centers.roll(1, 2) + sides)
         step, wobble = half, wobble / decay**2
     low, high = land.amin((1, 2), keepdim=True), land.amax((1, 2), keepdim=True)
     return ((land - low) / (high - low))[:, None, :height, :width]

@@ -96,7 +96,7 @@ def corrupt(
         severity: 1 to 5.
         seed: Any whole number.
         first_index: Number of the first image in its data set.
-        index_step: Distance between the numbers of neighbours: the number of ranks, where ranks take turns.
+        index_step: Distance between the numbers of neighbors: the number of ranks, where ranks take turns.
         check: Whether to look for pixels outside [0, 1], for which the device has to wait.
 
     Returns:

@@ -28,7 +28,7 @@ _LINES: Mapping[str, tuple[str, Any]] = {
 def plot_runs(runs: Sequence[Path | str], out: Path | str | None = None) -> Figure:
     """Draws runs: their losses, their accuracy on the test images, their learning rate.
 
-    A run has a colour and a marker, a loss the kind of its line. Runs that are under way can be drawn, too.
+    A run has a color and a marker, a loss the kind of its line. Runs that are under way can be drawn, too.
 
     Args:
         runs: Directories of the runs.

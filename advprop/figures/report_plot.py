@@ -96,8 +96,8 @@ def _draw_matrix(ax: Axes, report: Report, names: list[str]) -> None:
     size = 10 if len(names) <= 10 else 7
     for (y, x), count in np.ndenumerate(counts):
         if count:
-            colour = "white" if right[y, x] and shares[y, x] > 0.7 else "black"
-            ax.text(x, y, str(count), ha="center", va="center", fontsize=size, color=colour)
+            color = "white" if right[y, x] and shares[y, x] > 0.7 else "black"
+            ax.text(x, y, str(count), ha="center", va="center", fontsize=size, color=color)
     ax.set_xticks(range(len(names)), [shorten(name) for name in names], rotation=45, ha="left", fontsize=size)
     told = [f"{shorten(row.name)}  {100 * row.share:.0f} %" for row in report.classes]
     ax.set_yticks(range(len(told)), told, fontsize=size)
@@ -112,8 +112,8 @@ def _tinted(shares: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Colors `[rows, columns, 3]` from white to blue, where the answer is right, and to orange elsewhere."""
     from matplotlib.colors import to_rgb
 
-    colours = np.where(right[..., None], to_rgb(BLUE), to_rgb(ORANGE))
-    return np.asarray(1 - shares[..., None] * (1 - colours))
+    colors = np.where(right[..., None], to_rgb(BLUE), to_rgb(ORANGE))
+    return np.asarray(1 - shares[..., None] * (1 - colors))
 
 
 def _draw_pairs(ax: Axes, report: Report) -> None:

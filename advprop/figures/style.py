@@ -13,7 +13,7 @@ GREY = "#767676"
 GREEN = "#1ba75e"
 PURPLE = "#bc46b4"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
-"""The colours of lines and bars, in the order in which matplotlib takes them."""
+"""The colors of lines and bars, in the order in which matplotlib takes them."""
 
 _SHAPE: dict[Any, Any] = {
     "figure.figsize": (7.0, 3.0),
@@ -40,9 +40,9 @@ _SAVED: dict[str, Any] = {"metadata": {"Date": None}, "bbox_inches": "tight"}
 def notebook_style() -> None:
     """Makes matplotlib draw as the tutorials do, for the rest of the program.
 
-    Figures are transparent; lines, ticks and text are black, which a page can recolour. In a notebook they
-    are SVGs, text stays text, and the same figure gives the same bytes. The colours are in `advprop.figures`:
-    `BLUE`, `ORANGE`, `GREEN`, `PURPLE` and `GREY`, which colour-blind readers tell apart and which stand out
+    Figures are transparent; lines, ticks and text are black, which a page can recolor. In a notebook they
+    are SVGs, text stays text, and the same figure gives the same bytes. The colors are in `advprop.figures`:
+    `BLUE`, `ORANGE`, `GREEN`, `PURPLE` and `GREY`, which color-blind readers tell apart and which stand out
     on white and on dark pages.
 
     Raises:

@@ -24,7 +24,7 @@ def describe_export(
         raw: Whether those take normalized images.
     """
     channels, height, width = data_config(model)["input_size"]
-    colors = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+    colors = {1: "gray", 3: "color"}.get(channels, f"{channels}-channel")
     classes: Any = model.num_classes
     weights = folder / "model.safetensors"
     files = [

@@ -97,8 +97,8 @@ def predict(
 ) -> list[Prediction]:
     """What a model takes pictures for, each with its likeliest classes, in the order of the pictures.
 
-    A picture is read as in the tests of the training: in grey for a model of one channel, with the size,
-    the crop and the normalisation of the model's own configuration. The model runs where it is, in
+    A picture is read as in the tests of the training: in gray for a model of one channel, with the size,
+    the crop and the normalization of the model's own configuration. The model runs where it is, in
     evaluation mode, and its training flags are as before afterwards.
 
     Args:

@@ -92,7 +92,7 @@ class ConvNet(nn.Module):
         return x if pre_logits else self.head(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalised images `[B, in_chans, H, W]` to logits `[B, num_classes]`."""
+        """Normalized images `[B, in_chans, H, W]` to logits `[B, num_classes]`."""
         return self.forward_head(self.forward_features(x))
 
     def get_classifier(self) -> nn.Module:

@@ -65,7 +65,7 @@ class AuxNorm(nn.Module):
         self.training: bool = norm.training
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises `x` of `[B, ...]`, each part of the batch through the branch it is routed to.
+        """Normalizes `x` of `[B, ...]`, each part of the batch through the branch it is routed to.
 
         Raises:
             ValueError: If the parts do not add up to the size of the batch, or to one that divides it.

@@ -31,7 +31,7 @@ def add_aux_norm(
         model: Any model with norm layers; changed in place.
         branches: Names of the auxiliary branches: one for AdvProp, several for fine-grained AdvProp.
         norms: Which layers get auxiliaries: `"batch"` all batch norms (torch's, timm's with their
-            activations, synchronised ones), `"all"` every normalisation layer, or classes of layers.
+            activations, synchronized ones), `"all"` every normalization layer, or classes of layers.
         separate: What an auxiliary branch has of its own: `"both"` affine parameters and statistics,
             or, for ablations, only its `"affine"` parameters or only its `"statistics"`.
         frozen: What to do with frozen norms (frozen classes, or no parameter that is trained):

@@ -66,7 +66,7 @@ class AugmentSettings:
         cutmix: Alpha of CutMix of the clean images; 0: none.
         aug_repeats: Times that an epoch has each of its images, changed anew each time, and so many times
             fewer images (repeated augmentation); 0: every image once.
-        crop_pct: Share of the resized image that its centre crop takes in tests; none: the model's.
+        crop_pct: Share of the resized image that its center crop takes in tests; none: the model's.
         interpolation: How images are resized; none: the model's way.
         exif_orientation: Turn photographs as their cameras noted (EXIF), in training, tests and predictions;
             timm does not.
@@ -126,7 +126,7 @@ class MethodSettings:
         steps: Steps of the attack.
         step_size: Length of a step, of [0, 1]; none: eps / (steps - 1), or eps for one step.
         target: Class that the attack drives an image towards; none: away from its label.
-        norms: Which layers get a second set: batch norms, or all normalisation layers.
+        norms: Which layers get a second set: batch norms, or all normalization layers.
         share: Share of the images that `fast` attacks.
     """
 

@@ -2,7 +2,7 @@
 
 Each task of this room is a `timm.task.TrainingTask`, so timm's loop, EMA, checkpoints, compilation and
 distributed preparation work with it as with timm's own. Images are pixels in [0, 1]; the task
-normalises them (timm's loader does not, if it is made by `advprop.data.create_loader`).
+normalizes them (timm's loader does not, if it is made by `advprop.data.create_loader`).
 """
 
 import inspect

@@ -169,7 +169,7 @@ def test_a_broken_export_leaves_the_one_before(exported, monkeypatch):
 
 def test_the_lines_that_are_shown_load_the_model(exported):
     told = describe_export(load_model(exported), exported)
-    assert "5 classes, grey images of 10 x 10 pixels" in told
+    assert "5 classes, gray images of 10 x 10 pixels" in told
     [code] = [line.removeprefix("Python: ") for line in told.splitlines() if line.startswith("Python: ")]
     shown = f"{code}; print(type(model).__name__, model.pretrained_cfg['label_names'][0])"
     result = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
