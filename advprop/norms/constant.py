@@ -12,7 +12,16 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
 from advprop.norms.route import BatchCheck
-from advprop.norms.wiring import WEIGHTED, Norm, Pairs, is_question, norm_of, norms_after_weights
+from advprop.norms.wiring import (
+    WEIGHTED,
+    Norm,
+    Pairs,
+    SavesItself,
+    is_question,
+    norm_of,
+    norms_after_weights,
+    plain_saves,
+)
 from advprop.norms.wrap import aux_norms
 
 Forward: TypeAlias = Callable[[Tensor], Tensor]
@@ -51,10 +60,13 @@ def constant_norms(model: nn.Module, images: Tensor) -> Forward:
     def forward(images: Tensor) -> Tensor:
         try:
             return constants.run(model, images)
-        except _Rewired:  # the model was changed: this attack folds nothing, the next looks again
+        except (_Rewired, SavesItself) as change:  # the model was changed: the next attack looks again
             found.pop(routes, None)
+            if isinstance(change, SavesItself):
+                logits: Tensor = model(images)
+                return logits
             constants.pairs = {}
-            return constants.run(model, images)
+            return forward(images)
 
     return forward
 
@@ -116,9 +128,10 @@ class _Constants(TorchFunctionMode):
 
         Raises:
             _Rewired: If a layer's output went elsewhere than to its norm.
+            SavesItself: If the model saves activations in its own way.
         """
         try:
-            with self:
+            with self, plain_saves():
                 logits: Tensor = model(images)
             if self.waiting is not None:
                 raise _Rewired

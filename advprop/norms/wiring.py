@@ -3,6 +3,7 @@
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -18,6 +19,10 @@ _QUESTIONS = (
     *(getattr(Tensor, name).__get__ for name in ("shape", "ndim", "dtype", "device", "is_cuda")),
 )
 _SAVES = "the model saves activations in its own way"
+
+
+class SavesItself(Exception):
+    """The model saves activations in its own way, as gradient checkpointing does."""
 
 
 class Norm(NamedTuple):
@@ -78,17 +83,27 @@ def norms_after_weights(model: nn.Module, images: Tensor) -> Pairs | None:
     kind = images.device.type if on_gpu else "cuda"
     with torch.random.fork_rng(on_gpu, device_type=kind), torch.enable_grad(), seen:
         try:
-            with torch.autograd.graph.disable_saved_tensors_hooks(_SAVES):
+            with plain_saves():
                 logits = model(images.detach().requires_grad_())
-        except RuntimeError as error:
-            if str(error) != _SAVES:
-                raise
+        except SavesItself:
             return None
     if not seen.norms or not isinstance(logits, Tensor) or logits.grad_fn is None:
         return None
     found = seen.taken_by_norms(logits)
     del logits, seen  # what still holds an output then may take it later
     return {id(pair.weight): pair for output, pair in found if output() is None}
+
+
+@contextmanager
+def plain_saves() -> Iterator[None]:
+    """Raises SavesItself where a pass saves activations in another way than torch's."""
+    try:
+        with torch.autograd.graph.disable_saved_tensors_hooks(_SAVES):
+            yield
+    except RuntimeError as error:
+        if str(error) != _SAVES:
+            raise
+        raise SavesItself from None
 
 
 def is_question(func: Callable[..., Any], args: Sequence[Any]) -> bool:

@@ -169,6 +169,15 @@ def test_what_a_hook_sees_is_not_folded(images: Tensor) -> None:
     assert constant_norms(model.float(), images.half()) is model
 
 
+def test_checkpointing_that_is_switched_on_after_an_attack_is_noticed() -> None:
+    model = timm.create_model("test_resnet", num_classes=5).eval()
+    images, labels, attack = torch.rand(2, 3, 32, 32), torch.tensor([0, 1]), PGD(steps=2, targeted=None)
+    before = attack(model, images, labels, generator=torch.Generator().manual_seed(0))
+    model.set_grad_checkpointing(True)
+    after = attack(model, images, labels, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(after, before)
+
+
 def test_models_that_are_compiled_checkpointed_or_of_several_branches_stay_as_they_are(
     images: Tensor,
 ) -> None:
