@@ -19,7 +19,7 @@ class Predict:
         images: Pictures, and folders of pictures.
         model: Directory of a run, folder of an exported model, or name of a model that timm has weights of.
         top: How many classes to name for each picture.
-        json: Print JSON in the place of a table.
+        json: Print JSON instead of a table.
         branch: Batch norms of the run's model to use: main, or adv.
         device: cpu, cuda, mps; auto takes the best there is.
         batch_size: Pictures that go through the model at once.

@@ -71,7 +71,7 @@ def _few_images(given: Mapping[str, str]) -> int | None:
 
 
 def with_model(recipe: Recipe, told: bool = True) -> Recipe:
-    """The recipe with a model in the place of `auto`.
+    """The recipe with a model instead of `auto`.
 
     Args:
         recipe: A recipe whose model may be `auto`.

@@ -24,7 +24,7 @@ def create_transform(
     Args:
         model: A model, or the name of one (nothing is built or downloaded for it).
         is_training: Whether to make timm's random training transform.
-        **kwargs: What `timm.data.create_transform` takes, in the place of the model's own.
+        **kwargs: What `timm.data.create_transform` takes, instead of the model's own.
 
     Examples:
         >>> from PIL import Image

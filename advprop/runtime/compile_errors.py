@@ -8,7 +8,7 @@ _COMPILER = ("torch._dynamo", "torch._inductor")
 
 @contextmanager
 def compiling(model: str) -> Iterator[None]:
-    """Raises ValueError in the place of what torch.compile raises where it cannot compile.
+    """Raises ValueError instead of what torch.compile raises where it cannot compile.
 
     It compiles when a model is first used, so its errors may come from any pass, forward or backward.
 

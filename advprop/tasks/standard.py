@@ -185,7 +185,7 @@ class StandardTask(ClassificationTask):
 
 
 def check_source(source: object) -> None:
-    """Raises ValueError if it is nothing that makes images: a class in the place of an attack, or a loss."""
+    """Raises ValueError if it is nothing that makes images: a class instead of an attack, or a loss."""
     if isinstance(source, type) or not callable(source) or _is_loss(source):
         raise ValueError(
             "images are made by an attack such as PGD(), or by a function of (model, images, labels), "
