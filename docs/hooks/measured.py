@@ -117,6 +117,17 @@ def signed(found: tuple[float, float | None]) -> str:
     return f"{mean:+.1f}" + (f" ± {error:.1f}" if error is not None else "")
 
 
+def percent(share: float) -> str:
+    """A probability for readers, rounded down where rounding would make a certainty of it.
+
+    Examples:
+        >>> from docs.hooks.measured import percent
+        >>> percent(0.9465), percent(0.9997)
+        ('94.7%', '99.9%')
+    """
+    return f"{min(100 * share, 99.9):.1f}%"
+
+
 def stamp(found: Mapping[str, Any]) -> str:
     """When, on what and with what something was measured."""
     with_what = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
