@@ -113,17 +113,23 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 @_mistakes_told()
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Formulas become MathML, code gets lighter; the search leaves out the library's own source."""
+    """Formulas become MathML, code gets lighter; the search leaves out sources, cells and programs."""
     source = '<details class="mkdocstrings-source"'
     path = page.file.src_uri
     shown = to_mathml(html, path if path in _notebooks else f"docs/{path}")
+    if path in _notebooks or page.file.generated_by:  # cells with what they show; each model's programs
+        shown = re.sub(r"<(figure|pre|table)\b", r"<\1 data-search-exclude", shown)
     return lighten(shown).replace(source, f"{source} data-search-exclude")
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Structured data for search engines goes into the head; no script asks the repository's host."""
+    """Structured data for search engines goes into the head; no script asks the repository's host.
+
+    What the search has left out need not say so any more.
+    """
     data = _site.structured_data(page.file.src_uri, page.canonical_url)
     script = f'<script type="application/ld+json">{data}</script>' if data else ""
+    output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
     output = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", output)
     return output.replace("</head>", f"{script}</head>", 1)
 

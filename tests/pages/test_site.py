@@ -89,6 +89,16 @@ def test_the_search_leaves_out_the_source(site: Path) -> None:
     assert "def open_data(" not in text
 
 
+def test_the_search_leaves_out_cells_and_programs(site: Path) -> None:
+    sections = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))["docs"]
+    found = {section["location"]: section["text"] for section in sections}
+    for page in (f"notebooks/{NOTEBOOKS[0]}/", f"models/{NINE[0]}/"):
+        texts = [text for location, text in found.items() if location.startswith(page)]
+        assert texts
+        assert not any("<pre" in text for text in texts)
+        assert "data-search-exclude" not in page_path(site, page).read_text(encoding="utf-8")
+
+
 def test_all_links_and_anchors_within_the_site_lead_somewhere(site: Path) -> None:
     broken = []
     ids = {path: {tag["id"] for tag in soup_of(path).select("[id]")} for path in site.rglob("index.html")}
