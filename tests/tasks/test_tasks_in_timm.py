@@ -128,6 +128,7 @@ def test_compiled_equals_eager_without_a_graph_break(make: Callable[..., Standar
 
 @compiled
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_compiled_by_inductor_equals_eager() -> None:
     def make(_: nn.Module) -> AdvPropTask:
         torch.manual_seed(3)

@@ -60,7 +60,7 @@ def test_the_best_is_kept_through_tests_that_end_the_run(whole, tmp_path, monkey
     tested = [line["test_top1_percent"] for line in whole.metrics() if "test_loss" in line]
     best = whole.checkpoints.latest()["best"]
     assert best["step"] == 2 + 2 * tested.index(max(tested)) < 8
-    for _ in range(4):  # each start ends in its second test, so that each test but one is made up for
+    for _ in range(3):  # each start ends in its second test, so that each test but one is made up for
         with monkeypatch.context() as patch:
             end_in_test(patch, 2)
             with pytest.raises(MemoryError):

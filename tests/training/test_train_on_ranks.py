@@ -256,4 +256,4 @@ def test_torchrun_starts_a_killed_rank_again_and_goes_on(whole, tmp_path):
     assert killed_at < run.metrics()[-1]["step"] == 300
     steps = [line["step"] for line in run.metrics() if "loss" in line]
     assert steps == sorted(set(steps))
-    assert shown.splitlines()[0] == "method   clean"
+    assert shown.splitlines()[0] == "method   clean  95 % interval"
