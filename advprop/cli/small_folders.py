@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from advprop.cli.console import rank, ranks
@@ -57,7 +58,8 @@ def defaults_table() -> str:
 
 def _few_images(given: Mapping[str, str]) -> int | None:
     """The number of training images, if few; the command itself says what is wrong with an option."""
-    if given.get("data", DataSettings.data) == DataSettings.data:
+    name = given.get("data", DataSettings.data)
+    if name == DataSettings.data or not Path(name).expanduser().is_dir():
         return None
     from advprop.data import count_few
 
