@@ -22,7 +22,6 @@ SMALL_FOLDER: Mapping[str, Any] = {
     "warmup_epochs": 1,
     "scale": (0.5, 1.0),
     "color_jitter": 0.2,
-    "eps": 1 / 255,
     "steps": 1,
     "test_every": 5,
 }

@@ -228,7 +228,7 @@ def test_a_download_that_breaks_off_is_no_error(monkeypatch: pytest.MonkeyPatch)
 def test_the_defaults_of_all_data_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {name: values for name, *values in defaults_by_data()}
     assert rows["model"] == ["advprop_convnet", AUTO, "resnet50"]
-    assert rows["eps"] == ["0.2", "1/255", "4/255"]
+    assert rows["eps"] == ["0.2", "4/255", "4/255"]
     assert "opt" not in rows
     with pytest.raises(SystemExit):
         main(["train", "--help"])
