@@ -19,7 +19,7 @@ from advprop.runtime import brief, need_extra, without_gradients
 
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 
-_COMPARED = 64  # images at most
+COMPARED = 64  # images at most
 _LARGEST_FILE = 2**31 - 2**24  # of ONNX, without the weights in a second file
 
 
@@ -168,7 +168,7 @@ def _parity(model: nn.Module, inner: nn.Module, file: Path, images: Tensor | Non
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     found = []
-    some = _random_pixels(inner, 8) if images is None else images[:_COMPARED].cpu().float()
+    some = _random_pixels(inner, 8) if images is None else images[:COMPARED].cpu().float()
     for pixels in filter(len, some.tensor_split((1, 3, 8))):  # batches of 1, 2, 5, and what is left
         batch = _as_taken(model, inner, pixels)
         with without_gradients():

@@ -13,12 +13,11 @@ from advprop.attacks import PixelModel
 from advprop.data import Batches, Part, some_images
 from advprop.evaluation import Accuracy, evaluate
 from advprop.inference.load import trained, training_images
-from advprop.inference.onnx_file import Precision, export_onnx
+from advprop.inference.onnx_file import COMPARED, Precision, export_onnx
 from advprop.models import data_config
 from advprop.norms import MAIN
 
 _CALIBRATED = 256
-_COMPARED = 64
 _TESTED = 5000
 
 
@@ -118,7 +117,7 @@ def _images_of(source: Path | str, for_int8: bool) -> Iterator[_AtHand | None]:
     with ExitStack() as stack:
         try:
             model, batches = stack.enter_context(trained(source))
-            testing = some_images(batches.images, _COMPARED)
+            testing = some_images(batches.images, COMPARED)
             training = training_images(source, _CALIBRATED) if for_int8 else None
             tested = Batches(Part.of(batches.images, _TESTED), batches.batch_size)
             found = _AtHand(model, tested, testing, training)
