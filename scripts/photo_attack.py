@@ -54,6 +54,7 @@ def measure(folder: Path) -> dict[str, Any]:
     Args:
         folder: Where the AVIF files go.
     """
+    made = circumstances("cpu")  # before the pictures change the checkout
     network = classifier()
     to_pixels = create_transform(NAME, mean=(0, 0, 0), std=(1, 1, 1))
     photograph: np.ndarray = getattr(data, SOURCE)()
@@ -65,7 +66,7 @@ def measure(folder: Path) -> dict[str, Any]:
         file = folder / f"{name}.avif"
         levels = (255 * pixels[0]).round().to(torch.uint8)
         to_pil_image(levels).save(file, quality=QUALITY[name], subsampling="4:4:4", speed=0)
-    return circumstances("cpu") | {
+    return made | {
         "model": NAME,
         "photograph": PHOTOGRAPH,
         "label": LABEL,
