@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,8 @@ def digit_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def folder_run(digit_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """A run of AdvProp on them, with averaged weights; what came out of it."""
+def folder_run(digit_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+    """A run of AdvProp on them, with averaged weights; what came out of it. No test changes its files."""
     recipe = make_recipe(
         data=str(digit_folders),
         model="advprop_convnet",
@@ -78,4 +79,16 @@ def folder_run(digit_folders: Path, tmp_path_factory: pytest.TempPathFactory) ->
         workers=0,
         test_every=6,
     )
-    return train(recipe, tmp_path_factory.mktemp("runs") / "folders")
+    directory = tmp_path_factory.mktemp("runs") / "folders"
+    outcome = train(recipe, directory)
+    before = contents(directory)
+    yield outcome
+    assert contents(directory) == before, (
+        "a test has written into the run that all share: let it copy it first"
+    )
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """The files of a directory, by their paths in it."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}

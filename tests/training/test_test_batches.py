@@ -1,5 +1,6 @@
 """How many images are tested at once, and that no result depends on it."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,8 @@ def test_a_recipe_of_before_leaves_it_open_and_another_one_is_no_other_run(metho
     assert differences(old, make_recipe(vars(old), test_batch_size=3)) == ""
 
 
-def test_evaluate_takes_another_number(folder_run, digit_folders, monkeypatch, capsys):
-    run, seen = str(folder_run.run.directory), []
+def test_evaluate_takes_another_number(folder_run, digit_folders, tmp_path, monkeypatch, capsys):
+    run, seen = str(shutil.copytree(folder_run.run.directory, tmp_path / "run")), []
     forward = torch.nn.Linear.forward
     monkeypatch.setattr(
         torch.nn.Linear, "forward", lambda layer, x: (seen.append(len(x)), forward(layer, x))[1]
