@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, packages_distributions, requires, version
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -50,7 +50,14 @@ def needed_by(extra: str) -> dict[str, str]:
     """Return what an extra of the package brings: the requirements, by the names that are imported."""
     needed = [Requirement(each) for each in requires("advprop") or []]
     brought = [each for each in needed if each.marker and each.marker.evaluate({"extra": extra})]
-    return {each.name.replace("-", "_"): f"{each.name}{each.specifier}" for each in brought}
+    return {_module(each.name): f"{each.name}{each.specifier}" for each in brought}
+
+
+def _module(distribution: str) -> str:
+    """The name by which a distribution is imported."""
+    modules = [name for name, brought in packages_distributions().items() if distribution in brought]
+    usual = distribution.replace("-", "_")
+    return usual if usual in modules or not modules else modules[0]
 
 
 def _named(needed: list[str], extra: str) -> Iterator[tuple[str, str]]:

