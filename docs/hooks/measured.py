@@ -5,8 +5,10 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from advprop.cards import snippet
 from advprop.recipes import make_recipe, recipe_names
 from docs.hooks.rendering import ROOT
 from scripts.benchmark import share_of_timm
@@ -48,6 +50,20 @@ def record(name: str) -> Any:
 def text(name: str) -> str:
     """A file of `docs/measured/` as it is."""
     return (MEASURED / name).read_text(encoding="utf-8")
+
+
+def printed(model: str, program: str) -> str:
+    """What a program of `snippets/` printed with a model's weights; empty if it was never run as it is.
+
+    Args:
+        model: The name of the model.
+        program: The program's file, such as `photo/predict.py`.
+    """
+    name = Path(program).stem
+    for row in record("snippet_outputs")["printed"]:
+        if (row["model"], row["snippet"]) == (model, name) and row["code"] == snippet(name, model):
+            return str(row["output"])
+    return ""
 
 
 def trained(runs: list[Mapping[str, Any]]) -> list[Trained]:

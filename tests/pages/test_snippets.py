@@ -22,6 +22,7 @@ from advprop.cli.parser import parse
 from advprop.cli.train import Train
 from advprop.models import create_model, current_name
 from tests.hub import serve_hub
+from tests.pages.test_snippet_outputs import RENEW, alike, printed
 from tests.site_tools import (
     ROOT,
     RUN_LANGUAGES,
@@ -125,6 +126,9 @@ def run_all(blocks: list[Block], runner: Runner, base: Path, *, tiny: bool, guid
             continue
         outcome = runner.run(block, folders.of(block), tiny=tiny)
         silent = not (outcome.output or guide) and block.language == "python"
+        told = printed(block.code)
+        if told and not (outcome.status or alike(told, outcome.output)):
+            faults.append(f"{block.where} prints\n{outcome.output}\nand its page shows\n{told}\n{RENEW}")
         if outcome.status or silent:
             why = "says nothing" if silent else f"ends with {outcome.status}"
             faults.append(f"{block.where} {why}\n{block.code}\n{outcome.output}")
