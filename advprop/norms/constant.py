@@ -11,7 +11,7 @@ from torch.nn.modules.module import _has_any_global_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
-from advprop.norms.route import BatchCheck
+from advprop.norms.route import Route
 from advprop.norms.wiring import (
     WEIGHTED,
     Norm,
@@ -78,7 +78,7 @@ def _is_plain(model: nn.Module) -> bool:
     for module in model.modules():
         hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
         hooks += [*module._backward_pre_hooks.values(), *module._backward_hooks.values()]
-        if any(not isinstance(hook, BatchCheck) for hook in hooks):
+        if any(not isinstance(hook, Route) for hook in hooks):
             return False
         compiled = hasattr(module, "_orig_mod") or module._compiled_call_impl is not None
         if compiled or isinstance(module, DistributedDataParallel | torch.jit.ScriptModule):

@@ -29,14 +29,22 @@ class Route:
         self._taken: set[Parts] = set()
         self._repeated = False
         self.check: RemovableHandle | None = None
-        """The hook that checks the parts of a batch."""
+        """What takes the hook off the model again."""
 
     def __reduce__(self) -> tuple[type[Route], tuple[()], dict[str, Any]]:
         return Route, (), {"check": self.check}
 
-    def check_batches_of(self, model: nn.Module) -> None:
-        """Checks, whenever the model is called, that the parts of a batch add up to its images."""
-        self.check = model.register_forward_pre_hook(BatchCheck(self))
+    def __call__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """A hook on the call of a whole model: the parts of a batch must add up to its images.
+
+        A layer cannot tell, since it may see several rows an image.
+
+        Raises:
+            ValueError: If there are parts, and they do not add up to the size of the first input.
+        """
+        parts = self.now()
+        if len(parts) > 1 and inputs and isinstance(inputs[0], Tensor):
+            check_total(parts, inputs[0].shape[0], rows=1)
 
     def forget(self) -> None:
         """Takes no backward pass to follow on the passes so far."""
@@ -65,25 +73,6 @@ class Route:
                 "images in one batch of parts, and take passes without gradients under torch.no_grad()"
             )
         return next(iter(self._taken))
-
-
-class BatchCheck:
-    """A hook on the call of a whole model: the parts of a batch must add up to its images.
-
-    A layer cannot tell, since it may see several rows an image.
-
-    Args:
-        route: That of the model.
-    """
-
-    def __init__(self, route: Route) -> None:
-        self.route = route
-
-    def __call__(self, model: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Raises ValueError if there are parts, and they do not add up to the size of the first input."""
-        parts = self.route.now()
-        if len(parts) > 1 and inputs and isinstance(inputs[0], Tensor):
-            check_total(parts, inputs[0].shape[0], rows=1)
 
 
 def check_total(parts: Parts, received: int, rows: int) -> None:

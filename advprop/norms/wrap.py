@@ -63,7 +63,7 @@ def add_aux_norm(
     chosen = trained_norms(model, norms, frozen)
     wrapped = {id(norm): AuxNorm(norm, branches, separate, route) for norm in chosen}
     _replace_children(model, wrapped)
-    route.check_batches_of(model)
+    route.check = model.register_forward_pre_hook(route)
     return model
 
 
