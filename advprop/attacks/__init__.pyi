@@ -1,4 +1,4 @@
-from .ball import PerChannel as PerChannel, is_whole as is_whole
+from .ball import PerChannel as PerChannel
 from .mode import in_mode as in_mode
 from .objective import (
     HALF_SCALE as HALF_SCALE,

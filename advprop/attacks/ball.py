@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, SupportsIndex, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -70,22 +70,17 @@ class Ball:
         return _moved(center, (change * (radius / length.clamp(min=1e-12)).clamp(max=1)).to(images.dtype))
 
     def radius(self, images: Tensor) -> Tensor:
-        """The radius as the other methods take it, for each channel, where the images are; fp32 or wider."""
-        return channels(self.eps, images)
+        """The radius as the other methods take it, `[1, C, 1, 1]`, where the images are; fp32 or wider.
 
-
-def channels(values: PerChannel, images: Tensor) -> Tensor:
-    """One value for each channel of images `[B, C, H, W]`, shaped `[1, C, 1, 1]` (C may be 1 for all).
-
-    Raises:
-        ValueError: If there are neither one value nor as many as channels.
-    """
-    listed = radii(values)
-    if len(listed) not in (1, images.shape[1]):
-        raise ValueError(f"images with {images.shape[1]} channels need as many values or one, got {values!r}")
-    # A copy from the CPU would make a GPU wait.
-    filled = [images.new_full((1,), value, dtype=wide_dtype(images)) for value in listed]
-    return torch.cat(filled).view(1, -1, *(1 for _ in images.shape[2:]))
+        Raises:
+            ValueError: If there are neither one eps (C is 1 then) nor as many as channels.
+        """
+        listed = radii(self.eps)
+        if len(listed) not in (1, channels := images.shape[1]):
+            raise ValueError(f"images with {channels} channels need as many values or one, got {self.eps!r}")
+        # A copy from the CPU would make a GPU wait.
+        filled = [images.new_full((1,), value, dtype=wide_dtype(images)) for value in listed]
+        return torch.cat(filled).view(1, -1, *(1 for _ in images.shape[2:]))
 
 
 def uniform(shape: Sequence[int], like: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -114,11 +109,6 @@ def radii(values: object) -> tuple[float, ...]:
 def is_number(value: object) -> bool:
     """Whether it is one real number, of Python or of NumPy."""
     return isinstance(value, Real)
-
-
-def is_whole(value: object) -> bool:
-    """Whether it is one whole number, of Python or of NumPy."""
-    return isinstance(value, SupportsIndex)
 
 
 def wide_dtype(images: Tensor) -> torch.dtype:

@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
-from advprop.attacks.ball import Ball, NormName, is_number, is_whole, radii, rounded, wide_dtype
+from advprop.attacks.ball import Ball, NormName, is_number, radii, rounded, wide_dtype
 from advprop.attacks.mode import Mode, in_mode
 from advprop.attacks.objective import Objective, Targeted, check_finite, finite_images, input_gradient
 from advprop.attacks.pixels import check_batch, check_pixels
@@ -79,7 +79,7 @@ class PGD:
                     f"{name} of {kind} is always {fixed}, got {value!r}; use PGD({name}={value!r})"
                 )
         _ = self.ball  # checks eps and norm
-        if not is_whole(self.steps) or self.steps < 0:
+        if not isinstance(self.steps, SupportsIndex) or self.steps < 0:
             raise ValueError(f"steps must be a whole number, 0 or more, got {self.steps!r}")
         if self.step_size is None:
             if not is_number(self.eps):

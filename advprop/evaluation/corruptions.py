@@ -16,12 +16,12 @@ random numbers, photographs of frost (ours is drawn, as strong and as fine), and
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor
 
-from advprop.attacks import check_pixels, is_whole
+from advprop.attacks import check_pixels
 from advprop.evaluation import corruption_kinds as kinds
 from advprop.evaluation.rng import Draws
 from advprop.runtime import nearest
@@ -131,7 +131,7 @@ def corrupt(
 def _find(kind: str, severity: int) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
     if kind not in _KINDS:
         raise ValueError(f"there is no corruption {kind!r}; {nearest(kind, CORRUPTIONS)}")
-    if not is_whole(severity) or severity not in SEVERITIES:
+    if not isinstance(severity, SupportsIndex) or severity not in SEVERITIES:
         raise ValueError(f"severity must be a whole number from 1 to 5, got {severity!r}")
     apply, severities = _KINDS[kind]
     return apply, severities[severity - 1]

@@ -15,7 +15,7 @@ from advprop.norms.route import MAIN, Route, check_total
 Separate: TypeAlias = Literal["both", "affine", "statistics"]
 
 _AFFINE = ("weight", "bias")
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def _of_branch_in_use(name: str) -> Any:
@@ -145,7 +145,7 @@ def _auxiliary(norm: nn.Module, separate: Separate) -> nn.Module:
     copied = copy.deepcopy(norm)
     if separate == "both":
         return copied
-    own = OwnTensors(copied, {"affine": _STATISTICS, "statistics": _AFFINE}[separate])
+    own = OwnTensors(copied, {"affine": STATISTICS, "statistics": _AFFINE}[separate])
     if not any(True for _ in (*own.parameters(), *own.buffers())):
         raise ValueError(
             f"separate={separate!r} leaves nothing to separate in {type(norm).__name__}: "

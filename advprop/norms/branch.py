@@ -1,15 +1,14 @@
 """Which norms an image passes through, and whose the parameters are."""
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeAlias
 
 from torch import nn
 
-from advprop.norms.aux_norm import AuxNorm
 from advprop.norms.route import MAIN, Parts, Route
-from advprop.norms.wrap import aux_norms, branch_names, names_of
+from advprop.norms.wrap import aux_norms, branch_names
 
 Branch: TypeAlias = str | Mapping[str, int]
 
@@ -42,7 +41,8 @@ def use_branch(model: nn.Module, branch: Branch) -> Iterator[None]:
         ...     logits = model(torch.cat([clean, adversarial]))
     """
     parts = _parts(branch)
-    routes = _check_known(model, [name for name, _ in parts])
+    _check_known(model, parts)
+    routes = _routes(model)
     before = [route.parts for route in routes]
     for route in routes:
         route.parts = parts
@@ -88,28 +88,23 @@ def forget_passes(model: nn.Module) -> None:
 
     With gradient checkpointing, one that stays without a backward pass (an exception, a batch that is left
     out) would else be among those that the next backward pass may repeat.
-
-    Args:
-        model: Any model.
     """
-    for route in _routes(aux_norms(model)):
+    for route in _routes(model):
         route.forget()
 
 
-def _routes(layers: Iterable[AuxNorm]) -> list[Route]:
-    return list({id(layer.route): layer.route for layer in layers}.values())
+def _routes(model: nn.Module) -> list[Route]:
+    """The routes of the model, each once; a model that holds several models has several."""
+    return list(dict.fromkeys(layer.route for layer in aux_norms(model)))
 
 
-def _check_known(model: nn.Module, names: Iterable[str]) -> list[Route]:
-    """The routes of the model, each once, if it has all these branches."""
-    layers = list(aux_norms(model))
-    if not layers:
+def _check_known(model: nn.Module, parts: Parts) -> None:
+    known = branch_names(model)
+    if known == (MAIN,):
         raise ValueError(f"{type(model).__name__} has no auxiliary norms; call add_aux_norm(model) first")
-    known = names_of(layers)
-    for name in names:
+    for name, _ in parts:
         if name not in known:
             raise ValueError(f"the model has the branches {known}, got {name!r}")
-    return _routes(layers)
 
 
 def _parts(branch: Branch) -> Parts:

@@ -110,9 +110,6 @@ class _Constants(TorchFunctionMode):
 
     A layer that a norm is folded into computes nothing itself: it returns a stand-in of the right shape, full
     of NaN, for which the norm computes both. So nothing else can take a wrong output in silence.
-
-    Args:
-        pairs: Which norms are folded into which weights.
     """
 
     def __init__(self, pairs: Pairs) -> None:

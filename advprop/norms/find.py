@@ -38,10 +38,7 @@ _NORM_TYPES: tuple[type[nn.Module], ...] = (
 def trained_norms(model: nn.Module, norms: Norms, frozen: Literal["error", "leave"]) -> list[nn.Module]:
     """The norm layers of a model that can have auxiliary copies, each once, without those inside another.
 
-    Args:
-        model: Any model.
-        norms: As for `add_aux_norm`.
-        frozen: As for `add_aux_norm`.
+    It takes what `add_aux_norm` takes.
 
     Raises:
         ValueError: If there are none, some are frozen, or the model is one to which none can be added.

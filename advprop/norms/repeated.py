@@ -5,9 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from advprop.norms.aux_norm import STATISTICS
 from advprop.norms.route import in_backward_pass
-
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def checkpoint_gradients(model: nn.Module) -> None:
@@ -58,7 +57,7 @@ def can_checkpoint(model: nn.Module) -> bool:
 
 def _statistics(module: nn.Module) -> dict[str, Tensor]:
     """The running statistics that a layer itself has."""
-    return {name: each for name, each in module.named_buffers(recurse=False) if name in _STATISTICS}
+    return {name: each for name, each in module.named_buffers(recurse=False) if name in STATISTICS}
 
 
 def _keep(module: nn.Module, inputs: Any) -> None:

@@ -80,8 +80,7 @@ def norms_after_weights(model: nn.Module, images: Tensor) -> Pairs | None:
     """
     seen = _Seen()
     on_gpu = [images.device] if images.device.type != "cpu" else []
-    kind = images.device.type if on_gpu else "cuda"
-    with torch.random.fork_rng(on_gpu, device_type=kind), torch.enable_grad(), seen:
+    with torch.random.fork_rng(on_gpu, device_type=images.device.type), torch.enable_grad(), seen:
         try:
             with plain_saves():
                 logits = model(images.detach().requires_grad_())

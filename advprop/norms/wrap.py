@@ -1,6 +1,6 @@
 """Auxiliary norms: put into a model and taken out again."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from torch import nn
@@ -8,8 +8,6 @@ from torch import nn
 from advprop.norms.aux_norm import AuxNorm, Separate
 from advprop.norms.find import Norms, trained_norms
 from advprop.norms.route import MAIN, Route
-
-__all__ = ["MAIN", "AuxNorm", "add_aux_norm", "aux_norms", "branch_names", "remove_aux_norm"]
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
@@ -115,12 +113,7 @@ def branch_names(model: nn.Module) -> tuple[str, ...]:
         >>> branch_names(add_aux_norm(timm.create_model("test_resnet"), branches=("weak", "strong")))
         ('main', 'weak', 'strong')
     """
-    return names_of(aux_norms(model))
-
-
-def names_of(layers: Iterable[AuxNorm]) -> tuple[str, ...]:
-    """The branches of some layers; raises ValueError if they have different ones."""
-    found = list(dict.fromkeys((MAIN, *layer.aux) for layer in layers))
+    found = list(dict.fromkeys((MAIN, *layer.aux) for layer in aux_norms(model)))
     if len(found) > 1:
         raise ValueError(
             f"the model holds models with different branches, {' and '.join(map(str, found))}; "
