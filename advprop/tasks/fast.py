@@ -81,7 +81,12 @@ class FastAdvPropTask(StandardTask):
 
     def passes(self, count: int) -> list[dict[str, int]]:
         """The forward passes in training mode; see `StandardTask.passes`."""
-        attacked = self._attacked(count)
+        attacked = round(self.share * count)
+        if not 0 < attacked < count:
+            raise ValueError(
+                f"a share of {self.share} of a batch of {count} is {attacked} images, "
+                "and both parts need one or more; take a larger batch or another share"
+            )
         return [{ADV: attacked}, {MAIN: count - attacked, ADV: attacked}]
 
     def forward(self, input: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -160,15 +165,6 @@ class FastAdvPropTask(StandardTask):
         if state and not ema:
             self.scale.copy_(state["scale"])
             self.scale_moves = True
-
-    def _attacked(self, batch_size: int) -> int:
-        count = round(self.share * batch_size)
-        if not 0 < count < batch_size:
-            raise ValueError(
-                f"a share of {self.share} of a batch of {batch_size} is {count} images, "
-                "and both parts need one or more; take a larger batch or another share"
-            )
-        return count
 
 
 def _check_attack(attack: PGD) -> None:

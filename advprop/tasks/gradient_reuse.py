@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from advprop.attacks import HALF_SCALE
+from advprop.runtime import rank_and_ranks
 
 # The scale comes back from a halving after so many steps, as that of torch's GradScaler does.
 _STEPS_TO_DOUBLE = 2000
@@ -61,7 +62,7 @@ class _Kept(torch.autograd.Function):
 def adapt_scale(scale: Tensor, gradients: Sequence[Tensor]) -> None:
     """Halves the scale in place where a gradient of any rank is not finite, else it grows; nothing waits."""
     finite = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).isfinite().float()
-    if dist.is_available() and dist.is_initialized():
+    if rank_and_ranks(all_ranks=True)[1] > 1:
         dist.all_reduce(finite, dist.ReduceOp.MIN)
     grown = (scale * 2 ** (1 / _STEPS_TO_DOUBLE)).clamp(max=HALF_SCALE)
     scale.copy_(torch.where(finite > 0, grown, scale / 2))

@@ -19,12 +19,7 @@ class Rebalancing:
     def scale_next_gradients(
         self, groups: Mapping[str, Iterable[nn.Parameter]], factors: Mapping[str, float]
     ) -> None:
-        """Makes the next backward pass multiply the gradients of parameters.
-
-        Args:
-            groups: Parameters by the branch that they belong to.
-            factors: What the gradients of a branch's own parameters are multiplied by.
-        """
+        """Makes the next backward pass multiply the gradients of each branch's parameters by its factor."""
         for hook in self._hooks:
             hook.remove()
         owners = {p: factor for branch, factor in factors.items() for p in groups[branch]}

@@ -7,6 +7,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from advprop.runtime import rank_and_ranks
+
 
 def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Shuffles a batch over all ranks: each gets as many images back, every image is somewhere once.
@@ -21,18 +23,18 @@ def shuffle_ranks(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Images and labels of the same shapes.
     """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        order = torch.randperm(len(images), device=images.device)
-        return images[order], labels[order]
-    all_images, all_labels = _gather(images), _gather(labels)
-    order = torch.randperm(len(all_images), device=images.device)
-    dist.broadcast(order, src=0)
-    mine = order[dist.get_rank() :: dist.get_world_size()]
-    return all_images[mine], all_labels[mine]
+    rank, ranks = rank_and_ranks(all_ranks=True)
+    if ranks > 1:
+        images, labels = _gather(images, ranks), _gather(labels, ranks)
+    order = torch.randperm(len(images), device=images.device)
+    if ranks > 1:
+        dist.broadcast(order, src=0)
+    mine = order[rank::ranks]
+    return images[mine], labels[mine]
 
 
-def _gather(tensor: Tensor) -> Tensor:
+def _gather(tensor: Tensor, ranks: int) -> Tensor:
     mine = tensor.contiguous()  # in channels_last, what is gathered could be read in another order
-    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    parts = [torch.empty_like(mine) for _ in range(ranks)]
     dist.all_gather(parts, mine)
     return torch.cat(parts)
