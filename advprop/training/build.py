@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import torch
+from timm.data.mixup import Mixup
 from timm.layers.norm_act import convert_sync_batchnorm
 from timm.models import resolve_model_input_args
 from timm.optim import create_optimizer_v2, list_optimizers
@@ -19,7 +20,6 @@ from advprop.recipes import Recipe
 from advprop.runtime import brief, is_out_of_memory, nearest
 from advprop.tasks import AdversarialTask, AdvPropTask, FastAdvPropTask, Source, StandardTask
 from advprop.training.freezing import freeze_parts
-from advprop.training.losses import build_mixup, loss_settings
 from advprop.training.refusals import REFUSALS, options
 
 # What a configuration says of the architecture, whatever the model is trained on.
@@ -53,10 +53,12 @@ def build_model(recipe: Recipe, data: Images) -> nn.Module:
     except REFUSALS as error:
         if is_out_of_memory(error):
             raise
+        with_args = f" and with the arguments {recipe.model_args}" if recipe.model_args else ""
+        or_args = ", or other arguments (--model-args)" if recipe.model_args else ""
         raise ValueError(
             f"the model {name} cannot be made for these data, of {len(data.class_names)} classes and "
-            f"{' x '.join(map(str, data.shape))} pixels{_with_args(recipe)}: {brief(error)}; take "
-            f"another model (--model), or another size (--image-size){_or_args(recipe)}"
+            f"{' x '.join(map(str, data.shape))} pixels{with_args}: {brief(error)}; take "
+            f"another model (--model), or another size (--image-size){or_args}"
         ) from error
     if recipe.bn_momentum is not None:
         for module in model.modules():
@@ -125,12 +127,17 @@ def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.dev
         checkpoint_gradients(model)
     form = torch.channels_last if recipe.channels_last else torch.preserve_format
     model = model.to(device).to(memory_format=form)
-    mixup = build_mixup(recipe, classes)
+    mixup = _mixup(recipe, classes)
     settings: dict[str, Any] = {
         "mean": data_config(model)["mean"],
         "std": data_config(model)["std"],
         "mixup": mixup,
-        "criterion_kwargs": loss_settings(recipe, mixed=mixup is not None),
+        "criterion_kwargs": {
+            "loss_type": recipe.loss,
+            "smoothing": recipe.label_smoothing if mixup is None else 0.0,  # mixup smooths the labels itself
+            "soft_targets": mixup is not None,
+            "bce_target_thresh": recipe.bce_target_thresh,
+        },
         "device": device,
     }
     if recipe.method == "standard":
@@ -142,6 +149,18 @@ def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.dev
         return AdversarialTask(model, attack, **settings)
     sources: dict[str, Source] = {"adv": attack, "aug": AutoAugmented()}
     return AdvPropTask(model, {name: sources[name] for name in _BRANCHES[recipe.method]}, **settings)
+
+
+def _mixup(recipe: Recipe, classes: int) -> Mixup | None:
+    """Mixup and CutMix of timm; None without them."""
+    if not recipe.mixup and not recipe.cutmix:
+        return None
+    return Mixup(
+        mixup_alpha=recipe.mixup,
+        cutmix_alpha=recipe.cutmix,
+        label_smoothing=recipe.label_smoothing,
+        num_classes=classes,
+    )
 
 
 def build_augment(recipe: Recipe, data: Data, model: nn.Module) -> Augment:
@@ -202,14 +221,6 @@ def build_schedule(
         optimizer, recipe.sched, **settings, step_on_epochs=False, updates_per_epoch=steps_per_epoch
     )
     return schedule
-
-
-def _with_args(recipe: Recipe) -> str:
-    return f" and with the arguments {recipe.model_args}" if recipe.model_args else ""
-
-
-def _or_args(recipe: Recipe) -> str:
-    return ", or other arguments (--model-args)" if recipe.model_args else ""
 
 
 def _configure(model: nn.Module, recipe: Recipe, data: Images) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from advprop.evaluation import evaluate_corruptions
+from advprop.models import names_of_classes
 from advprop.recipes import Recipe
-from advprop.runs import Journal, Log, Outcome, Run, choose_directory
+from advprop.runs import Journal, Log, Outcome, Report, Run, choose_directory
 from advprop.runtime import (
     compiling,
     cpu_threads,
@@ -15,8 +17,8 @@ from advprop.runtime import (
     short_of_memory,
     torchrun_job,
 )
-from advprop.training.advice import before_training
-from advprop.training.finish import finish
+from advprop.training.advice import before_training, in_test
+from advprop.training.loop import Loop
 from advprop.training.trainer import Trainer
 
 
@@ -79,4 +81,26 @@ def train(
                 trainer.begin(resume, job)
             with signals.deferred():
                 trainer.fit(signals, progress)
-            return finish(trainer.loop, run)
+            return _finish(trainer.loop, run)
+
+
+def _finish(loop: Loop, run: Run) -> Outcome:
+    """Tests the trained model and writes the results; all ranks must call this."""
+    with short_of_memory("in a test", lambda: in_test(loop, run.directory)):
+        names = names_of_classes(loop.model().model)
+        report = Report.of(loop.answers(), loop.test_batches, names)
+        corrupted = {}
+        if severities := loop.recipe.severities:
+            corrupted = evaluate_corruptions(loop.model(), loop.test_batches, severities=severities)
+    outcome = Outcome(
+        run=run,
+        recipe=loop.recipe,
+        clean=report.accuracy,
+        corrupted=corrupted,
+        seconds=loop.seconds,
+        report=report,
+    )
+    if loop.world.is_first:
+        run.write_results(outcome.to_dict())
+        report.write_wrong(run.directory)
+    return outcome

@@ -117,7 +117,7 @@ def test_a_test_of_one_image_at_a_time_tells_what_else_is_left(monkeypatch):
 
 def test_the_last_test_tells_it_too(monkeypatch):
     run = train(SMALL, "run").run
-    monkeypatch.setattr("advprop.training.finish.evaluate_corruptions", None)
+    monkeypatch.setattr("advprop.training.run.evaluate_corruptions", None)
     fail_at(monkeypatch, Loop, "model", 6, MemoryError())
     with pytest.raises(OutOfMemory, match=r"in a test: lower --test-batch-size \(now 500\)"):
         train(SMALL, run.directory, resume=True)
