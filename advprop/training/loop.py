@@ -71,7 +71,7 @@ class Loop:
         self.augment: Augment = build_augment(recipe, self.data, model)
         self.task: StandardTask = build_task(recipe, model, len(self.data.class_names), world.device)
         check_size(self.task.trainable_module, recipe.model, self.data.shape)
-        check_trainable(self.task, recipe, world.ranks, self.data.shape, len(self.data.class_names))
+        check_trainable(self.task, recipe, world.ranks, self.data)
         self.optimizer: torch.optim.Optimizer = build_optimizer(recipe, self.task.trainable_module)
         self.schedule: Scheduler | None = build_schedule(recipe, self.optimizer, len(self.train_batches))
         self.scaler: amp.GradScaler = amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
@@ -135,21 +135,16 @@ class Loop:
 
     def backward(self, images: Tensor, labels: Tensor) -> list[dict[str, Tensor]]:
         """Adds up the gradients of the batch, part by part; the losses of each part."""
-        count = self.recipe.accumulate
+        count, cast = self.recipe.accumulate, self.autocast_dtype
         unshared: Callable[[], AbstractContextManager[None]] = self.task.no_sync
         losses = []
         for number, part in enumerate(zip(images.chunk(count), labels.chunk(count), strict=True), 1):
             with unshared() if number < count else nullcontext():
-                with self.autocast():
+                with nullcontext() if cast is None else torch.autocast(self.world.device.type, cast):
                     found = self.task(*part)
                 self.scaler.scale(found["loss"] / count).backward()
             losses.append({k: v.detach().float() for k, v in found.items() if k.startswith("loss")})
         return losses
-
-    def autocast(self) -> AbstractContextManager[None]:
-        """The precision of forward passes."""
-        dtype = self.autocast_dtype
-        return nullcontext() if dtype is None else torch.autocast(self.world.device.type, dtype)
 
     @property
     def autocast_dtype(self) -> torch.dtype | None:
@@ -174,7 +169,8 @@ class Loop:
 
         The gradients of fp16 are left to the scaler, which skips a step when they are too large for it.
         """
-        gradients = [] if self.scaler.is_enabled() else self.gradients()
+        parameters = [] if self.scaler.is_enabled() else self.task.trainable_module.parameters()
+        gradients = [p.grad for p in parameters if p.grad is not None]
         largest = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).to(loss.device)
         found = self.world.sum(torch.stack([loss, largest])) / self.world.ranks
         if torch.isfinite(found).all():
@@ -187,10 +183,6 @@ class Loop:
             f"the {wrong} in step {self.step + 1} (epoch {epoch + 1}, batch {batch + 1}), at a "
             f"learning rate of {self.lr:.3g}; a lower one, a longer warm-up or --clip-grad may help"
         )
-
-    def gradients(self) -> list[Tensor]:
-        """The gradients of this step."""
-        return [p.grad for p in self.task.trainable_module.parameters() if p.grad is not None]
 
     def is_sound(self) -> bool:
         """Whether losses and weights are numbers so far, on all ranks; this waits for the device."""
@@ -232,12 +224,13 @@ class Loop:
             "train_fingerprint": self.train_fingerprint,
         }
 
-    def check_data(self, state: Mapping[str, Any]) -> None:
-        """Raises ValueError if the data are not those of a state."""
-        check_resumed(state, self.data, self.train_fingerprint, self.recipe.data)
-
     def load(self, state: Mapping[str, Any]) -> None:
-        """Takes over the state of another loop of the same recipe."""
+        """Takes over the state of another loop of the same recipe.
+
+        Raises:
+            ValueError: If the data are not those of the state.
+        """
+        check_resumed(state, self.data, self.train_fingerprint, self.recipe.data)
         self.step, self.seconds, self.tested = state["step"], state["seconds"], None
         self.losses.load(state["losses"])
         # Checkpoints of version 0.1.0 spell it otherwise.

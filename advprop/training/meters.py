@@ -1,6 +1,5 @@
-"""What a run measures on its way: losses, summed on the device and looked at now and then; and time."""
+"""The losses of a run, summed on the device and looked at now and then."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,24 +50,3 @@ class Losses:
         """Takes over sums."""
         self.sums = {name: torch.tensor(v, device=self.world.device) for name, v in state["sums"].items()}
         self.count = state["count"]
-
-
-class Clock:
-    """The seconds of training, over all starts of a run.
-
-    Args:
-        step: The step that the run goes on from.
-        seconds: How long it took until then.
-    """
-
-    def __init__(self, step: int = 0, seconds: float = 0.0) -> None:
-        self.seconds: float = seconds
-        self._step = step
-        self._last = time.monotonic()
-
-    def lap(self, step: int) -> tuple[int, float]:
-        """The steps and seconds since the last lap."""
-        steps, self._step = step - self._step, step
-        before, self._last = self._last, time.monotonic()
-        self.seconds += self._last - before
-        return steps, self._last - before

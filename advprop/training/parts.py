@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from advprop.data import images_per_epoch
+from advprop.data import Images, images_per_epoch
 from advprop.norms import MAIN, branch_names, use_branch
 from advprop.recipes import Recipe
 from advprop.runtime import brief, is_out_of_memory, own_randomness, without_gradients
@@ -19,13 +19,7 @@ _PHOTO = 3 * 224 * 224  # values of the pixels of a photo as most models take it
 
 
 def check_parts(recipe: Recipe, ranks: int, images: int) -> None:
-    """Raises ValueError if a batch cannot be split over ranks and accumulated parts, or is too large.
-
-    Args:
-        recipe: The recipe.
-        ranks: Number of ranks.
-        images: Number of training images.
-    """
+    """Raises ValueError if a batch cannot be split over ranks and parts, or is more than all images."""
     parts = ranks * recipe.accumulate
     even = 2 if recipe.mixup or recipe.cutmix else 1
     unit = parts * even
@@ -48,43 +42,27 @@ def images_per_pass(recipe: Recipe, ranks: int) -> int:
 
 
 def images_per_test(recipe: Recipe, ranks: int, shape: tuple[int, int, int]) -> int:
-    """Number of images that one rank tests at once: if the recipe leaves it open, so many that they fit.
-
-    Args:
-        recipe: The recipe.
-        ranks: Number of ranks.
-        shape: Channels, height and width of an image.
-    """
+    """Number of images of `shape` (C, H, W) that one rank tests at once; by default so many that they fit."""
     if recipe.test_batch_size is not None:
         return recipe.test_batch_size
     return min(_MOST_IN_TEST, max(1, images_per_pass(recipe, ranks), _PHOTO // math.prod(shape)))
 
 
-def check_trainable(
-    task: StandardTask, recipe: Recipe, ranks: int, shape: tuple[int, int, int], classes: int
-) -> None:
+def check_trainable(task: StandardTask, recipe: Recipe, ranks: int, images: Images) -> None:
     """Raises ValueError if the model cannot train on its part of a batch: batch norms need several values.
 
     A copy of the model takes each forward pass of a training step in training mode. A norm that bears two
     images bears more, so a pass has at most two images of each branch.
-
-    Args:
-        task: The task with the model, which stays as it is.
-        recipe: The recipe.
-        ranks: Number of ranks.
-        shape: Channels, height and width of an image.
-        classes: Number of classes.
     """
     model = copy.deepcopy(task.trainable_module).train()
     for sizes in _passes(task, recipe, ranks):
         few = {branch: min(count, 2) for branch, count in sizes.items()}
-        problem = _problem(model, few, shape, classes)
-        if problem and 1 in few.values() and not _problem(model, dict.fromkeys(few, 2), shape, classes):
+        problem = _problem(model, few, images)
+        if problem and 1 in few.values() and not _problem(model, dict.fromkeys(few, 2), images):
             raise ValueError(_too_few(recipe, ranks, sizes, problem))
         if problem:
-            raise ValueError(
-                f"the model must train on images of {_times(shape)}, got {recipe.model}: {problem}"
-            )
+            size = " x ".join(map(str, images.shape))
+            raise ValueError(f"the model must train on images of {size}, got {recipe.model}: {problem}")
 
 
 def _passes(task: StandardTask, recipe: Recipe, ranks: int) -> list[dict[str, int]]:
@@ -102,22 +80,23 @@ def _passes(task: StandardTask, recipe: Recipe, ranks: int) -> list[dict[str, in
     return passes
 
 
-def _problem(model: nn.Module, sizes: dict[str, int], shape: tuple[int, int, int], classes: int) -> str:
+def _problem(model: nn.Module, sizes: dict[str, int], images: Images) -> str:
     """What is wrong with a training pass of so many images of each branch; empty if nothing is."""
     count = sum(sizes.values())
-    images = torch.zeros(count, *shape, device=next(model.parameters()).device)
+    zeros = torch.zeros(count, *images.shape, device=next(model.parameters()).device)
     plain = branch_names(model) == (MAIN,)
     branches: AbstractContextManager[None] = nullcontext() if plain else use_branch(model, sizes)
     try:
         with own_randomness(), without_gradients(), branches:
-            logits = model(images)
+            logits = model(zeros)
     except (*REFUSALS, ValueError) as error:
         if is_out_of_memory(error):
             raise
         return brief(error)
-    if not isinstance(logits, Tensor) or logits.shape != (count, classes):
+    wanted = (count, len(images.class_names))
+    if not isinstance(logits, Tensor) or logits.shape != wanted:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        return f"its output in training must be {(count, classes)}, a logit for each class, and is {found}"
+        return f"its output in training must be {wanted}, a logit for each class, and is {found}"
     return ""
 
 
@@ -133,7 +112,3 @@ def _too_few(recipe: Recipe, ranks: int, sizes: dict[str, int], problem: str) ->
         f"{'one rank' if ranks == 1 else f'{ranks} ranks'}, which leaves one image at a time to the "
         f"{alone} norms of {recipe.model} ({problem}); take {', '.join(ways)} or larger images (--image-size)"
     )
-
-
-def _times(shape: tuple[int, int, int]) -> str:
-    return " x ".join(map(str, shape))

@@ -1,6 +1,7 @@
 """A run under way: steps, records, checkpoints, signals, resumption."""
 
 import logging
+import time
 from typing import Any
 
 from torch import Tensor
@@ -11,20 +12,13 @@ from advprop.runtime import Interrupted, Job, Pace, Plan, Progress, Signals, Wor
 from advprop.training.advice import in_test, in_training
 from advprop.training.estimate import plan_of, told_before
 from advprop.training.loop import Loop
-from advprop.training.meters import Clock
 from advprop.training.preflight import check_data, optimizer_bytes
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 
 class Trainer:
-    """A run under way: `begin`, `fit`.
-
-    Args:
-        recipe: What to do.
-        world: This process among the ranks.
-        journal: Where its files are, and its records go.
-    """
+    """A run under way: `begin`, `fit`. The journal has its files and takes its records."""
 
     def __init__(self, recipe: Recipe, world: World, journal: Journal) -> None:
         self.recipe = recipe
@@ -36,7 +30,8 @@ class Trainer:
         self.untested: bool = False  # whether the test of the epoch that has ended is still to come
         # The step of the last checkpoint, and whether its test was still to come.
         self.saved: tuple[int, bool] = (-1, False)
-        self.clock: Clock = Clock()
+        # The step of the last record, and when it was.
+        self.recorded: tuple[int, float] = (0, time.monotonic())
         self.plan: Plan = plan_of(self.loop)
 
     def begin(self, resume: bool, job: Job) -> None:
@@ -58,14 +53,13 @@ class Trainer:
         """Takes over the latest checkpoint, if there is one, and drops the metrics of what comes after it."""
         state = self.world.on_first(lambda: self.run.checkpoints.latest())
         if state is not None:
-            self.loop.check_data(state)
+            self.loop.load(state)
             self.best = state.pop("best")
             self.untested = state.pop("untested", False)
-            self.loop.load(state)
             self.saved = (self.loop.step, self.untested)
         self.world.on_first(lambda: self.run.keep_recipe(self.recipe))
         self.world.on_first(lambda: self.journal.begin(self.loop.step, not self.untested))
-        self.clock = Clock(self.loop.step, self.loop.seconds)
+        self.recorded = (self.loop.step, time.monotonic())
         return state is not None
 
     def fit(self, signals: Signals, progress: bool) -> None:
@@ -136,10 +130,11 @@ class Trainer:
         """Writes and shows the losses since the last record."""
         loop = self.loop
         losses = loop.losses.mean()
-        steps, seconds = self.clock.lap(loop.step)
-        loop.seconds = self.clock.seconds
+        (step, began), self.recorded = self.recorded, (loop.step, time.monotonic())
+        seconds = self.recorded[1] - began
+        loop.seconds += seconds
         if self.world.is_first:
-            rate = steps * self.recipe.batch_size / seconds
+            rate = (loop.step - step) * self.recipe.batch_size / seconds
             self.journal.record(
                 step=loop.step,
                 epoch=loop.epoch,

@@ -86,12 +86,12 @@ def test_what_is_told_is_what_would_happen(method, count, size, trains):
     before = {name: value.clone() for name, value in task.state_dict().items()}
     batch = torch.rand(count, 3, size, size), torch.arange(count) % 3
     if trains:
-        check_trainable(task, recipe, 1, images.shape, 3)
+        check_trainable(task, recipe, 1, images)
         assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
         task(*batch)["loss"].backward()
     else:
         with pytest.raises(ValueError, match="batch norms must see more than one value"):
-            check_trainable(task, recipe, 1, images.shape, 3)
+            check_trainable(task, recipe, 1, images)
         with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
             task(*batch)["loss"].backward()
 
@@ -114,11 +114,11 @@ def test_ranks_are_counted():
     recipe = make_recipe(method="standard", batch_size=8, accumulate=2, model="resnet18")
     images = Images(class_names=("a", "b"), shape=(3, 32, 32))
     task = build_task(recipe, build_model(recipe, images), 2, torch.device("cpu"))
-    check_trainable(task, recipe, 2, images.shape, 2)
+    check_trainable(task, recipe, 2, images)
     with pytest.raises(
         ValueError, match=r"8 --accumulate 2 on 4 ranks, .*smaller --accumulate, fewer ranks or"
     ):
-        check_trainable(task, recipe, 4, images.shape, 2)
+        check_trainable(task, recipe, 4, images)
 
 
 class Odd(nn.Module):
@@ -143,8 +143,9 @@ class Odd(nn.Module):
 )
 def test_an_output_in_training_that_is_no_logits_of_the_classes_is_told(output, told):
     recipe = make_recipe(method="standard", batch_size=8, model="resnet18")
+    images = Images(class_names=("a", "b", "c"), shape=(3, 8, 8))
     with pytest.raises(ValueError, match=told):
-        check_trainable(StandardTask(Odd(output)), recipe, 1, (3, 8, 8), 3)
+        check_trainable(StandardTask(Odd(output)), recipe, 1, images)
 
 
 def folders(*names):
