@@ -18,27 +18,21 @@ def before_training(recipe: Recipe) -> str:
 
 
 def in_training(loop: Loop, directory: Path, saved: int) -> str:
-    """What to do where training runs out of memory.
-
-    Args:
-        loop: The run.
-        directory: Where it is.
-        saved: The step of its last checkpoint.
-    """
-    recipe, again, slower = loop.recipe, resume(directory), ""
-    if not recipe.grad_checkpointing and can_checkpoint(unwrap_model(loop.task.trainable_module)):
+    """What to do where training runs out of memory, with the last checkpoint at step `saved`."""
+    again, slower = resume(directory), ""
+    if not loop.recipe.grad_checkpointing and can_checkpoint(unwrap_model(loop.task.trainable_module)):
         slower = (
             "resume with gradient checkpointing, which is slower and changes no result: "
             f"{again} --grad-checkpointing; or "
         )
     return (
-        f"{slower}{smaller(recipe, loop.data.shape[1])}, in a new run (--out). This run is kept at step "
+        f"{slower}{smaller(loop)}, in a new run (--out). This run is kept at step "
         f"{saved}; with more memory, resume it: {again}"
     )
 
 
 def in_test(loop: Loop, directory: Path) -> str:
-    """What to do where a test runs out of memory; likewise."""
+    """What to do where a test runs out of memory."""
     now = loop.test_batches.share
     if now > 1:
         return (
@@ -46,21 +40,17 @@ def in_test(loop: Loop, directory: Path) -> str:
             f"with this test: {resume(directory)} --test-batch-size {now // 2}"
         )
     return (
-        f"--test-batch-size is 1 already; {smaller(loop.recipe, loop.data.shape[1])}, in a new run (--out). "
+        f"--test-batch-size is 1 already; {smaller(loop)}, in a new run (--out). "
         f"The training is saved; with more memory, resume with this test: {resume(directory)}"
     )
 
 
-def smaller(recipe: Recipe, side: int) -> str:
-    """The options that let training take less memory.
-
-    Args:
-        recipe: The recipe.
-        side: Height of the images.
-    """
+def smaller(loop: Loop) -> str:
+    """The options that let training take less memory."""
+    recipe = loop.recipe
     half = "" if recipe.precision != "fp32" else ", or use --precision bf16"
     return (
-        f"lower --batch-size (now {recipe.batch_size}) or --image-size (now {side}), "
+        f"lower --batch-size (now {recipe.batch_size}) or --image-size (now {loop.data.shape[1]}), "
         f"raise --accumulate (now {recipe.accumulate}){half}"
     )
 

@@ -37,13 +37,7 @@ def forward_passes(loop: Loop) -> float:
 
 
 def told_before(loop: Loop, first_step: int, seconds: float) -> list[str]:
-    """The lines that a run begins with: what it is and how long it will take; on a CPU also what is faster.
-
-    Args:
-        loop: The run.
-        first_step: The step that it goes on from.
-        seconds: How long it will take from there.
-    """
+    """The lines that a run begins with: what it is, how long it will take, and on a CPU what is faster."""
     recipe, data = loop.recipe, loop.data
     left = recipe.epochs - first_step / len(loop.train_batches)
     several = f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}"
@@ -67,29 +61,21 @@ def faster_on_cpu(loop: Loop) -> list[str]:
     ways = []
     if torch.accelerator.is_available():
         ways.append(f"--device {torch.accelerator.current_accelerator()}")
-    if recipe.method in _ATTACKS and recipe.norms == "batch" and _share_of_fast(loop):
+    attacked = round(recipe.share * images_per_pass(recipe, loop.world.ranks))  # by the method fast
+    if recipe.method in _ATTACKS and recipe.norms == "batch" and attacked:
         ways.append("--method fast")
     if recipe.method in _ATTACKS and recipe.steps > 1:
         ways.append(f"--steps 1 (now {recipe.steps})")
-    if side > _SMALLEST_SIDE and not _has_one_size(loop):
-        ways.append(f"--image-size {max(_SMALLEST_SIDE, round(side / 64) * 32)} (now {side})")
+    if side > _SMALLEST_SIDE:
+        config = getattr(loop.model().model, "pretrained_cfg", None) or {}
+        if not config.get("fixed_input_size"):
+            ways.append(f"--image-size {max(_SMALLEST_SIDE, round(side / 64) * 32)} (now {side})")
     if sum(parameter.numel() for parameter in loop.task.trainable_module.parameters()) > _LARGE_MODEL:
         ways.append(f"a smaller --model (now {recipe.model})")
     threads, could = torch.get_num_threads(), (os.cpu_count() or 1) // loop.world.ranks
     if side > _SMALLEST_SIDE and could > threads:
         ways.append(f"--threads {could} (now {threads})")
     return [*ways, *_tests(loop)]
-
-
-def _share_of_fast(loop: Loop) -> int:
-    """How many images of a pass the method `fast` would attack."""
-    return round(loop.recipe.share * images_per_pass(loop.recipe, loop.world.ranks))
-
-
-def _has_one_size(loop: Loop) -> bool:
-    """Whether the model takes images of a single size."""
-    config = getattr(loop.model().model, "pretrained_cfg", None) or {}
-    return bool(config.get("fixed_input_size"))
 
 
 def _tests(loop: Loop) -> list[str]:

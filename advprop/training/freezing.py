@@ -5,11 +5,7 @@ from torch import nn
 
 
 def freeze_parts(model: nn.Module, parts: tuple[str, ...]) -> None:
-    """Keeps parts of a model as they are: their parameters, and the statistics of their batch norms.
-
-    Args:
-        model: The model, which is changed.
-        parts: Names of its modules.
+    """Keeps parts of a model, its modules, as they are: parameters, and the statistics of their batch norms.
 
     Raises:
         ValueError: If there is no such part, or nothing is left to train.

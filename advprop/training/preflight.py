@@ -16,13 +16,7 @@ from advprop.training.refusals import REFUSALS, options
 
 
 def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None:
-    """Raises ValueError if a model cannot take images of this shape; an empty one goes through a copy of it.
-
-    Args:
-        model: The model, which stays as it is.
-        name: What it is called.
-        shape: Channels, height and width of an image.
-    """
+    """Raises ValueError if a model cannot take images `(C, H, W)`; an empty one goes through a copy of it."""
     image = torch.zeros(1, *shape, device=next(model.parameters()).device)
     try:
         with without_gradients():
@@ -37,12 +31,7 @@ def check_size(model: nn.Module, name: str, shape: tuple[int, int, int]) -> None
 
 
 def check_data(recipe: Recipe, images: Images) -> None:
-    """Raises ValueError if there is nothing to tell apart, or test images are too small for corruptions.
-
-    Args:
-        recipe: The recipe.
-        images: What its images are like.
-    """
+    """Raises ValueError if there is nothing to tell apart, or test images are too small for corruptions."""
     names = images.class_names
     if len(names) < 2:
         raise ValueError(
@@ -64,10 +53,6 @@ def optimizer_bytes(recipe: Recipe, model: nn.Module) -> int:
     """Bytes that the state of the optimizer takes in a checkpoint once it has taken a step.
 
     It takes one on zeros of the shapes of the model's parameters; the model stays as it is.
-
-    Args:
-        recipe: Says which optimizer.
-        model: What it will train.
 
     Raises:
         ValueError: If the optimizer cannot be made, or cannot take a step.

@@ -24,12 +24,6 @@ def check_resumed(state: Mapping[str, Any], data: Data, train_fingerprint: str, 
     """Raises ValueError if the data are not those of a state: other classes or training images.
 
     What a state of an older version has not kept is taken as it is.
-
-    Args:
-        state: The state.
-        data: The data.
-        train_fingerprint: That of the training images.
-        place: Where they are.
     """
     names, known = (tuple(map(class_of, each)) for each in (data.class_names, state["images"]["class_names"]))
     count, wanted = len(data.train), state.get("train_images")
