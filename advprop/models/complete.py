@@ -47,13 +47,7 @@ def complete_weights() -> Iterator[None]:
 
 
 def difference(model: nn.Module, state: Mapping[str, Tensor], excused: Collection[str] = ()) -> str:
-    """Which weights are missing, left over or of another shape, and which architecture they look like.
-
-    Args:
-        model: The model that they should fill.
-        state: The weights by name.
-        excused: Names that need not be told.
-    """
+    """Which weights, but for the excused, are missing, left over or of another shape; what they look like."""
     wanted, given = _shapes(model.state_dict()), _shapes(state)
     other = [name for name in wanted if name in given and given[name] != wanted[name]]
     parts = {

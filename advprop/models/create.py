@@ -54,9 +54,10 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         known = ", ".join(timm.list_pretrained(f"{name.partition('.')[0]}.*")) or "none"
         raise ValueError(f"{name} has no pretrained weights; of this architecture these have: {known}")
     packaged = packaged_weights(name) if pretrained and not own_weights else {}
+    overlay: dict[str, Any] = {"pretrained_cfg_overlay": packaged} if packaged else {}
     try:
         with complete_weights():
-            return _timm_model(name, pretrained, packaged, kwargs)
+            model: nn.Module = timm.create_model(name, pretrained=pretrained, **overlay, **kwargs)
     except DOWNLOAD_ERRORS as error:
         reason = brief(error.__cause__ or error)
         raise OSError(f"the weights of {name} could not be loaded: {reason}") from error
@@ -67,17 +68,9 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         if not about_weights and (not pretrained or blank_model(name, kwargs) is None):
             raise  # it is not about what was read
         raise _unloadable(name, explain(error, name, kwargs), kwargs) from error
-
-
-def _timm_model(
-    name: str, pretrained: bool, packaged: dict[str, Any], settings: Mapping[str, Any]
-) -> nn.Module:
-    """The model with the weights of timm's hub, or of a package, which its configuration need not keep."""
-    if not packaged:
-        return timm.create_model(name, pretrained=pretrained, **settings)
-    model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=packaged, **settings)
-    config: Any = model.pretrained_cfg
-    config.pop("state_dict", None)
+    if packaged:  # the configuration need not keep the weights
+        config: Any = model.pretrained_cfg
+        config.pop("state_dict", None)
     return model
 
 

@@ -32,13 +32,7 @@ _ENDINGS = (".safetensors", ".pth", ".pth.tar", ".bin")
 
 
 def explain(error: BaseException, name: str, settings: Mapping[str, Any]) -> str:
-    """Why timm could not load a model.
-
-    Args:
-        error: What timm raised.
-        name: The name of the model, as it was given to `timm.create_model`.
-        settings: The other arguments.
-    """
+    """Why timm could not load a model: by what it raised, and the arguments of `timm.create_model`."""
     if isinstance(error, KeyError) and error.args == ("architecture",):
         return (
             "its config.json names no architecture of timm's, like those of the transformers library; "

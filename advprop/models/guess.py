@@ -15,9 +15,6 @@ _TABLE = "architectures.txt"
 def guess(shapes: Mapping[str, Sequence[int]]) -> list[str]:
     """The architectures that have just these tensors, whatever their classes and channels; none if none has.
 
-    Args:
-        shapes: Shape of each tensor by name.
-
     Examples:
         >>> from advprop.models import create_model
         >>> from advprop.models.guess import guess
@@ -27,9 +24,7 @@ def guess(shapes: Mapping[str, Sequence[int]]) -> list[str]:
     """
     table = (package_folder("data_files") / _TABLE).read_text(encoding="utf-8").splitlines()
     known = {key: names for key, *names in map(str.split, table)}
-    configs = map(timm.get_pretrained_cfg, timm.list_models())
-    adapted = {_adapted_layers(vars(config)) for config in configs if config is not None}
-    for layers in adapted:
+    for layers in {_adapted_layers(name) for name in timm.list_models()}:
         if any(f"{layer}.weight" in shapes for layer in layers):
             names = known.get(_fingerprint(shapes, layers))
             if names:
@@ -44,21 +39,18 @@ def architecture_table() -> str:
     """
     found: dict[str, list[str]] = {}
     for name in timm.list_models():
-        found.setdefault(_fingerprint_of(name), []).append(name)
+        with torch.device("meta"):
+            state = timm.create_model(name).state_dict()
+        shapes = {key: value.shape for key, value in state.items()}
+        found.setdefault(_fingerprint(shapes, _adapted_layers(name)), []).append(name)
     return "".join(f"{key} {' '.join(names)}\n" for key, names in found.items())
 
 
-def _fingerprint_of(name: str) -> str:
-    with torch.device("meta"):
-        state = timm.create_model(name).state_dict()
+def _adapted_layers(name: str) -> tuple[str, ...]:
+    """The layers of a model that depend on classes and channels, by its configuration."""
     config = timm.get_pretrained_cfg(name)
-    layers = _adapted_layers(vars(config)) if config else ()
-    return _fingerprint({key: value.shape for key, value in state.items()}, layers)
-
-
-def _adapted_layers(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The layers that depend on classes and channels, by the configuration of a model."""
-    return (*layers_of(config, "classifier"), *layers_of(config, "first_conv"))
+    settings = vars(config) if config else {}
+    return (*layers_of(settings, "classifier"), *layers_of(settings, "first_conv"))
 
 
 def layers_of(config: Mapping[str, Any], key: str) -> tuple[str, ...]:
@@ -68,12 +60,7 @@ def layers_of(config: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _fingerprint(shapes: Mapping[str, Sequence[int]], without: Collection[str]) -> str:
-    """A checksum of names and shapes of tensors, without those of some layers and without counters.
-
-    Args:
-        shapes: Shape of each tensor by name.
-        without: Names of layers.
-    """
+    """A checksum of names and shapes of tensors, without those of some layers and without counters."""
     found = hashlib.sha256()
     for name in sorted(shapes):
         layer, _, tensor = name.rpartition(".")
