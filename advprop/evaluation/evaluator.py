@@ -84,14 +84,7 @@ def evaluate(
 def evaluate_answers(model: nn.Module, batches: Batches, **options: Unpack[Options]) -> Answers:
     """What a model answers to each clean image of this rank, with the accuracy over all ranks, in one pass.
 
-    Args:
-        model: As for `evaluate`.
-        batches: As for `evaluate`.
-        **options: As for `evaluate`.
-
-    Raises:
-        ValueError: As for `evaluate`.
-        FloatingPointError: As for `evaluate`.
+    It takes and raises what `evaluate` does.
 
     Examples:
         >>> import torch

@@ -38,13 +38,7 @@ class AuxNorm(nn.Module):
     """A norm layer (`main`) and its auxiliary copies (`aux`), made by `add_aux_norm`.
 
     The layer that the model came with is held, not rebuilt: its activation, its drop layer and
-    its class stay as they are.
-
-    Args:
-        norm: The layer.
-        branches: Names of the auxiliary branches.
-        separate: What an auxiliary has of its own; see `add_aux_norm`.
-        route: The way of the forward passes, the same object for all wrapped norms of a model.
+    its class stay as they are. `add_aux_norm` explains the arguments; all layers of a model have one route.
 
     Raises:
         ValueError: If the layer has nothing of what is to be separate.
@@ -122,10 +116,6 @@ class OwnTensors(nn.Module):
     """What a branch has of its own of a norm that it shares in part: tensors under their names, and no layer.
 
     The main layer computes with them. What converts layers (to frozen or synchronized ones) passes them by.
-
-    Args:
-        norm: The layer whose tensors and inner layers are taken over.
-        shared: Names of the tensors that are left out.
     """
 
     def __init__(self, norm: nn.Module, shared: Sequence[str]) -> None:
