@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from advprop import add_aux_norm, branch_names, remove_aux_norm, use_branch
 from advprop.norms import constant_norms
-from advprop.norms.wrap import AuxNorm, aux_norms
+from advprop.norms.aux_norm import AuxNorm
+from advprop.norms.wrap import aux_norms
 
 # Model and input size. Families over 25 million parameters are left out for the time they take.
 FAMILIES = {

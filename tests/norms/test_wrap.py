@@ -20,7 +20,8 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from advprop import add_aux_norm, branch_names, branch_parameters, remove_aux_norm, use_branch
-from advprop.norms.wrap import AuxNorm, aux_norms
+from advprop.norms.aux_norm import AuxNorm
+from advprop.norms.wrap import aux_norms
 
 
 def tiny(**kwargs: object) -> nn.Module:

@@ -11,7 +11,8 @@ from advprop.data.augment import AutoAugmented
 from advprop.data.batches import Data, TensorSet
 from advprop.data.open import open_data
 from advprop.models import create_model
-from advprop.norms.wrap import AuxNorm, branch_names
+from advprop.norms.aux_norm import AuxNorm
+from advprop.norms.wrap import branch_names
 from advprop.recipes.recipe import make_recipe
 from advprop.runtime import World, seed_all, seed_cpu
 from advprop.training.build import build_model, build_task
