@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
@@ -17,6 +18,7 @@ Targeted: TypeAlias = Literal["random", "least_likely"] | None
 HALF_SCALE = 1024.0
 
 
+@dataclass(eq=False)
 class Objective:
     """What the climb makes larger for each image: the loss of its label, or minus that of its target.
 
@@ -31,19 +33,11 @@ class Objective:
         ValueError: When it is called, if there are such classes, or weights of another number of classes.
     """
 
-    def __init__(
-        self,
-        targeted: Targeted,
-        labels: Tensor,
-        targets: Tensor | None,
-        generator: torch.Generator | None,
-        check: bool = False,
-    ) -> None:
-        self.targeted = targeted
-        self.labels = labels
-        self.targets = targets
-        self.generator = generator
-        self.check: bool = check
+    targeted: Targeted
+    labels: Tensor
+    targets: Tensor | None
+    generator: torch.Generator | None
+    check: bool = False
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The objective of each image `[B]`, from logits `[B, classes]`."""
