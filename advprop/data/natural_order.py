@@ -3,8 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-
-_DIGITS = "0123456789"
+from string import digits
 
 
 def natural_order(name: str) -> tuple[list[int | str], str]:
@@ -22,50 +21,32 @@ def natural_order(name: str) -> tuple[list[int | str], str]:
 def in_natural_order(paths: Iterable[str]) -> list[str]:
     """Paths sorted by `natural_order`, several times faster where the files of a folder have similar names.
 
-    Folders are sorted first, and the files of each among themselves. That is the same order, unless the path
-    of a folder is the beginning of another's, as of `cat/` and `cat/night/`: those are sorted together.
+    The folders at the top are sorted first, and what is in each of them by itself.
 
     Examples:
         >>> from advprop.data.natural_order import in_natural_order
         >>> in_natural_order(["b/cat_10.png", "b/cat_9.png", "a/x.png"])
         ['a/x.png', 'b/cat_9.png', 'b/cat_10.png']
     """
-    folders: dict[str, list[str]] = defaultdict(list)
+    inside: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        folder, slash, name = path.rpartition("/")
-        folders[folder + slash].append(name)
-    groups: list[tuple[list[int | str], list[str]]] = []
-    for (parts, _), folder in sorted((natural_order(folder), folder) for folder in folders):
-        if groups and _begins(parts, groups[-1][0]):
-            groups[-1][1].append(folder)
-        else:
-            groups.append((parts, [folder]))
-    return [path for _, group in groups for path in _of_folders(group, folders)]
+        top, slash, _ = path.partition("/")
+        inside[top + slash].append(path)
+    alike: dict[tuple[int | str, ...], list[str]] = defaultdict(list)  # `Cat/` and `cat/`, `1/` and `01/`
+    for top, several in inside.items():
+        alike[tuple(natural_order(top)[0])] += several
+    return [path for _, several in sorted(alike.items()) for path in _sorted(several)]
 
 
-def _begins(parts: list[int | str], beginning: list[int | str]) -> bool:
-    """Whether a path, in parts, begins with another, which ends in text."""
-    *before, last = beginning
-    at = len(before)
-    return parts[:at] == before and str(parts[at]).startswith(str(last))
-
-
-def _of_folders(group: list[str], names: dict[str, list[str]]) -> list[str]:
-    """The paths of the files of some folders in natural order."""
-    if len(group) > 1:
-        return sorted((folder + name for folder in group for name in names[folder]), key=natural_order)
-    return [group[0] + name for name in _names_in_order(names[group[0]])]
-
-
-def _names_in_order(names: list[str]) -> list[str]:
-    """The names of a folder's files in natural order; fast where they differ in one number alone."""
-    lower = [name.lower() for name in names]
+def _sorted(paths: list[str]) -> list[str]:
+    """Paths in natural order; fast where they differ in one number alone."""
+    lower = [path.lower() for path in paths]
     low, high = min(lower), max(lower)  # what these two begin with, all do
     same = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))
-    start = low[:same].rstrip(_DIGITS)
-    ending = lower[0][len(start) :].lstrip(_DIGITS)
-    numbers = [name[len(start) : len(name) - len(ending)] for name in lower]
-    like = start.isascii() and ending.isascii() and all(name.endswith(ending) for name in lower)
+    start = low[:same].rstrip(digits)
+    ending = lower[0][len(start) :].lstrip(digits)
+    numbers = [path[len(start) : len(path) - len(ending)] for path in lower]
+    like = start.isascii() and ending.isascii() and all(path.endswith(ending) for path in lower)
     if like and all(number.isascii() and number.isdecimal() for number in numbers):
-        return [name for _, name in sorted(zip(map(int, numbers), names, strict=True))]
-    return sorted(names, key=natural_order)
+        return [path for _, path in sorted(zip(map(int, numbers), paths, strict=True))]
+    return sorted(paths, key=natural_order)
