@@ -1,14 +1,13 @@
 """Images in tar files: their places are noted once, then each is read by its number, as from a folder."""
 
 import io
+import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
-
-from advprop.data.names import Names
 
 
 class Member(NamedTuple):
@@ -36,7 +35,9 @@ class ArchivedImages:
     ) -> None:
         self.archives: list[Path] = list(archives)
         self.class_to_idx: dict[str, int] = class_to_idx or {}
-        self.names: Names = Names([f"{archives[number].name}/{member.name}" for number, member, _ in found])
+        self.names: np.ndarray = packed(
+            f"{archives[number].name}/{member.name}" for number, member, _ in found
+        )
         self.targets: np.ndarray = np.array([label for *_, label in found], dtype=np.int64)
         places = [(number, member.start, member.size) for number, member, _ in found]
         self._places = np.array(places, dtype=np.int64).reshape(-1, 3)
@@ -50,11 +51,14 @@ class ArchivedImages:
             file.seek(start)
             return io.BytesIO(file.read(size)), int(self.targets[number])
 
-    def filename(self, number: int, basename: bool = False, absolute: bool = False) -> str:
+    def filename(self, number: int, absolute: bool = True) -> str:
         """The archive and the name in it."""
-        name = self.names[number]
-        archive = self.archives[self._places[number, 0]]
-        return name.rpartition("/")[2] if basename else str(archive.parent / name)
+        return str(self.archives[self._places[number, 0]].parent / os.fsdecode(self.names[number]))
+
+
+def packed(names: Iterable[str]) -> np.ndarray:
+    """File names as one array of bytes, which processes share: strings would be copied as they are read."""
+    return np.array([os.fsencode(name) for name in names], dtype=np.bytes_)
 
 
 def members(path: Path) -> Iterator[Member]:

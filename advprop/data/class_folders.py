@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from io import BufferedReader, FileIO
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple, TypeAlias
+from typing import IO, NamedTuple
 
 import numpy as np
 
-from advprop.data.archives import ArchivedImages, Member, members
+from advprop.data.archives import ArchivedImages, Member, members, packed
 from advprop.data.image_files import ENDINGS, class_of, printable
 from advprop.data.image_tree import LeftOut, is_of_a_system
 from advprop.data.kept_lists import listed
 from advprop.data.listing import Listing
-from advprop.data.names import Names
 from advprop.data.natural_order import natural_order
-
-ClassImages: TypeAlias = "FolderImages | ArchivedImages"
 
 
 class FolderImages:
@@ -30,7 +28,7 @@ class FolderImages:
 
     def __init__(self, root: Path, files: Sequence[str]) -> None:
         self.root = root
-        self.names: Names = Names(files)
+        self.names: np.ndarray = packed(files)
         self.class_to_idx: dict[str, int]
         self.targets: np.ndarray
         self.class_to_idx, self.targets = _numbered([file.partition("/")[0] for file in files])
@@ -41,7 +39,7 @@ class FolderImages:
         Raises:
             ValueError: If one of them is not there.
         """
-        known = set(self.names)
+        known = set(self.files)
         if gone := [file for file in files if file not in known]:
             raise ValueError(
                 f"a run keeps to the images that it began with, and {len(gone)} of {len(files)} are not in "
@@ -49,23 +47,26 @@ class FolderImages:
             )
         return FolderImages(self.root, files)
 
+    @property
+    def files(self) -> list[str]:
+        """The paths of all images in the folder."""
+        return [os.fsdecode(name) for name in self.names.tolist()]
+
     def __len__(self) -> int:
         return len(self.names)
 
     def __getitem__(self, number: int) -> tuple[IO[bytes], int]:
         # A path would keep a copy of the name in each process that reads: Python interns its parts.
-        file = BufferedReader(FileIO(f"{self.root}/{self.names[number]}"))
+        file = BufferedReader(FileIO(f"{self.root}/{os.fsdecode(self.names[number])}"))
         return file, int(self.targets[number])
 
-    def filename(self, number: int, basename: bool = False, absolute: bool = False) -> str:
-        """The path of an image: the whole of it, in the folder, or its last part."""
-        name = self.names[number]
-        if basename:
-            return name.rpartition("/")[2]
+    def filename(self, number: int, absolute: bool = False) -> str:
+        """The path of an image: the whole of it, or in the folder."""
+        name = os.fsdecode(self.names[number])
         return str(self.root / name) if absolute else name
 
 
-def open_class_folders(path: Path, every_class: bool) -> ClassImages:
+def open_class_folders(path: Path, every_class: bool) -> FolderImages | ArchivedImages:
     """Opens a folder of class folders, a folder of a tar file for each class, or a tar file of either.
 
     The class of an image is the first folder on the way to it, whatever lies deeper. What is left out is
@@ -117,11 +118,6 @@ class _Found(NamedTuple):
     member: Member
     inside: list[str]  # the folders on the way to it, and its name
 
-    @property
-    def order(self) -> tuple[int, str]:
-        """By archive, and by whole names in it."""
-        return self.archive, self.member.name
-
 
 def _in_archives(path: Path, archives: Sequence[Path]) -> ArchivedImages:
     left_out = LeftOut()
@@ -138,7 +134,7 @@ def _in_archives(path: Path, archives: Sequence[Path]) -> ArchivedImages:
             else:
                 found.append(_Found(number, member, above + inside))
                 told.found(len(found))
-    found = _below_the_common(sorted(found, key=lambda each: each.order))
+    found = _below_the_common(sorted(found))  # by archive, and by whole names in it
     left_out.beside = [each.member.name for each in found if len(each.inside) == 1]
     left_out.report(path)
     kept = [each for each in found if len(each.inside) > 1]

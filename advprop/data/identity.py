@@ -9,7 +9,6 @@ import numpy as np
 from advprop.data.batches import ImageSet, TensorSet
 from advprop.data.class_map import labels_of
 from advprop.data.loaded_set import LoadedSet
-from advprop.data.names import Names
 
 
 def fingerprint(images: ImageSet) -> str:
@@ -29,8 +28,9 @@ def _parts(images: ImageSet) -> Iterator[bytes | memoryview]:
     if isinstance(images, LoadedSet):
         source: Any = images.samples.source
         names = getattr(getattr(source, "reader", source), "names", None)
-        if isinstance(names, Names):
-            yield names.encoded
+        if isinstance(names, np.ndarray):
+            ends = np.cumsum([0, *map(len, names.tolist())], dtype="<i8")
+            yield from (b"".join(names.tolist()), ends.tobytes())
         labels = labels_of(source)
         if labels is not None:
             yield _bytes(np.ascontiguousarray(labels))

@@ -48,7 +48,7 @@ class Samples(Dataset[Sample]):
     """The images of a source by (epoch, number), read when they are asked for.
 
     Args:
-        source: timm's `ImageDataset`, or anything whose items are (PIL image, label).
+        source: A reader of (file, label), alone or in timm's `ImageDataset`, or a set of (PIL image, label).
         transform: PIL image to bytes `[C, H, W]`.
         images: What the images are like.
         settings: Whether to stop at an image that cannot be read, or to skip it: in training for the next

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from timm.data.dataset import ImageDataset
 from timm.data.dataset_factory import create_dataset
 
 from advprop.data.batches import Data, Images, ImageSet
-from advprop.data.class_folders import ClassImages, open_class_folders
+from advprop.data.class_folders import open_class_folders
 from advprop.data.class_map import check_labels, class_names, labels_among, own_names, report_untested
 from advprop.data.division import Division
 from advprop.data.in_memory import (
@@ -96,8 +95,7 @@ def _open_both(data: DataSettings, seed: int, division: Division | None) -> tupl
     if data.train_split == data.test_split:
         raise ValueError(f"train_split and test_split must differ, got {data.train_split!r} for both")
     if is_undivided(data):
-        train, test, division = divided(data, seed, division)
-        return _as_source(train), _as_source(test), division
+        return divided(data, seed, division)
     return _open_split(data, data.train_split), _open_split(data, data.test_split), None
 
 
@@ -141,7 +139,7 @@ def open_test(
             "which of the digits are for testing is up to the run; evaluate its directory, without --data"
         )
     if is_undivided(data):
-        source: Any = _as_source(tested(data, division))
+        source: Any = tested(data, division)
     else:
         source = _open_split(data, data.test_split)
     names = class_names(source, data.classes) if relabel else own_names(source, images.class_names)
@@ -158,21 +156,17 @@ def open_test(
     return LoadedSet(Samples(source, testing_transform(images), images, data, labels=labels))
 
 
-def _as_source(reader: ClassImages) -> ImageDataset:
-    return ImageDataset("", reader=reader)
-
-
 def _open_split(data: DataSettings, split: str) -> Any:
     path = Path(data.data).expanduser()
     if path.exists():
         folder = folder_of(path, split)
         every_class = data.classes is None and split == data.train_split
-        return _as_source(open_class_folders(folder, every_class))
+        return open_class_folders(folder, every_class)
     kind, _, name = data.data.partition("/")
     kind = kind.lower()
     if kind == "wds":
         folder = _folder_of_shards(data)
-        return _as_source(open_shards(find_shards(folder, names_of(split))))
+        return open_shards(find_shards(folder, names_of(split)))
     if kind in _STREAMS:
         raise ValueError(
             f"{data.data} is a stream, in which no run could go on where it stopped; "

@@ -82,7 +82,7 @@ def divided(
     root = Path(data.data).expanduser()
     whole = open_folders(root, every_class=data.classes is None)
     if division is None:
-        division = divide(whole.names, data.test_share, seed)
+        division = divide(whole.files, data.test_share, seed)
         report_division(root, division, data.test_share, seed)
     return whole.only(division.train), whole.only(division.test), division
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def put(root, *names):
 
 
 def classes_and_labels(found):
-    names = [found.filename(number, basename=True) for number in range(len(found))]
+    names = [Path(found.filename(number)).name for number in range(len(found))]
     return list(found.class_to_idx), dict(zip(names, found.targets.tolist(), strict=True))
 
 
