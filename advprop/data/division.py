@@ -30,10 +30,6 @@ class Division:
     train: tuple[str, ...]
     test: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, list[str]]:
-        """Both lists, for a file."""
-        return {"train": list(self.train), "test": list(self.test)}
-
 
 def read_division(path: Path) -> Division:
     """The division that a run keeps in a file.
@@ -92,15 +88,14 @@ def divide(files: Sequence[str], share: float, seed: int) -> Division:
 
 def twins(root: Path, division: Division) -> Iterator[tuple[str, str]]:
     """The test images that are training images, too, under another name: (test image, training image)."""
-    of_size: dict[int, list[str]] = defaultdict(list)
-    for file in filter(lambda each: (root / each).is_file(), division.train):
-        of_size[(root / file).stat().st_size].append(file)
-    digests: dict[int, dict[bytes, str]] = {}
-    for file in filter(lambda each: (root / each).is_file(), division.test):
-        size = (root / file).stat().st_size
-        if size not in digests:
-            digests[size] = {_digest(root / each): each for each in reversed(of_size.get(size, []))}
-        if digests[size] and (twin := digests[size].get(_digest(root / file))):
+    train, test = (
+        {file: (root / file).stat().st_size for file in files if (root / file).is_file()}
+        for files in (division.train, division.test)
+    )
+    sizes = {*train.values()} & {*test.values()}
+    of_digest = {_digest(root / file): file for file in reversed(train) if train[file] in sizes}
+    for file in (each for each in test if test[each] in sizes):
+        if twin := of_digest.get(_digest(root / file)):
             yield file, twin
 
 

@@ -117,7 +117,7 @@ class Run:
     def keep_division(self, division: Division | None) -> None:
         """Writes them, so that the run keeps to them when images are added."""
         if division is not None and not (self.directory / DIVISION).exists():
-            replace_text(self.directory / DIVISION, json.dumps(division.to_dict(), indent=1) + "\n")
+            replace_text(self.directory / DIVISION, json.dumps(vars(division), indent=1) + "\n")
 
     def keep_recipe(self, recipe: Recipe) -> None:
         """Writes the settings that the run was resumed with."""

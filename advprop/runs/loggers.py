@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from advprop.recipes import Recipe
 from advprop.runs.directory import replace_text
@@ -14,19 +14,6 @@ from advprop.runtime import need_extra
 Line: TypeAlias = Mapping[str, Any]
 
 _PROJECT = "advprop"
-
-
-class Writer(Protocol):
-    """What takes the metrics of a run, line by line."""
-
-    def begin(self, lines: Sequence[Line]) -> None:
-        """Starts, or starts again, with what is known already."""
-
-    def write(self, line: Line) -> None:
-        """Takes one more line."""
-
-    def close(self, failed: bool) -> None:
-        """Ends; `failed` if the run ended by an error."""
 
 
 def tag(name: str) -> str:
@@ -57,22 +44,18 @@ class TensorBoard:
         self.writer = SummaryWriter(str(self.folder))
         self.writer.add_text("recipe", f"```yaml\n{self.recipe.to_yaml()}```")
         for line in lines:
-            self._add(line)
-        self.writer.flush()
+            self.write(line)
 
     def write(self, line: Line) -> None:
         """Takes one more line."""
-        self._add(line)
+        for name in line.keys() - {"step"}:
+            self.writer.add_scalar(tag(name), line[name], line["step"])
         self.writer.flush()
 
     def close(self, failed: bool) -> None:
-        """Ends."""
+        """Ends, by an error or not."""
         if self.writer is not None:
             self.writer.close()
-
-    def _add(self, line: Line) -> None:
-        for name in line.keys() - {"step"}:
-            self.writer.add_scalar(tag(name), line[name], line["step"])
 
 
 class WandB:
@@ -112,7 +95,7 @@ class WandB:
         self.number += 1
 
     def close(self, failed: bool) -> None:
-        """Ends the run there."""
+        """Ends the run there; `failed` if it ended by an error."""
         if self.run is not None:
             self.run.finish(exit_code=int(failed))
 

@@ -6,15 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Literal, TypeAlias
 
 from advprop.recipes import Recipe
 from advprop.runs.directory import TESTED, Run, is_test
-from advprop.runs.loggers import TensorBoard, WandB, Writer
+from advprop.runs.loggers import Line, TensorBoard, WandB
 
 Log: TypeAlias = Literal["tensorboard", "wandb"]
-Line: TypeAlias = Mapping[str, Any]
 
 _WRITERS: Mapping[Log, type[TensorBoard] | type[WandB]] = {"tensorboard": TensorBoard, "wandb": WandB}
 
@@ -33,15 +31,13 @@ class Journal:
 
     def __init__(self, run: Run, recipe: Recipe, logs: Sequence[Log] = ()) -> None:
         self.run = run
-        self.writers: list[Writer] = [_WRITERS[log](run.directory, recipe) for log in logs]
+        self.writers: list[TensorBoard | WandB] = [_WRITERS[log](run.directory, recipe) for log in logs]
         self.lines: list[Line] = []
 
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         for writer in self.writers:
             writer.close(failed=error is not None)
 
