@@ -57,17 +57,13 @@ def card_settings(name: str) -> dict[str, Any]:
         "weight_decay": card.weight_decay or 0.0,
         "label_smoothing": card.label_smoothing or 0.0,
         # TensorFlow states what is kept of the statistics, PyTorch what is new in them.
-        "bn_momentum": _one_minus(card.batch_norm_momentum),
+        "bn_momentum": None if card.batch_norm_momentum is None else round(1 - card.batch_norm_momentum, 6),
         "image_size": card.image_size,
         "crop_pct": card.crop_pct,
         "interpolation": card.interpolation,
         **_techniques(card),
     }
     return {name: value for name, value in settings.items() if value is not None}
-
-
-def _one_minus(share: float | None) -> float | None:
-    return None if share is None else round(1 - share, 6)
 
 
 def _techniques(card: ModelCard) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Unpack, get_args, ge
 
 from advprop.recipes.named import recipe_path
 from advprop.recipes.options import Options
-from advprop.recipes.refused import check_together
 from advprop.recipes.settings import (
     AugmentSettings,
     DataSettings,
@@ -50,6 +49,19 @@ _RANGES: Mapping[str, Range] = {
     "decay_milestones": ("epochs in rising order", lambda x: all(map(operator.lt, (0, *x), x))),
     "scale": ("two shares, over 0 and at most 1", lambda x: 0 < x[0] <= x[1] <= 1),
     "severities": ("from 1 to 5 each", lambda x: set(x) <= {1, 2, 3, 4, 5}),
+}
+
+# What a model is made with that does not come from `model_args`, and where it comes from.
+_NO_MODEL_ARGS = {
+    **dict.fromkeys(("num_classes", "in_chans"), "follows from the data (--classes, --channels)"),
+    "img_size": "follows from the images (--image-size)",
+    "drop_rate": "is a setting of its own (--drop-rate)",
+    "drop_path_rate": "is a setting of its own (--drop-path-rate)",
+    **dict.fromkeys(("model_name", "pretrained"), "is a setting of its own (--model, --pretrained)"),
+    **dict.fromkeys(
+        ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"),
+        "is about weights (--weights)",
+    ),
 }
 
 
@@ -145,8 +157,25 @@ def make_recipe(*sources: str | Path | Mapping[str, Any], **settings: Unpack[Opt
     of_data = PRESETS.get(merged.get("data", DataSettings.data), {})
     of_method = _METHOD_PRESETS.get(merged.get("method", MethodSettings.method), {})
     recipe = Recipe(**{**of_data, **of_method, **merged})
-    check_together(recipe, recipe, recipe)
+    _check_together(recipe)
     return recipe
+
+
+def _check_together(recipe: Recipe) -> None:
+    """Raises ValueError if a setting can do nothing beside the others."""
+    if recipe.bce_target_thresh is not None and recipe.loss != "bce":
+        raise ValueError(
+            f"bce_target_thresh acts on binary cross-entropy alone, got {recipe.bce_target_thresh:g} with "
+            f"loss {recipe.loss}; take that (--loss bce), or leave it out"
+        )
+    if recipe.prefetch_factor is not None and not recipe.workers:
+        raise ValueError(
+            "prefetch_factor needs processes that read images (--workers), got workers 0; "
+            "take 1 or more, or leave it out"
+        )
+    for name in recipe.model_args:
+        if name in _NO_MODEL_ARGS:
+            raise ValueError(f"model_args must not have {name}, which {_NO_MODEL_ARGS[name]}; leave it out")
 
 
 def _read(source: str | Path | Mapping[str, Any]) -> tuple[str, Any]:
