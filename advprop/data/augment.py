@@ -54,17 +54,17 @@ class AutoAugmented:
     """
 
     def __init__(self) -> None:
-        policies = v2.AutoAugmentPolicy.IMAGENET
-        self.policy: Any = v2.AutoAugment(policies)
+        self.policy: Any = v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET)
         self.drawn: list[tuple[str, float]] = []
-        # Notes its changes in `drawn` instead of making them.
-        self.draws: Any = v2.AutoAugment(policies)
-        self.draws._apply_image_or_video_transform = self._note
+        # From here on the policy notes its changes in `drawn` instead of making them.
+        self.change: Any = self.policy._apply_image_or_video_transform
+        self.policy._apply_image_or_video_transform = self._note
 
     @torch.no_grad()
     def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Pixels `[B, C, H, W]` in [0, 1] to such pixels."""
         changed = (images * 255).round().byte()
+        how = {"interpolation": self.policy.interpolation, "fill": self.policy._fill}
         drawn = [self._draw(*images.shape[2:]) for _ in images]
         for place in range(max(map(len, drawn), default=0)):
             alike = defaultdict(list)
@@ -73,24 +73,18 @@ class AutoAugmented:
                     alike[changes[place]].append(number)
             for change, numbers in alike.items():
                 index = to_device(numbers, images.device)
-                changed[index] = self._change(changed[index], *change)
+                changed[index] = self.change(changed[index], *change, **how)
         return changed.to(images.dtype) / 255
 
     def _draw(self, height: int, width: int) -> list[tuple[str, float]]:
         """The names and magnitudes of the changes to an image of this size, in their order."""
         self.drawn = []
-        self.draws(torch.empty(1, height, width, dtype=torch.uint8, device="meta"))
+        self.policy(torch.empty(1, height, width, dtype=torch.uint8, device="meta"))
         return self.drawn
 
     def _note(self, image: Tensor, name: str, magnitude: float, **how: Any) -> Tensor:
         self.drawn.append((name, magnitude))
         return image
-
-    def _change(self, images: Tensor, name: str, magnitude: float) -> Tensor:
-        policy = self.policy
-        how = {"interpolation": policy.interpolation, "fill": policy._fill}
-        changed: Tensor = policy._apply_image_or_video_transform(images, name, magnitude, **how)
-        return changed
 
 
 def _shifted(images: Tensor, most: int) -> Tensor:
