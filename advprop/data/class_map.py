@@ -35,11 +35,6 @@ def class_names(source: Any, classes: int | None = None) -> tuple[str, ...]:
     return tuple(known.get(label, str(label)) for label in range(max(count, classes or 0)))
 
 
-def own_names(source: Any, known: Sequence[str]) -> tuple[str, ...]:
-    """The names of the classes of some test images; those that are known, where they have only numbers."""
-    return class_names(source) if _class_map(source) else tuple(known)
-
-
 def labels_of(source: Any) -> np.ndarray | None:
     """The label of each image `[N]`, where they are known without a look at the images.
 
@@ -113,14 +108,20 @@ def labels_among(names: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
     return tuple(labels[class_of(name)] for name in names)
 
 
-def report_untested(source: Any, labels: Sequence[int], known: Sequence[str]) -> None:
-    """Logs which classes of the training have no test images; the accuracy is over the others.
+def labels_of_test(source: Any, known: Sequence[str]) -> tuple[int, ...]:
+    """The label in the training of each class of some test images; logs which classes have none of these.
 
     Args:
-        source: The test images, a timm or torchvision data set.
-        labels: The label in the training of each of their classes.
-        known: The classes of the training.
+        source: The test images, a timm or torchvision data set. Where they have only numbers for classes,
+            these are the labels of the training.
+        known: The classes of the training, by their label.
+
+    Raises:
+        ValueError: If a class is not among those of the training, or a label is none of the classes.
     """
+    names = class_names(source) if _class_map(source) else tuple(known)
+    check_labels(source, names, every_class=False)
+    labels = labels_among(names, known)
     of_images = labels_of(source)
     tested = {labels[label] for label in ([] if of_images is None else np.unique(of_images))}
     untested = [name for label, name in enumerate(known) if label not in tested]
@@ -129,6 +130,7 @@ def report_untested(source: Any, labels: Sequence[int], known: Sequence[str]) ->
             "%d of %d classes have no test images: %s; accuracy is over the others",
             *(len(untested), len(known), first_of(untested)),
         )
+    return labels
 
 
 def _class_map(source: Any) -> dict[Any, int]:

@@ -12,7 +12,7 @@ from timm.data.dataset_factory import create_dataset
 
 from advprop.data.batches import Data, Images, ImageSet
 from advprop.data.class_folders import open_class_folders
-from advprop.data.class_map import check_labels, class_names, labels_among, own_names, report_untested
+from advprop.data.class_map import check_labels, class_names, labels_of_test
 from advprop.data.division import Division
 from advprop.data.in_memory import (
     changes_of_single_images,
@@ -73,11 +73,8 @@ def open_data(
         return fitted_digits(data, augment, seed)
     train, test, division = _open_both(data, seed, division)
     names = class_names(train, data.classes)
-    theirs = own_names(test, names)
     check_labels(train, names, every_class=data.classes is None)
-    check_labels(test, theirs, every_class=False)
-    labels = labels_among(theirs, names)
-    report_untested(test, labels, names)
+    labels = labels_of_test(test, names)
     wanted = (data.channels, data.image_size)
     if not changes_of_single_images(augment) and all(fits_in_memory(each, *wanted) for each in (train, test)):
         return in_memory(to_tensors(train, *wanted), to_tensors(test, *wanted, labels), names)
@@ -142,13 +139,12 @@ def open_test(
         source: Any = tested(data, division)
     else:
         source = _open_split(data, data.test_split)
-    names = class_names(source, data.classes) if relabel else own_names(source, images.class_names)
-    check_labels(source, names, every_class=False)
     if relabel:
+        names = class_names(source, data.classes)
+        check_labels(source, names, every_class=False)
         labels = relabel(names)
     else:
-        labels = labels_among(names, images.class_names)
-        report_untested(source, labels, images.class_names)
+        labels = labels_of_test(source, images.class_names)
     channels, height, _ = images.shape
     as_trained = (images.crop_pct, images.interpolation) == (1.0, "bilinear")
     if keep_in_memory and as_trained and fits_in_memory(source, channels, height):
