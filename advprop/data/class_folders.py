@@ -12,9 +12,8 @@ import numpy as np
 
 from advprop.data.archives import ArchivedImages, Member, members, packed
 from advprop.data.image_files import ENDINGS, class_of, printable
-from advprop.data.image_tree import LeftOut, is_of_a_system
+from advprop.data.image_tree import LeftOut, Listing, is_of_a_system
 from advprop.data.kept_lists import listed
-from advprop.data.listing import Listing
 from advprop.data.natural_order import natural_order
 
 

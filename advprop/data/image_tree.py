@@ -2,13 +2,13 @@
 
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from advprop.data.image_files import ENDINGS, HEIC, HEIC_EXTRA, printable
-from advprop.data.listing import Listing
 from advprop.data.natural_order import in_natural_order
 from advprop.runtime import first_of, rank_and_ranks
 
@@ -17,11 +17,32 @@ logger: logging.Logger = logging.getLogger(__name__)
 # Folders that systems leave beside images: thumbnails, checkpoints, parts of an archive. Names that begin
 # with a dot are left out, too.
 _OF_SYSTEMS = frozenset({"@eaDir", "__MACOSX", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
+_FIRST = 2.0  # seconds; a search that takes less says nothing
+_NEXT = 10.0
 
 
 def is_of_a_system(name: str) -> bool:
     """Whether a file or folder of this name was left by a system or a program, beside the images."""
     return name.startswith(".") or name in _OF_SYSTEMS
+
+
+class Listing:
+    """Logs now and then how many images were found, once over all ranks.
+
+    Args:
+        place: Where they are looked for.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self.place = place
+        self.due: float = time.monotonic() + _FIRST
+
+    def found(self, count: int) -> None:
+        """So many were found so far."""
+        if time.monotonic() > self.due:
+            self.due = time.monotonic() + _NEXT
+            if rank_and_ranks(all_ranks=True)[0] == 0:
+                logger.info("looking for images in %s: %s so far", self.place, f"{count:,}")
 
 
 @dataclass

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from advprop.data.archives import ArchivedImages, Member, members
 from advprop.data.image_files import ENDINGS
-from advprop.data.image_tree import LeftOut
-from advprop.data.listing import Listing
+from advprop.data.image_tree import LeftOut, Listing
 from advprop.runtime import need_extra
 
 

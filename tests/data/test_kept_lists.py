@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from advprop.data import kept_lists, listing
+from advprop.data import image_tree, kept_lists
 from advprop.data.class_folders import open_folders
 from advprop.data.image_tree import find_image_files
 
@@ -110,7 +110,7 @@ def test_a_long_search_says_how_far_it_is(photos, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     find_image_files(photos)
     assert "so far" not in caplog.text
-    monkeypatch.setattr(listing, "_FIRST", -1.0)
+    monkeypatch.setattr(image_tree, "_FIRST", -1.0)
     find_image_files(photos)
     (said,) = [each.getMessage() for each in caplog.records]
     assert said.startswith(f"looking for images in {photos}: ")
