@@ -50,7 +50,10 @@ def find_shards(folder: Path, names: Sequence[str]) -> list[Path]:
     """
     for name in names:
         if "{" in name:
-            found = [folder / each for each in _expanded(name)]
+            need_extra("wds")
+            from webdataset.shardlists import expand_urls
+
+            found = [folder / each for each in expand_urls(name)]
             missing = [path for path in found if not path.is_file()]
             if missing:
                 raise ValueError(f"{len(missing)} of {len(found)} shards are missing: {missing[0]} ...")
@@ -63,13 +66,6 @@ def find_shards(folder: Path, names: Sequence[str]) -> list[Path]:
             return found
     there = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
     raise ValueError(f"{folder} has no shards of {' or '.join(names)}; it has {there}")
-
-
-def _expanded(pattern: str) -> list[str]:
-    need_extra("wds")
-    from webdataset.shardlists import expand_urls
-
-    return list(expand_urls(pattern))
 
 
 def _samples(path: Path, left_out: LeftOut) -> Iterator[tuple[Member, int]]:

@@ -42,12 +42,7 @@ class Journal:
             writer.close(failed=error is not None)
 
     def begin(self, step: int, tested: bool = True) -> None:
-        """Forgets what was recorded of later steps, which are taken again.
-
-        Args:
-            step: The step that the run goes on from.
-            tested: Whether the test after this step counts; if not, it is taken again.
-        """
+        """Forgets what was recorded of later steps, which are taken again; see `Run.forget_after`."""
         self.lines = [*self.run.forget_after(step, tested)]
         for writer in self.writers:
             writer.begin(self.lines)

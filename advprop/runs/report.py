@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
 from advprop.data import Batches, ImageSet, name_in, pixels_in
 from advprop.evaluation import Accuracy, Answers
@@ -141,8 +141,7 @@ class Report:
         [pixels] = (pixels_in(self.images, [self.first]) * 255).round().byte()
         if len(pixels) not in (1, 3):
             return None
-        image = Image.fromarray(pixels[0].numpy() if len(pixels) == 1 else pixels.permute(1, 2, 0).numpy())
-        image.save(directory / EXAMPLE)
+        to_pil_image(pixels).save(directory / EXAMPLE)
         return directory / EXAMPLE
 
 
