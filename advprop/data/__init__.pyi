@@ -1,4 +1,4 @@
-from .augment import Augment as Augment, AutoAugmented as AutoAugmented
+from .augment import Augment as Augment, AutoAugmented as AutoAugmented, PixelErasing as PixelErasing
 from .batches import (
     Batch as Batch,
     Batches as Batches,
@@ -9,8 +9,6 @@ from .batches import (
     digits as digits,
 )
 from .division import Division as Division, read_division as read_division
-from .erasing import PixelErasing as PixelErasing
-from .few_images import count_few as count_few
 from .identity import fingerprint as fingerprint
 from .image_files import (
     ENDINGS as ENDINGS,
@@ -26,6 +24,6 @@ from .open import open_data as open_data, open_test as open_test
 from .part import Part as Part, some_images as some_images
 from .pictures import name_in as name_in, pixels_in as pixels_in
 from .repeats import images_per_epoch as images_per_epoch
-from .splits import is_undivided as is_undivided
+from .splits import count_few as count_few, is_undivided as is_undivided
 from .timm_loader import create_loader as create_loader
 from .worker_processes import batches_of as batches_of

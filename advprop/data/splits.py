@@ -1,11 +1,13 @@
 """Where the splits of a folder are: in folders or archives of their names, or in one folder for both."""
 
 import logging
+import os
+from itertools import islice
 from pathlib import Path
 
 from advprop.data.class_folders import FolderImages, open_folders
 from advprop.data.division import Division, divide, report_division
-from advprop.data.image_tree import is_of_a_system
+from advprop.data.image_tree import find_image_files, is_of_a_system
 from advprop.recipes import DataSettings
 from advprop.runtime import rank_and_ranks
 
@@ -64,6 +66,32 @@ def is_undivided(data: DataSettings) -> bool:
         return False
     names = (*names_of(data.train_split), *names_of(data.test_split))
     return not any((root / f"{name}{ending}").exists() for name in names for ending in ("", ".tar"))
+
+
+def count_few(data: DataSettings, seed: int, most: int) -> int | None:
+    """The number of training images of a folder of class folders, for defaults that depend on it.
+
+    Args:
+        data: Which folder, and how it is divided.
+        seed: Divides a folder without splits.
+        most: Up to how many images are few; more are not counted.
+
+    Returns:
+        None for other data, for more images, and where opening the data will say what is wrong.
+    """
+    root = Path(data.data).expanduser()
+    try:
+        undivided = is_undivided(data)
+        folder = root if undivided else folder_of(root, data.train_split)
+        there = (file for _, _, several in os.walk(folder, followlinks=True) for file in several)
+        if not folder.is_dir() or next(islice(there, 2 * most, None), None) is not None:
+            return None  # a single file, or more files than few images come with
+        files = [file for file in find_image_files(folder).files if "/" in file]
+        if undivided:
+            files = list(divide(files, data.test_share, seed).train)
+    except (OSError, ValueError):
+        return None
+    return len(files) if 0 < len(files) <= most else None
 
 
 def divided(

@@ -9,7 +9,7 @@ from timm.data.random_erasing import RandomErasing
 from timm.data.scheduled_sampler import ScheduledTransformDataset
 from torchvision.transforms import Normalize
 
-from advprop.data.erasing import PixelErasing
+from advprop.data.augment import PixelErasing
 
 
 def create_loader(

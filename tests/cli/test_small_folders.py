@@ -17,7 +17,7 @@ from advprop.cli.main import main
 from advprop.cli.parser import parse
 from advprop.cli.small_folders import with_model
 from advprop.cli.train import Train
-from advprop.data import few_images
+from advprop.data import splits
 from advprop.models import at_hand, weights_at_hand
 from advprop.recipes import AUTO, AUTO_MODELS, FEW_IMAGES, Recipe, defaults_by_data, make_recipe, small_folder
 
@@ -108,8 +108,8 @@ def test_large_and_other_data_keep_theirs(pictures: Path, monkeypatch: pytest.Mo
 
 
 def test_counting_ends_early_in_a_large_folder(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(few_images, "find_image_files", lambda folder: pytest.fail("all were read"))
-    assert few_images.count_few(make_recipe(data=str(pictures)), seed=0, most=3) is None
+    monkeypatch.setattr(splits, "find_image_files", lambda folder: pytest.fail("all were read"))
+    assert splits.count_few(make_recipe(data=str(pictures)), seed=0, most=3) is None
 
 
 def test_options_count_in_each_way_to_write_them(pictures: Path) -> None:
