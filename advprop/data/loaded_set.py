@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -106,7 +107,6 @@ class LoadedSet:
         self.skipped: set[str] = set()
         self.lacking: set[int] = set()  # numbers of the images that tests leave out
         self._wanted = _Wanted()
-        self._loader: PrefetchLoader | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -122,12 +122,11 @@ class LoadedSet:
             BadImageError: If an image cannot be read, or its label is none of the classes.
         """
         self.lacking.clear()
-        if self._loader is None:
-            self._loader = self._make_loader()
         self._wanted.keys = ([(epoch, number) for number in wanted] for wanted in numbers)
         yield from self._loader
 
-    def _make_loader(self) -> PrefetchLoader:
+    @cached_property
+    def _loader(self) -> PrefetchLoader:
         settings = self.samples.settings
         workers = min(settings.workers, processors())
         loader: DataLoader[Any] = DataLoader(

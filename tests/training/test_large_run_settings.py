@@ -163,7 +163,7 @@ def test_repeats_and_loading_settings_change_a_run_as_they_say(few, tmp_path):
     runs = [train(each, tmp_path / str(number)).run for number, each in enumerate((usual, other))]
     assert equal(*(run.checkpoints.latest() for run in runs))
     made = Loop(other, CPU)
-    loader = made.data.train._make_loader().loader.loader
+    loader = made.data.train._loader.loader.loader
     assert (loader.prefetch_factor, loader.persistent_workers) == (3, False)
     repeated = loop(**small, aug_repeats=2)
     assert len(repeated.train_batches) == len(made.train_batches)
