@@ -5,8 +5,7 @@ from .directory import (
     choose_directory as choose_directory,
 )
 from .metrics import Journal as Journal, Log as Log
-from .report import Report as Report
-from .report_lines import report_table as report_table
+from .report import Report as Report, report_table as report_table
 from .summary import (
     Outcome as Outcome,
     attack_table as attack_table,

@@ -73,7 +73,11 @@ class Checkpoints:
         except (OSError, RuntimeError) as error:
             if (reason := _reason(error)) is None:
                 raise
-            raise CheckpointError(_cannot_write(directory, reason)) from error
+            there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+            raise CheckpointError(
+                f"cannot save a checkpoint in {directory}: {reason.strerror or reason} "
+                f"({_mib(shutil.disk_usage(there).free)} are free)"
+            ) from error
         finally:
             for left_over in directory.glob(f"{_PARTIAL}*"):
                 left_over.unlink()
@@ -195,10 +199,3 @@ def _reason(error: BaseException | None) -> OSError | None:
 
 def _mib(size: int) -> str:
     return f"{size / 2**20:.3g} MiB"
-
-
-def _cannot_write(directory: Path, error: OSError) -> str:
-    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    reason = error.strerror or str(error)
-    return f"cannot save a checkpoint in {directory}: {reason} ({_mib(free)} are free)"
