@@ -21,8 +21,7 @@ from .image_files import (
 from .image_tree import find_image_files as find_image_files
 from .in_memory import changes_of_single_images as changes_of_single_images
 from .open import open_data as open_data, open_test as open_test
-from .part import Part as Part, some_images as some_images
-from .pictures import name_in as name_in, pixels_in as pixels_in
+from .part import Part as Part, name_in as name_in, pixels_in as pixels_in, some_images as some_images
 from .repeats import images_per_epoch as images_per_epoch
 from .splits import count_few as count_few, is_undivided as is_undivided
 from .timm_loader import create_loader as create_loader

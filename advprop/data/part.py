@@ -1,4 +1,4 @@
-"""A part of an image set, evenly spread over it: sets are often in the order of their classes."""
+"""Some images of a set: single ones, or a part spread evenly, as sets are often in the order of classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from advprop.data.batches import Batch, Batches, ImageSet
+from advprop.data.batches import Batch, Batches, ImageSet, TensorSet
+from advprop.data.image_files import name_of
+from advprop.data.loaded_set import LoadedSet
 
 _BATCH = 64
 
@@ -52,3 +54,35 @@ class Part:
 def some_images(images: ImageSet, most: int) -> Tensor:
     """So many images of a set, evenly spread over it: pixels `[N, C, H, W]` in [0, 1], on the CPU."""
     return torch.cat([batch.cpu() for batch, _ in Batches(Part.of(images, most), _BATCH)])
+
+
+def name_in(images: ImageSet, number: int) -> str:
+    """The file of an image, or its number where it has none.
+
+    Examples:
+        >>> from advprop.data import digits, name_in
+        >>> name_in(digits().test, 7)
+        'image 7'
+    """
+    source = images.samples.source if isinstance(images, LoadedSet) else images
+    return name_of(source, number)
+
+
+def pixels_in(images: ImageSet, numbers: Sequence[int]) -> Tensor:
+    """Pixels `[N, C, H, W]` in [0, 1] of some images, on the CPU, as a model sees them in a test.
+
+    They are read by this process: a set that lends its images to processes of its own starts none.
+
+    Raises:
+        OSError: If an image cannot be read.
+    """
+    if isinstance(images, TensorSet):
+        [(pixels, _)] = images.batches(iter([list(numbers)]))
+        return pixels.cpu()
+    if not isinstance(images, LoadedSet):
+        raise ValueError(f"images must be a TensorSet or a LoadedSet, got {type(images).__name__}")
+    samples = [images.samples[0, number] for number in numbers]
+    for sample in samples:
+        if sample.image is None:
+            raise OSError(f"cannot read {sample.problems[0]}")
+    return torch.stack([torch.as_tensor(sample.image) for sample in samples]).float() / 255
