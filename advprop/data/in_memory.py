@@ -15,9 +15,7 @@ from advprop.recipes import AugmentSettings, DataSettings
 _LARGEST = 2 * 2**30  # bytes
 _GRAY = (0.299, 0.587, 0.114)
 # How an image is read and changed on its own; arrays go to the model as they are.
-_OF_SINGLE_IMAGES = (
-    *("scale", "color_jitter", "auto_augment", "crop_pct", "interpolation", "exif_orientation"),
-)
+_OF_SINGLE_IMAGES = ("scale", "color_jitter", "auto_augment", "crop_pct", "interpolation", "exif_orientation")
 
 
 def changes_of_single_images(augment: AugmentSettings) -> dict[str, Any]:

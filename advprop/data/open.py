@@ -28,7 +28,6 @@ from advprop.data.transforms import testing_transform, training_transform
 from advprop.recipes import AugmentSettings, DataSettings
 from advprop.runtime import need_extra
 
-_STREAMS = ("tfds", "hfids")
 # Of these, timm takes every split that it does not know for the test images.
 _OF_TWO_SPLITS = ("cifar10", "cifar100", "mnist", "kmnist", "fashion_mnist", "qmnist")
 _SPLITS = ("train", "training", "test", "validation", "val", "valid", "eval", "evaluation")
@@ -163,7 +162,7 @@ def _open_split(data: DataSettings, split: str) -> Any:
     if kind == "wds":
         folder = _folder_of_shards(data)
         return open_shards(find_shards(folder, names_of(split)))
-    if kind in _STREAMS:
+    if kind in ("tfds", "hfids"):
         raise ValueError(
             f"{data.data} is a stream, in which no run could go on where it stopped; "
             "save it as a folder, as shards (wds/...) or with Hugging Face (hfds/...)"
