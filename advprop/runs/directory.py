@@ -233,8 +233,7 @@ def choose_directory(recipe: Recipe, resume: bool, job: Job = NO_JOB, root: Path
         root: Where runs are.
     """
     word = "".join(c if c.isalnum() else "-" for c in f"{recipe.data}-{recipe.method}").strip("-")
-    names = [word, *(f"{word}-{number}" for number in range(2, 10_000))]
-    paths = [Path(root) / name for name in names]
+    paths = [Path(root, word), *(Path(root, f"{word}-{number}") for number in range(2, 10_000))]
     taken = [path for path in paths if path.exists()]
     own = [path for path in taken if (path / RECIPE).exists() and (resume or Run(path).is_of(job))]
     if same := [path for path in own if not differences(Run(path).recipe, recipe)]:
