@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_ENDINGS = (".svg", ".png", ".pdf")
+# By the ending of a file, what keeps the date out of it.
+_DATES: Mapping[str, dict[str, None]] = {".svg": {"Date": None}, ".png": {}, ".pdf": {"CreationDate": None}}
 _MARKERS = "os^DvPX"
 # The losses of training, by what they are of: the main branch, the auxiliary ones.
 _LINES: Mapping[str, tuple[str, Any]] = {
@@ -51,41 +53,46 @@ def plot_runs(runs: Sequence[Path | str], out: Path | str | None = None) -> Figu
         >>> [ax.get_ylabel() for ax in figure.axes]
         ['training loss', 'test accuracy in %', 'learning rate']
     """
-    need_extra("plot")
-    import matplotlib
-    from matplotlib.figure import Figure
-
     if not runs:
         raise ValueError("there is no run to draw; name the directory of one")
-    check_ending(out)
-    found = {name: _lines_of(run) for name, run in _named(runs).items()}
-    with matplotlib.rc_context():
-        notebook_style()
-        figure = Figure(figsize=(9.5, 3.2))
+    with drawing((9.5, 3.2), out) as figure:
+        found = {name: _lines_of(run) for name, run in _named(runs).items()}
         losses, accuracy, rate = figure.subplots(1, 3)
         for number, (name, lines) in enumerate(found.items()):
             look = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.4}
             marker = _MARKERS[number % len(_MARKERS)]
-            _draw_losses(losses, lines, look)
-            tests = [line for line in lines if "test_top1_percent" in line]
-            _draw(accuracy, tests, "test_top1_percent", **look, marker=marker, markersize=4, label=name)
+            for loss, (_, style) in _LINES.items():
+                if any(loss in line for line in lines):
+                    _draw(losses, lines, loss, **look, linestyle=style, gid=loss)
+            _draw(accuracy, lines, "test_top1_percent", **look, marker=marker, markersize=4, label=name)
             look["linewidth"] = 1.4 * (len(found) - number)  # schedules that are the same show side by side
-            _draw(rate, [line for line in lines if "lr" in line], "lr", **look)
+            _draw(rate, lines, "lr", **look)
         _finish(figure)
-        if out is not None:
-            save(figure, Path(out))
     return figure
 
 
-def check_ending(out: Path | str | None) -> None:
-    """Raises ValueError if a file is none that can be drawn to."""
-    if out is not None and Path(out).suffix not in _ENDINGS:
-        raise ValueError(f"a plot's file must end in {', '.join(_ENDINGS)}, got {out}")
+@contextmanager
+def drawing(size: tuple[float, float], out: Path | str | None, dpi: int = 200) -> Iterator[Figure]:
+    """A figure of a size in inches, in the style of the tutorials; written at the end, if a file is named.
 
+    It is written on white, and the same figure gives the same bytes.
 
-def save(figure: Figure, out: Path, dpi: int = 200) -> None:
-    """Writes a figure on white; the same figure gives the same bytes."""
-    figure.savefig(out, facecolor="white", dpi=dpi, metadata=_undated(out))
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+        ValueError: If the file has another ending than those that can be drawn to.
+    """
+    need_extra("plot")
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    if out is not None and Path(out).suffix not in _DATES:
+        raise ValueError(f"a plot's file must end in {', '.join(_DATES)}, got {out}")
+    with matplotlib.rc_context():
+        notebook_style()
+        figure = Figure(figsize=size)
+        yield figure
+        if out is not None:
+            figure.savefig(out, facecolor="white", dpi=dpi, metadata=_DATES[Path(out).suffix])
 
 
 def _named(runs: Sequence[Path | str]) -> dict[str, Run]:
@@ -105,14 +112,9 @@ def _lines_of(run: Run) -> list[dict[str, Any]]:
 
 
 def _draw(ax: Axes, lines: Sequence[Mapping[str, Any]], name: str, **look: Any) -> None:
-    ax.plot([line["epoch"] for line in lines], [line[name] for line in lines], **look)
-
-
-def _draw_losses(ax: Axes, lines: Sequence[Mapping[str, Any]], look: Mapping[str, Any]) -> None:
-    for name, (_, style) in _LINES.items():
-        if some := [line for line in lines if name in line]:
-            _draw(ax, some, name, **look, linestyle=style)
-            ax.lines[-1].set_gid(name)
+    """Draws a value over the epochs, from the lines that have it."""
+    some = [line for line in lines if name in line]
+    ax.plot([line["epoch"] for line in some], [line[name] for line in some], **look)
 
 
 def _finish(figure: Figure) -> None:
@@ -138,8 +140,3 @@ def _finish(figure: Figure) -> None:
     ]
     losses.legend(handles=kinds, loc="upper right")
     figure.legend(handles=list(accuracy.lines), loc="outside upper center", ncols=min(len(accuracy.lines), 4))
-
-
-def _undated(out: Path) -> dict[str, None]:
-    """Metadata without a date, so that the same runs give the same bytes."""
-    return {} if out.suffix == ".png" else {"Date" if out.suffix == ".svg" else "CreationDate": None}

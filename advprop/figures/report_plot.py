@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from advprop.figures.plot import check_ending, save
-from advprop.figures.style import BLUE, ORANGE, notebook_style
+from advprop.figures.plot import drawing
+from advprop.figures.style import BLUE, ORANGE
 from advprop.runs import Report
-from advprop.runtime import need_extra, shorten
+from advprop.runtime import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,15 +49,8 @@ def plot_report(report: Report, out: Path | str | None = None) -> Figure:
         >>> [label.get_text() for label in matrix.get_xticklabels()][:3]
         ['0', '1', '2']
     """
-    need_extra("plot")
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    check_ending(out)
     names = _names(report)
-    with matplotlib.rc_context():
-        notebook_style()
-        figure = Figure(figsize=(12.0, 5.6))
+    with drawing((12.0, 5.6), out, dpi=130) as figure:
         figure.set_layout_engine("none")
         low, high = (100 * each for each in report.accuracy.interval)
         figure.suptitle(
@@ -70,8 +63,6 @@ def plot_report(report: Report, out: Path | str | None = None) -> Figure:
         else:
             _draw_pairs(figure.add_axes((0.24, 0.1, 0.22, 0.76)), report)
         _draw_wrong(figure.add_axes((0.5, 0.02, 0.48, 0.86)), report)
-        if out is not None:
-            save(figure, Path(out), dpi=130)
     return figure
 
 

@@ -15,23 +15,19 @@ PURPLE = "#bc46b4"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, GREY)
 """The colors of lines and bars, in the order in which matplotlib takes them."""
 
-_SHAPE: dict[Any, Any] = {
+_STYLE: dict[Any, Any] = {
     "figure.figsize": (7.0, 3.0),
     "figure.constrained_layout.use": True,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": "medium",
     "font.size": 9.0,
+    "font.sans-serif": ["DejaVu Sans", "sans-serif"],
     "legend.frameon": False,
-}
-_TRANSPARENT: dict[Any, Any] = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
-}
-_TEXT: dict[Any, Any] = {
     "svg.fonttype": "none",
-    "font.sans-serif": ["DejaVu Sans", "sans-serif"],
     "svg.hashsalt": "advprop",
 }
 _SAVED: dict[str, Any] = {"metadata": {"Date": None}, "bbox_inches": "tight"}
@@ -64,17 +60,11 @@ def notebook_style() -> None:
     import matplotlib
     from cycler import cycler
 
-    matplotlib.rcParams.update(_SHAPE | _TRANSPARENT | _TEXT | {"axes.prop_cycle": cycler(color=COLOURS)})
-    shell = _shell()
-    if shell is not None:
+    matplotlib.rcParams.update(_STYLE | {"axes.prop_cycle": cycler(color=COLOURS)})
+    ipython: Any = sys.modules.get("IPython")
+    if shell := ipython and ipython.get_ipython():
         from matplotlib_inline.config import InlineBackend
 
         inline = InlineBackend.instance(parent=shell)
         inline.print_figure_kwargs = _SAVED
         inline.figure_formats = {"svg"}
-
-
-def _shell() -> Any:
-    """The IPython that this runs in, if any."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython else None
