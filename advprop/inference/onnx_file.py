@@ -67,37 +67,43 @@ def export_onnx(
     """
     need_extra("onnx")
     inner = plain_model(model)
-    size = data_config(inner)["input_size"]
-    _check_images(images, size, precision)
+    _check_precision(precision, images)
+    images = _as_taken(model, data_config(inner), images)
     taken = copy.deepcopy(model if isinstance(model, PixelModel) else inner).cpu().float().eval()
     file = Path(file)
     with replacing(file.parent) as partial:
         written = partial / file.name
         _write(_half(taken) if precision == "fp16" else taken, inner, written, precision)
-        if precision == "int8" and images is not None:
+        if precision == "int8":
             from advprop.inference.onnx_int8 import quantize
 
-            quantize(written, _as_taken(taken, inner, images.cpu().float()))
-        found = _parity(taken, inner, written, images)
-        _check_parity(found, _allowed(precision, found.largest) if tolerance is None else tolerance, file)
+            quantize(written, images)
+        found = _parity(taken, written, images[:COMPARED])
+        _check_parity(found, precision, tolerance, file)
     return found.difference
 
 
-def _check_images(images: Tensor | None, size: tuple[int, int, int], precision: str) -> None:
+def _check_precision(precision: str, images: Tensor | None) -> None:
     if precision not in ("fp32", "fp16", "int8"):
         raise ValueError(f"precision must be fp32, fp16 or int8, got {precision!r}")
+    if precision == "int8" and images is None:
+        raise ValueError("int8 is calibrated with images, and got none; pass some hundred for training")
+
+
+def _as_taken(model: nn.Module, config: Mapping[str, Any], images: Tensor | None) -> Tensor:
+    """Pixels, by default random ones, normalized for a model that wants them so."""
+    size = config["input_size"]
     if images is None:
-        if precision == "int8":
-            raise ValueError("int8 is calibrated with images, and got none; pass some hundred for training")
-        return
+        images = torch.rand(8, *size, generator=torch.Generator().manual_seed(8))
     if not len(images) or images.shape[1:] != size:
         wanted = ", ".join(map(str, size))
         raise ValueError(f"images must be [N, {wanted}], one or more, got {list(images.shape)}")
     check_pixels(images)
-
-
-def _allowed(precision: Precision, largest: float) -> float:
-    return {"fp32": 1e-4, "fp16": 0.02 * max(1.0, largest), "int8": math.inf}[precision]
+    images = images.cpu().float()
+    if isinstance(model, PixelModel):
+        return images
+    normalized: Tensor = PixelModel(nn.Identity(), config["mean"], config["std"])(images)
+    return normalized
 
 
 class _Half(nn.Module):
@@ -126,7 +132,7 @@ def _write(model: nn.Module, inner: nn.Module, file: Path, precision: Precision)
         "output_names": ["logits"],
         "dynamic_shapes": ({0: torch.export.Dim("batch")},),
     }
-    images = _as_taken(model, inner, _random_pixels(inner, 2))
+    images = torch.zeros(2, *data_config(inner)["input_size"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch says of its own workings
         try:
@@ -154,6 +160,21 @@ def metadata(inner: nn.Module, takes_pixels: bool, precision: Precision) -> Mapp
     return {"pretrained_cfg": json.dumps(config), "class_names": json.dumps(names, ensure_ascii=False)}
 
 
+class OnnxModel(nn.Module):
+    """A file as a model on the CPU."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        import onnxruntime
+
+        self.session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits `[B, classes]` of images `[B, C, H, W]`, pixels or normalized as the file takes them."""
+        [logits] = self.session.run(None, {"images": images.cpu().numpy()})
+        return torch.from_numpy(logits)
+
+
 class _Parity(NamedTuple):
     """How far logits are off at most, for how many images at once, and the largest logit there."""
 
@@ -162,42 +183,24 @@ class _Parity(NamedTuple):
     largest: float
 
 
-def _parity(model: nn.Module, inner: nn.Module, file: Path, images: Tensor | None) -> _Parity:
-    """Compares onnxruntime's logits with the model's."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+def _parity(model: nn.Module, file: Path, images: Tensor) -> _Parity:
+    """Compares onnxruntime's logits with the model's, on images as it takes them."""
+    written = OnnxModel(file)
     found = []
-    some = _random_pixels(inner, 8) if images is None else images[:COMPARED].cpu().float()
-    for pixels in filter(len, some.tensor_split((1, 3, 8))):  # batches of 1, 2, 5, and what is left
-        batch = _as_taken(model, inner, pixels)
+    for batch in filter(len, images.tensor_split((1, 3, 8))):  # batches of 1, 2, 5, and what is left
         with without_gradients():
             expected = model(batch)
-        [logits] = session.run(None, {"images": batch.numpy()})
-        differences = (torch.from_numpy(logits) - expected).abs()
+        differences = (written(batch) - expected).abs()
         found.append(_Parity(differences.max().item(), len(batch), expected.abs().max().item()))
     return max(found, key=lambda each: math.inf if math.isnan(each.difference) else each.difference)
 
 
-def _check_parity(found: _Parity, allowed: float, file: Path) -> None:
-    if not found.difference <= allowed:  # nor if it is not a number
+def _check_parity(found: _Parity, precision: Precision, tolerance: float | None, file: Path) -> None:
+    if tolerance is None:
+        tolerance = {"fp32": 1e-4, "fp16": 0.02 * max(1.0, found.largest), "int8": math.inf}[precision]
+    if not found.difference <= tolerance:  # nor if it is not a number
         raise ArithmeticError(
             f"onnxruntime's logits differ from PyTorch's by {found.difference:.2e} in a batch of "
-            f"{found.batch_size}, more than the tolerance of {allowed:.2e}; the largest logit is "
+            f"{found.batch_size}, more than the tolerance of {tolerance:.2e}; the largest logit is "
             f"{found.largest:.2e}; {file} was not written"
         )
-
-
-def _random_pixels(inner: nn.Module, count: int) -> Tensor:
-    """Random pixels `[count, C, H, W]`."""
-    size = data_config(inner)["input_size"]
-    return torch.rand(count, *size, generator=torch.Generator().manual_seed(count))
-
-
-def _as_taken(model: nn.Module, inner: nn.Module, pixels: Tensor) -> Tensor:
-    """Pixels, normalized for a model that wants them so."""
-    if isinstance(model, PixelModel):
-        return pixels
-    config = data_config(inner)
-    images: Tensor = PixelModel(nn.Identity(), config["mean"], config["std"])(pixels)
-    return images

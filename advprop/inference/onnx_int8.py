@@ -1,8 +1,6 @@
 """ONNX files in int8, by onnxruntime's static quantization: convolutions and matrix products."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from onnxruntime.quantization import quantize_static
@@ -32,18 +30,11 @@ def quantize(file: Path, images: Tensor) -> None:
         images: Images `[N, C, H, W]` as the file takes them; the ranges of activations are theirs.
     """
     prepared = file.with_name("prepared.onnx")
-    with _quiet():
+    told = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # what onnxruntime says of its own workings
+    try:
         quant_pre_process(file, prepared, skip_symbolic_shape=True)
         quantize_static(prepared, file, _Reader(images), per_channel=True)
-    prepared.unlink()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps what onnxruntime tells the root logger of its own workings off the screen."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
     finally:
-        logging.disable(before)
+        logging.disable(told)
+    prepared.unlink()

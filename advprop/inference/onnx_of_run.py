@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from advprop.attacks import PixelModel
 from advprop.data import Batches, Part, some_images
 from advprop.evaluation import Accuracy, evaluate
 from advprop.inference.load import trained, training_images
-from advprop.inference.onnx_file import COMPARED, Precision, export_onnx
+from advprop.inference.onnx_file import COMPARED, OnnxModel, Precision, export_onnx
 from advprop.models import data_config
 from advprop.norms import MAIN
 
@@ -94,7 +93,7 @@ def export_run_onnx(
             after = None
             if at_hand and precision != "fp32":
                 before = before or evaluate(at_hand.model, at_hand.batches, branch=branch, progress=progress)
-                written = _OnnxModel(file)
+                written = OnnxModel(file)
                 tested = PixelModel(written, *by) if raw else written
                 after = evaluate(tested, at_hand.batches, progress=progress)
             found.append(OnnxFile(file, precision, difference, images is not None, before, after))
@@ -128,17 +127,3 @@ def _images_of(source: Path | str, for_int8: bool) -> Iterator[_AtHand | None]:
                     f"to be measured; {error}"
                 ) from error
         yield found
-
-
-class _OnnxModel(nn.Module):
-    """A file, as what `evaluate` measures."""
-
-    def __init__(self, file: Path) -> None:
-        super().__init__()
-        import onnxruntime
-
-        self.session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-
-    def forward(self, images: Tensor) -> Tensor:
-        [logits] = self.session.run(None, {"images": images.cpu().numpy()})
-        return torch.from_numpy(logits)
