@@ -23,7 +23,7 @@ from advprop.cards.model_index import ModelIndex, load_model_index
 from advprop.cards.timm_names import recorded_names
 from advprop.cards.timm_results import load_results
 from advprop.models import create_model, current_name, data_config
-from advprop.runtime import checkout, package_folder
+from advprop.runtime import package_folder
 
 _PACKAGES = ("advprop", "torch", "timm")
 
@@ -205,9 +205,9 @@ def load_verification(path: str | Path) -> Verification:
 
 
 def _commit() -> str | None:
-    root = checkout()
+    root = Path(__file__).resolve().parents[2]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    if root is None:
+    if not (root / ".git").exists():  # the package is installed
         return None
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

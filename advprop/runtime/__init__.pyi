@@ -24,7 +24,7 @@ from .messages import (
 )
 from .optional import MissingExtraError as MissingExtraError, need_extra as need_extra
 from .pace import Pace as Pace, Plan as Plan
-from .package_files import checkout as checkout, package_folder as package_folder
+from .package_files import package_folder as package_folder
 from .progress import Progress as Progress
 from .randomness import own_randomness as own_randomness, seed_all as seed_all, seed_cpu as seed_cpu
 from .signals import Interrupted as Interrupted, Signals as Signals, listening as listening

@@ -125,9 +125,7 @@ def join(device: str = "auto") -> Iterator[World]:
     if own:
         device = _meet(kind)
     try:
-        joined = dist.is_available() and dist.is_initialized()
-        rank, ranks = (dist.get_rank(), dist.get_world_size()) if joined else (0, 1)
-        yield World(torch.device(device), rank, ranks)
+        yield World(torch.device(device), *rank_and_ranks(all_ranks=True))
     except RuntimeError as error:
         if own and _PEER_IS_GONE.search(str(error)):
             raise ConnectionError("another rank has ended; its own message says why") from error

@@ -40,8 +40,7 @@ class Plan:
             >>> [plan.tests_after(epoch) for epoch in (0, 4, 8, 10)]  # after 4, 8 and 10
             [3, 2, 1, 0]
         """
-        last = epoch < self.epochs and self.epochs % self.test_every != 0
-        return self.epochs // self.test_every - epoch // self.test_every + last
+        return sum(map(self.is_tested, range(epoch + 1, self.epochs + 1)))
 
 
 class Pace:

@@ -30,9 +30,3 @@ def package_folder(name: Literal["data_files", "pages", "snippet_files"]) -> Pat
         if folder.is_dir():
             return folder
     raise FileNotFoundError(f"there is no {' and no '.join(map(str, folders))}; install advprop again")
-
-
-def checkout() -> Path | None:
-    """The git checkout that the package runs from; None where it is installed."""
-    root = _PACKAGE.parent
-    return root if (root / ".git").exists() else None

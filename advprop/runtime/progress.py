@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tqdm import tqdm
@@ -22,7 +21,7 @@ _SECONDS_BETWEEN_EPOCHS = 1.0
 _BAR, _WIDE = "{desc} |{bar}|", 100
 
 
-class Progress:
+class Progress(AbstractContextManager["Progress"]):
     """Progress of a run, with the time that is left of the epoch and of the run; a context manager.
 
     Args:
@@ -56,12 +55,7 @@ class Progress:
             desc="timing the first steps",
         )
 
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.bar.close()
 
     def stepped(self, step: int) -> None:
@@ -72,8 +66,9 @@ class Progress:
         self._draw()
         self.bar.update(self.pace.plan.images)
         if self.announce and self.pace.known:
-            for line in self.announce(self.pace.whole()):
-                self._write(line)
+            with tqdm.external_write_mode(file=sys.stderr):  # above the bar
+                for line in self.announce(self.pace.whole()):
+                    logger.info("%s", line)
             self.announce = None
 
     def go_back(self, step: int) -> None:
@@ -113,7 +108,7 @@ class Progress:
         if self.bar.disable:
             return
         epoch, run = map(tqdm.format_interval, (self.pace.left_of_epoch(), self.pace.left_of_run()))
-        rate = f", {self._rate()}" if _columns() >= _WIDE else ""
+        rate = f", {self._rate()}" if (self.bar.format_dict["ncols"] or 0) >= _WIDE else ""
         self.bar.set_description_str(f"{self.title}, {epoch} left", refresh=False)
         self.bar.bar_format = f"{_BAR} run {run} left{rate}{{postfix}}"
         self.bar.set_postfix_str(", ".join(filter(None, (self.test, self.losses))), refresh=False)
@@ -131,16 +126,3 @@ class Progress:
             self.last_line = time.monotonic()
             told = (self.losses, test, self._rate(), left)
             logger.info("%s: %s", self.title, ", ".join(filter(None, told)))
-
-    def _write(self, line: str) -> None:
-        """A line above the bar."""
-        with tqdm.external_write_mode(file=sys.stderr):
-            logger.info("%s", line)
-
-
-def _columns() -> int:
-    """Columns of the terminal of the standard error."""
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns
-    except (OSError, ValueError):
-        return 80

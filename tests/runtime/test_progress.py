@@ -34,13 +34,6 @@ def take(pace, clock, steps, seconds):
         pace.stepped(pace.step + 1)
 
 
-@pytest.mark.parametrize("test_every", [1, 2, 3, 7, 10, 20])
-def test_tests_are_counted_as_they_come(test_every):
-    plan = Plan(epochs=10, steps=1, images=1, test_every=test_every)
-    for epoch in range(11):
-        assert plan.tests_after(epoch) == sum(map(plan.is_tested, range(epoch + 1, 11)))
-
-
 def test_the_first_step_counts_only_while_it_is_the_only_one(clock):
     pace = Pace(PLAN)
     assert (pace.step_seconds, pace.known) == (0.0, False)
