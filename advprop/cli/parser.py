@@ -35,7 +35,8 @@ def parse(arguments: Sequence[str]) -> Any:
         ValueError: If they stand for none, or a recipe that they name cannot be read.
         SystemExit: After help was shown.
     """
-    complaint = io.StringIO()
+    complaint, registry = io.StringIO(), ConstructorRegistry()
+    registry.primitive_rule(_value)
     training = arguments[:1] == ["train"]
     train, about = (_base(arguments[1:]), _about(Train)) if training else (Train(), _summary(Train))
     try:
@@ -46,7 +47,7 @@ def parse(arguments: Sequence[str]) -> Any:
                 description=_DESCRIPTION,
                 args=list(arguments),
                 config=(tyro.conf.OmitArgPrefixes,),
-                registry=_values(),
+                registry=registry,
             )
     except SystemExit as stop:
         if stop.code:
@@ -92,31 +93,31 @@ def _base(words: Sequence[str]) -> Train:
     return Train.of(make_recipe(*sources, given))
 
 
-def _values() -> ConstructorRegistry:
-    """Lets every number be written as a fraction, `--eps 4/255`, and settings with names as pairs.
+def _value(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """How a setting of a type is written; None: as tyro has it.
 
-    tyro makes options of the names that a recipe has already: `eps` of RMSProp would be that of the attack.
+    Every number may be a fraction, `--eps 4/255`, and `none` is taken in any case, wherever a setting may
+    have no value. Settings with names are pairs: tyro makes options of the names that a recipe has already,
+    and `eps` of RMSProp would be that of the attack.
     """
-    registry = ConstructorRegistry()
-
-    @registry.primitive_rule
-    def fraction(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[float] | None:
-        if info.type is not float:
-            return None
+    outer, inner = get_origin(info.type), get_args(info.type)
+    if info.type is float:
+        return _one("NUMBER", _number, lambda value: isinstance(value, float | int))
+    if info.type is type(None):
+        return _one("none", lambda word: _choice(word, (None,)), lambda value: value is None)
+    if outer is Literal and "none" in inner:
+        return _one(f"{{{','.join(inner)}}}", lambda word: _choice(word, inner), inner.__contains__)
+    if outer is tuple and inner[1:] == (...,) and inner[0] in (int, float, str):
         return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="NUMBER",
-            instance_from_str=lambda words: float(parse_fraction(words[0])),
-            is_instance=lambda value: isinstance(value, float | int),
-            str_from_instance=lambda value: [short_number(value)],
+            nargs="*",
+            metavar=f"none|[{'NAME' if inner[0] is str else 'NUMBER'}]...",
+            instance_from_str=lambda words: _several(words, inner[0]),
+            is_instance=lambda value: isinstance(value, tuple),
+            str_from_instance=lambda value: [_word(each) for each in value or (None,)],
         )
-
-    @registry.primitive_rule
-    def pairs(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[dict[str, Any]] | None:
-        if get_origin(info.type) is not dict:
-            return None
-        numbers = info.type == dict[str, float]
-        read, write = (_number, short_number) if numbers else (_literal, _as_word)
+    if outer is dict:
+        numbers = inner[1] is float
+        read, write = (_number, _word) if numbers else (_literal, _as_literal)
         return PrimitiveConstructorSpec(
             nargs="*",
             metavar=f"[NAME {'NUMBER' if numbers else 'VALUE'}]...",
@@ -124,53 +125,25 @@ def _values() -> ConstructorRegistry:
             is_instance=lambda value: isinstance(value, dict),
             str_from_instance=lambda value: [x for name, each in value.items() for x in (name, write(each))],
         )
-
-    _add_words_for_nothing(registry)
-    return registry
+    return None
 
 
-def _add_words_for_nothing(registry: ConstructorRegistry) -> None:
-    """Lets `none` be written in any case, wherever a setting may have no value."""
+def _one(
+    metavar: str, read: Callable[[str], Any], fits: Callable[[Any], bool]
+) -> PrimitiveConstructorSpec[Any]:
+    """A value of one word."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: read(words[0]),
+        is_instance=fits,
+        str_from_instance=lambda value: [_word(value)],
+    )
 
-    @registry.primitive_rule
-    def nothing(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[None] | None:
-        if info.type is not type(None):
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="none",
-            instance_from_str=lambda words: _choice(words[0], (None,)),
-            is_instance=lambda value: value is None,
-            str_from_instance=lambda value: ["none"],
-        )
 
-    @registry.primitive_rule
-    def choice(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-        choices = get_args(info.type)
-        if get_origin(info.type) is not Literal or "none" not in choices:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs=1,
-            metavar=f"{{{','.join(choices)}}}",
-            instance_from_str=lambda words: _choice(words[0], choices),
-            is_instance=choices.__contains__,
-            str_from_instance=lambda value: [value],
-        )
-
-    @registry.primitive_rule
-    def several(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[tuple[Any, ...]] | None:
-        kind, *more = get_args(info.type) or (None,)
-        if get_origin(info.type) is not tuple or kind not in (int, float, str) or more != [...]:
-            return None
-        return PrimitiveConstructorSpec(
-            nargs="*",
-            metavar=f"none|[{'NAME' if kind is str else 'NUMBER'}]...",
-            instance_from_str=lambda words: _several(words, kind),
-            is_instance=lambda value: isinstance(value, tuple),
-            str_from_instance=lambda value: [
-                each if isinstance(each, str) else short_number(each) for each in value or ("none",)
-            ],
-        )
+def _word(value: Any) -> str:
+    """A number, a text or nothing, as it is written."""
+    return value if isinstance(value, str) else "none" if value is None else short_number(value)
 
 
 def _choice(word: str, choices: Sequence[Any]) -> Any:
@@ -207,7 +180,7 @@ def _literal(word: str) -> Any:
         return word
 
 
-def _as_word(value: Any) -> str:
+def _as_literal(value: Any) -> str:
     return value if isinstance(value, str) and _literal(value) == value else repr(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,15 +21,6 @@ from advprop.recipes import (
 )
 
 logger: logging.Logger = logging.getLogger(__name__)
-
-_GROUPS: dict[str, Any] = {
-    "data": DataSettings,
-    "augment": AugmentSettings,
-    "model": ModelSettings,
-    "method": MethodSettings,
-    "optimizer": OptimizerSettings,
-    "run": RunSettings,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +92,11 @@ class Train:
                 if outcome.report is not None:
                     show_report(outcome.report, outcome.run.directory, outcome.run.directory)
         return 0
+
+
+_GROUPS: dict[str, Any] = {
+    each.name: each.default_factory for each in fields(Train) if is_dataclass(each.default_factory)
+}
 
 
 def _explained(outcome: Any) -> str:
