@@ -1,7 +1,6 @@
 from .listing import (
     describe_card as describe_card,
     list_cards as list_cards,
-    list_legend as list_legend,
     show as show,
 )
 from .model_card import Collection as Collection, ModelCard as ModelCard

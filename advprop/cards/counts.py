@@ -6,14 +6,10 @@ that a wrong number can be told from an unusual one.
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.flop_counter import FlopCounterMode
 
 from advprop.runtime import without_gradients
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Number of parameters."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def count_macs(model: nn.Module, height: int, width: int) -> int:
@@ -47,24 +43,15 @@ def count_index_flops(model: nn.Module, height: int, width: int) -> int:
 
     def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
-        if isinstance(module, nn.Conv2d):
+        if type(module) is nn.Conv2d:
             total += output.numel() * (module.weight[0].numel() + (module.bias is not None))
         elif isinstance(module, nn.BatchNorm2d):
             total += 2 * inputs[0].numel()
-        else:
+        elif isinstance(module, nn.AdaptiveAvgPool2d):
             total += inputs[0].numel() + output.numel()
 
-    counted = [
-        module
-        for module in model.modules()
-        if type(module) is nn.Conv2d or isinstance(module, nn.BatchNorm2d | nn.AdaptiveAvgPool2d)
-    ]
-    handles = [module.register_forward_hook(add) for module in counted]
-    try:
+    with register_module_forward_hook(add):
         _forward(model, height, width)
-    finally:
-        for handle in handles:
-            handle.remove()
     return total
 
 
@@ -73,8 +60,3 @@ def _forward(model: nn.Module, height: int, width: int) -> None:
     channels = getattr(model, "in_chans", 3)
     with without_gradients():
         model(torch.empty(1, channels, height, width, device=weight.device, dtype=weight.dtype))
-
-
-def count_tensor_bytes(model: nn.Module) -> int:
-    """Bytes of the numbers in a model's state dict, without what a file says of them."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())

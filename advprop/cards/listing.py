@@ -13,7 +13,7 @@ _NOT_IN_TIMM = "not in timm"
 
 
 def list_cards(index: ModelIndex) -> str:
-    """A table of the models, small ones first, with timm's names and accuracy where it was measured.
+    """A table of the models, small ones first, with timm's names and measured accuracy, and its legend.
 
     Examples:
         >>> from advprop import load_model_index
@@ -38,15 +38,10 @@ def list_cards(index: ModelIndex) -> str:
             )
         )
     heads = ("name", "in timm", "px", "MB", "params", "top-1")
-    return format_table(heads, rows, right={2, 3, 4, 5})
-
-
-def list_legend() -> str:
-    """What the columns of the table are."""
     return (
+        f"{format_table(heads, rows, right={2, 3, 4, 5})}\n\n"
         "px: height and width of the input; MB: file of the weights; top-1: accuracy on\n"
-        f"ImageNet in %, measured by {load_results().measured_by.partition(',')[0]}. "
-        "More: advprop models NAME"
+        f"ImageNet in %, measured by {results.measured_by.partition(',')[0]}. More: advprop models NAME"
     )
 
 

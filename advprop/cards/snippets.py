@@ -11,25 +11,6 @@ from advprop.cards.timm_names import timm_name
 from advprop.runtime import nearest, package_folder
 
 
-def snippet_names(model: str = "") -> tuple[str, ...]:
-    """The snippets that there are for a model; those that end in `_timm` do without this package.
-
-    Args:
-        model: A model of the model index, by its old or its current name; by default one that shares its
-            programs with others.
-
-    Raises:
-        ValueError: If there is no card for the model; the message has the nearest name.
-
-    Examples:
-        >>> from advprop.cards.snippets import snippet_names
-        >>> "predict" in snippet_names()
-        True
-    """
-    folder = snippets_of(load_model_index().model(model).collection) if model else ""
-    return tuple(sorted(path.stem for path in (package_folder("snippet_files") / folder).glob("*.py")))
-
-
 def snippets_of(collection: str) -> str:
     """The folder in `snippets/` with the programs of a collection; empty for `snippets/` itself.
 
@@ -46,7 +27,7 @@ def snippet(name: str, model: str) -> str:
     """A complete program for a model, as the model's page shows it.
 
     Args:
-        name: One of `snippet_names(model)`.
+        name: Name of its file without the ending; those that end in `_timm` do without this package.
         model: A model of the model index, by its old or its current name.
 
     Raises:
@@ -57,12 +38,13 @@ def snippet(name: str, model: str) -> str:
         >>> print(snippet("predict", "tf_efficientnet_b4_ap").splitlines()[0])
         import torch
     """
-    folder = snippets_of(load_model_index().model(model).collection)
-    if name not in snippet_names(model):
-        raise ValueError(f"there is no snippet {name!r}; {nearest(name, snippet_names(model))}")
+    folder = package_folder("snippet_files") / snippets_of(load_model_index().model(model).collection)
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    if name not in names:
+        raise ValueError(f"there is no snippet {name!r}; {nearest(name, names)}")
     import jinja2  # not for mistakes
 
-    loader = jinja2.FileSystemLoader(package_folder("snippet_files") / folder)
+    loader = jinja2.FileSystemLoader(folder)
     env = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     env.filters["timm_name"] = timm_name
     return env.get_template(f"{name}.py").render(model_name=model)

@@ -17,7 +17,7 @@ import torch
 import yaml
 from torch import nn
 
-from advprop.cards.counts import count_index_flops, count_macs, count_parameters, count_tensor_bytes
+from advprop.cards.counts import count_index_flops, count_macs
 from advprop.cards.model_card import ModelCard, Record
 from advprop.cards.model_index import ModelIndex, load_model_index
 from advprop.cards.timm_names import recorded_names
@@ -176,21 +176,20 @@ def _counted(card: ModelCard, name: str, known: _Conventions) -> Iterator[Check]
     with torch.device("meta"):
         model = create_model(name).eval()
     _, height, width = data_config(name)["input_size"]
-    parameters, macs = count_parameters(model), count_macs(model, height, width)
+    parameters, macs = sum(each.numel() for each in model.parameters()), count_macs(model, height, width)
     yield known.check(card, "Parameters", card.parameters, parameters)
     if measured := load_results().of(name):
         yield known.check(card, "Parameters, M", measured.parameters, round(parameters / 1e6, 2))
+    flops = 2 * macs
     if known.flops_aspect:
         across, down = known.flops_aspect
-        yield known.check(
-            card, "FLOPs", card.flops, count_index_flops(model, height, height * across // down)
-        )
-    else:
-        yield known.check(card, "FLOPs", card.flops, 2 * macs)
+        flops = count_index_flops(model, height, height * across // down)
+    yield known.check(card, "FLOPs", card.flops, flops)
     yield known.check(card, "MACs", None, macs)
     if known.bytes_per_tensor:
-        slack = known.bytes_per_tensor * len(model.state_dict())
-        yield known.check(card, "File Size", card.file_size, count_tensor_bytes(model), slack)
+        tensors = model.state_dict().values()
+        stored, slack = sum(each.nbytes for each in tensors), known.bytes_per_tensor * len(tensors)
+        yield known.check(card, "File Size", card.file_size, stored, slack)
     elif (config := timm.get_pretrained_cfg(name)) and config.file:
         yield known.check(card, "File Size", card.file_size, Path(config.file).stat().st_size)
     momenta = {each.momentum for each in model.modules() if isinstance(each, nn.BatchNorm2d)}

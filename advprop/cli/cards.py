@@ -20,12 +20,12 @@ class Models:
 
     def __call__(self) -> int:
         """Shows the list or the descriptions."""
-        from advprop.cards import describe_card, list_cards, list_legend, load_model_index
+        from advprop.cards import describe_card, list_cards, load_model_index
 
         index = load_model_index()
         cards = [index.model(name) for name in self.names]
         told = [describe_card(card, index, width=width()) for card in cards]
-        say("\n\n".join(told) if told else f"{list_cards(index)}\n\n{list_legend()}")
+        say("\n\n".join(told) if told else list_cards(index))
         return 0
 
 

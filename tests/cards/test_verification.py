@@ -9,14 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import safetensors.torch
 import timm
 import torch
 from torch import nn
 
 from advprop.cards import model_index, verification
-from advprop.cards.counts import count_index_flops, count_macs, count_parameters, count_tensor_bytes
-from advprop.cards.listing import describe_card, list_cards, list_legend
+from advprop.cards.counts import count_index_flops, count_macs
+from advprop.cards.listing import describe_card, list_cards
 from advprop.cards.model_index import ModelIndex, load_model_index
 from advprop.cards.timm_names import recorded_names
 from advprop.cards.verification import Verification, load_verification, verify
@@ -279,7 +278,6 @@ def test_macs_are_half_of_what_a_convolution_multiplies_and_adds() -> None:
     convolution = nn.Conv2d(4, 6, 3, stride=2, padding=1, groups=2, device="meta")
     convolution.in_chans = 4
     assert count_macs(convolution, 8, 12) == 4 * 6 * 6 * (2 * 9)
-    assert count_parameters(convolution) == 6 * 2 * 9 + 6
 
 
 def test_flops_of_the_index_term_by_term() -> None:
@@ -299,22 +297,17 @@ def test_flops_of_the_index_term_by_term() -> None:
     assert all(not module._forward_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize("name", ["test_efficientnet", "test_resnet", "test_vit"])
-def test_bytes_of_tensors_are_those_of_a_file_but_for_its_records(name: str) -> None:
-    model = timm.create_model(name)
-    tensors = len(model.state_dict())
-    assert 0 < len(safetensors.torch.save(model.state_dict())) - count_tensor_bytes(model) < 256 * tensors
-
-
 # Listing
 
 
 def test_the_list_has_every_model_by_size() -> None:
     index = load_model_index()
     lines = list_cards(ModelIndex(index.members("AdvProp"), index.collections)).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [f"tf_efficientnet_b{size}_ap" for size in range(9)]
+    assert [line.split()[0] for line in lines[1:-3]] == [f"tf_efficientnet_b{size}_ap" for size in range(9)]
     assert lines[1].split() == [B0, "tf_efficientnet_b0.ap_in1k", "224", "21.4", "5.3", "M", "77.10"]
-    assert max(map(len, [*lines, *list_legend().splitlines()])) < 80
+    assert lines[-3] == ""
+    assert lines[-2].startswith("px: ")
+    assert max(map(len, lines)) < 80
 
 
 def test_the_list_shows_what_timm_does_not_have() -> None:
