@@ -96,15 +96,14 @@ def read_page(path: str | Path) -> Page:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ModelIndexError([Problem(file, 1, 1, "", "is not UTF-8; save it so")]) from error
-    front, spans = _spans(text)
-    if len(spans) != 1:
-        told = "has a model index in front matter and another in a comment; keep one" if spans else _NO_INDEX
+    front = _FRONT_MATTER.match(text)
+    in_front = front.span("yaml") if front and _INDEX.search(front["yaml"]) else None
+    in_comment = _comment(text)
+    span = in_front or in_comment
+    if span is None or (in_front and in_comment):
+        told = "has a model index in front matter and another in a comment; keep one" if span else _NO_INDEX
         raise ModelIndexError([Problem(file, 1, 1, "", told)])
-    node, data = _parse(file, text, *spans[0])
-    if front and isinstance(data, dict) and isinstance(node, yaml.MappingNode):
-        node.value = [(key, value) for key, value in node.value if not _is_setting(key.value)]
-        data = {key: value for key, value in data.items() if not _is_setting(key)}
-    return Page(file, data, node)
+    return _parse(file, text, *span, in_front=in_front is not None)
 
 
 def strip_model_index(markdown: str) -> str:
@@ -151,14 +150,6 @@ def _brief(value: Any) -> str:
     return str(value) or "nothing"
 
 
-def _spans(text: str) -> tuple[bool, list[tuple[int, int]]]:
-    """Whether front matter holds a model index, and the spans of the YAML of all that there are."""
-    front = _FRONT_MATTER.match(text)
-    spans = [front.span("yaml")] if front and _INDEX.search(front["yaml"]) else []
-    trailing = _comment(text)
-    return bool(spans), spans + ([trailing] if trailing else [])
-
-
 def _comment(text: str) -> tuple[int, int] | None:
     """The span between the marks of the comment that the page ends with, if it holds a model index."""
     start, end = text.rfind("<!--") + len("<!--"), len(text.rstrip()) - len("-->")
@@ -167,13 +158,11 @@ def _comment(text: str) -> tuple[int, int] | None:
     return start, end
 
 
-def _is_setting(key: str) -> bool:
-    """Whether a key of front matter is the site generator's, such as `title`: the index's are capitals."""
-    return key[:1].islower()
+def _parse(file: str, text: str, start: int, end: int, in_front: bool) -> Page:
+    """Parse the YAML of a span; the lines before it are kept as empty ones, so that its marks are true.
 
-
-def _parse(file: str, text: str, start: int, end: int) -> tuple[yaml.Node, Any]:
-    """Parse the YAML of a span; the lines before it are kept as empty ones, so that its marks are true."""
+    In front matter, keys in small letters are settings of the site generator, such as `title`.
+    """
     text = "\n" * text.count("\n", 0, start) + text[start:end]
     loader = _LOADER(text)
     try:
@@ -182,7 +171,9 @@ def _parse(file: str, text: str, start: int, end: int) -> tuple[yaml.Node, Any]:
             raise ModelIndexError(
                 _problem(file, key.start_mark, key.value, "is there twice; keep one") for key in repeated
             )
-        return node, loader.construct_document(node)
+        if in_front and isinstance(node, yaml.MappingNode):
+            node.value = [(key, value) for key, value in node.value if not key.value[:1].islower()]
+        return Page(file, loader.construct_document(node), node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark or loader.get_mark()
         said = ", ".join(part for part in (error.problem, error.context) if part)
