@@ -37,8 +37,9 @@ def parse(arguments: Sequence[str]) -> Any:
     """
     complaint, registry = io.StringIO(), ConstructorRegistry()
     registry.primitive_rule(_value)
-    training = arguments[:1] == ["train"]
-    train, about = (_base(arguments[1:]), _about(Train)) if training else (Train(), _summary(Train))
+    train, about = Train(), (Train.__doc__ or "").partition("\n")[0]
+    if arguments[:1] == ["train"]:
+        train, about = _base(arguments[1:]), _about()
     try:
         with redirect_stderr(complaint):
             return tyro.cli(
@@ -55,18 +56,13 @@ def parse(arguments: Sequence[str]) -> Any:
         raise
 
 
-def _about(command: type[Train]) -> str:
+def _about() -> str:
     """What the help of the training command says above its options: its docstring, a table of defaults."""
-    words = (inspect.getdoc(command) or "").partition("Args:")[0]
+    words = (inspect.getdoc(Train) or "").partition("Args:")[0]
     table = "\n".join(f"    {line}".rstrip() for line in defaults_table().splitlines())
     few = f"a small folder has at most {FEW_IMAGES} training images"
     about = f"{words.rstrip()}\n\n    Defaults that depend on the data; {few}:\n{table}"
     return about.replace("\n\n    ", "\n    ")  # tyro sets indented lines apart itself
-
-
-def _summary(command: type[Train]) -> str:
-    """The first line of a command's docstring, for the list of all commands."""
-    return (command.__doc__ or "").partition("\n")[0]
 
 
 def _base(words: Sequence[str]) -> Train:
@@ -148,11 +144,11 @@ def _word(value: Any) -> str:
 
 def _choice(word: str, choices: Sequence[Any]) -> Any:
     """One of some words; `none` in any case, which may stand for no value."""
+    known = {_word(choice): choice for choice in choices}
     word = "none" if word.lower() == "none" else word
-    for choice in choices:
-        if word == (choice or "none"):
-            return choice
-    raise ValueError(f"expected {', '.join(choice or 'none' for choice in choices)}, got {word!r}")
+    if word not in known:
+        raise ValueError(f"expected {', '.join(known)}, got {word!r}")
+    return known[word]
 
 
 def _several(words: list[str], kind: type[int] | type[float] | type[str]) -> tuple[Any, ...]:

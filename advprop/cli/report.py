@@ -2,9 +2,11 @@
 
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from advprop.cli.console import complain, say
+from advprop.figures import plot_report
 from advprop.runs import Report, report_table
 from advprop.runtime import MissingExtraError, shell_word
 
@@ -25,7 +27,9 @@ def show_report(report: Report, model: Path | str, directory: Path | None) -> No
         try:
             listed = report.write_wrong(directory)
             example = example or report.write_example(directory)
-            drawn = _draw(report, directory)
+            with suppress(MissingExtraError):
+                plot_report(report, directory / _PICTURE)
+                drawn = directory / _PICTURE
         except OSError as error:  # the numbers are worth showing where nothing can be written
             complain(str(error))
     say(f"\n{report_table(report, listed)}\n")
@@ -36,17 +40,6 @@ def show_report(report: Report, model: Path | str, directory: Path | None) -> No
     if example is not None:
         words = f"predict {shell_word(example)} --model {shell_word(model)}"
         say(f"predict a picture:       {_program()} {words}")
-
-
-def _draw(report: Report, directory: Path) -> Path | None:
-    """Draws it, where matplotlib is there."""
-    from advprop.figures import plot_report
-
-    try:
-        plot_report(report, directory / _PICTURE)
-    except MissingExtraError:
-        return None
-    return directory / _PICTURE
 
 
 def _program() -> str:

@@ -90,12 +90,9 @@ def trained(
     recipe, state = run.recipe, _last_state(run)
     with join(device) as world, cpu_threads(recipe.threads), own_randomness():
         model, _ = _with_branches(recipe, state)
-        config = data_config(model)
-        model = model.to(world.device).eval()
         expected = Images(**state["images"])
         size = test_batch_size or images_per_test(recipe, world.ranks, expected.shape)
-        batches = test_batches(_images_of(run, expected), size, world)
-        yield PixelModel(model, config["mean"], config["std"]), batches
+        yield on_device(model.eval(), _images_of(run, expected), size, world)
 
 
 def training_images(directory: Path | str, most: int) -> Tensor:
@@ -115,9 +112,11 @@ def training_images(directory: Path | str, most: int) -> Tensor:
         return some_images(_images_of(run, Images(**state["images"]), training=True), most)
 
 
-def test_batches(images: ImageSet, size: int, world: World) -> Batches:
-    """Test images in batches of a size, on the device of this rank, which takes its turns."""
-    return Batches(images.to(world.device), size * world.ranks, rank=world.rank, ranks=world.ranks)
+def on_device(model: nn.Module, images: ImageSet, size: int, world: World) -> tuple[PixelModel, Batches]:
+    """A model of pixels, and batches of images, on the device of this rank, which takes its turns."""
+    config = data_config(model)
+    pixels = PixelModel(model.to(world.device), config["mean"], config["std"])
+    return pixels, Batches(images.to(world.device), size * world.ranks, rank=world.rank, ranks=world.ranks)
 
 
 def load_model(source: Path | str, branch: str = MAIN) -> nn.Module:

@@ -8,7 +8,7 @@ from torch import nn
 
 from advprop.attacks import PixelModel
 from advprop.data import Batches, Images, class_of, open_test
-from advprop.inference.load import load_model, test_batches
+from advprop.inference.load import load_model, on_device
 from advprop.models import data_config, exif_orientation, labels_by_name
 from advprop.norms import MAIN
 from advprop.recipes import DataSettings
@@ -37,21 +37,15 @@ def model_and_images(
     """
     model = load_model(source, branch)
     config = data_config(model)
-    with join(device) as world:
-        images = open_test(data, _expected(model), lambda names: labels_for(model, names))
-        model = model.to(world.device)
-        yield PixelModel(model, config["mean"], config["std"]), test_batches(images, batch_size, world)
-
-
-def _expected(model: nn.Module) -> Images:
-    """What a model expects of its images."""
-    config = data_config(model)
-    return Images(
+    expected = Images(
         class_names=tuple(labels_by_name(model)),
         shape=config["input_size"],
         exif_orientation=exif_orientation(model),
         **{key: config[key] for key in ("crop_pct", "crop_mode", "interpolation")},
     )
+    with join(device) as world:
+        images = open_test(data, expected, lambda names: labels_for(model, names))
+        yield on_device(model, images, batch_size, world)
 
 
 def labels_for(model: nn.Module, names: Sequence[str]) -> tuple[int, ...]:
