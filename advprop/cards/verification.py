@@ -6,7 +6,7 @@ Models are built on the meta device: no weight is made or downloaded. A differen
 
 import platform
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ import timm
 import torch
 import yaml
 from torch import nn
+from tqdm import tqdm
 
 from advprop.cards.counts import count_index_flops, count_macs
 from advprop.cards.model_card import ModelCard, Record
@@ -111,14 +112,14 @@ def _conventions(collection: str) -> _Conventions:
 def verify(
     index: ModelIndex | None = None,
     models: Iterable[str] = (),
-    progress: Callable[[str], object] = lambda name: None,
+    progress: bool = False,
 ) -> Verification:
     """Check models of the index against timm's configuration and against what is counted.
 
     Args:
         index: A model index; by default the project's.
         models: Names of the models to check; none: all.
-        progress: Called with the name of each model before it is checked.
+        progress: Whether to show a bar.
 
     Raises:
         ValueError: If the index has no such model.
@@ -130,8 +131,8 @@ def verify(
     """
     index = index or load_model_index()
     checks: list[Check] = []
-    for card in [index.model(name) for name in models] or index.models:
-        progress(card.name)
+    cards = [index.model(name) for name in models] or index.models
+    for card in tqdm(cards, desc="verifying", unit=" models", leave=False, disable=not progress):
         checks += _checks(card, _conventions(card.collection))
     return Verification(
         date=datetime.now(UTC).replace(microsecond=0),

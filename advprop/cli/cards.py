@@ -1,11 +1,12 @@
 """The commands that show model cards, verify them and print their programs."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from advprop.cli.console import say, under_way, width
+from advprop.cli.console import say, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +47,10 @@ class Verify:
         from advprop.cards import ModelIndexError, format_verification, load_model_index, verify
 
         try:
-            found = verify(load_model_index(), self.names, lambda name: under_way(f"verifying {name}"))
+            found = verify(load_model_index(), self.names, progress=sys.stderr.isatty())
         except ModelIndexError as error:
             say(str(error))
             return 1
-        finally:
-            under_way("")
         say(format_verification(found, width()))
         if self.json:
             self.json.parent.mkdir(parents=True, exist_ok=True)

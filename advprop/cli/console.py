@@ -31,13 +31,6 @@ def complain(message: str) -> None:
     sys.stderr.write(f"{who}: {' '.join(message.split())}\n")
 
 
-def under_way(text: str) -> None:
-    """Shows in a terminal what is being done, in the place of what was shown before; nothing in a pipe."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
-
-
 def width() -> int:
     """Columns that a table may take."""
     return min(shutil.get_terminal_size((100, 24)).columns, 120)

@@ -56,7 +56,7 @@ def plot_runs(runs: Sequence[Path | str], out: Path | str | None = None) -> Figu
     if not runs:
         raise ValueError("there is no run to draw; name the directory of one")
     with drawing((9.5, 3.2), out) as figure:
-        found = {name: _lines_of(run) for name, run in _named(runs).items()}
+        found = _records(runs)
         losses, accuracy, rate = figure.subplots(1, 3)
         for number, (name, lines) in enumerate(found.items()):
             look = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.4}
@@ -95,20 +95,19 @@ def drawing(size: tuple[float, float], out: Path | str | None, dpi: int = 200) -
             figure.savefig(out, facecolor="white", dpi=dpi, metadata=_DATES[Path(out).suffix])
 
 
-def _named(runs: Sequence[Path | str]) -> dict[str, Run]:
-    """Runs by the name of their directory, or by its whole path where names are the same."""
+def _records(runs: Sequence[Path | str]) -> dict[str, list[dict[str, Any]]]:
+    """The records of runs by the name of their directory, or by its whole path where names are the same."""
     paths = [Path(run) for run in runs]
     names = [path.resolve().name for path in paths]
     unique = len(set(names)) == len(names)
-    return {name if unique else str(path): Run(path) for name, path in zip(names, paths, strict=True)}
-
-
-def _lines_of(run: Run) -> list[dict[str, Any]]:
-    run.check()
-    lines = run.metrics()
-    if not lines:
-        raise ValueError(f"the run in {run.directory} has no records yet")
-    return lines
+    found = {}
+    for name, path in zip(names, paths, strict=True):
+        run = Run(path)
+        run.check()
+        lines = found[name if unique else str(path)] = run.metrics()
+        if not lines:
+            raise ValueError(f"the run in {path} has no records yet")
+    return found
 
 
 def _draw(ax: Axes, lines: Sequence[Mapping[str, Any]], name: str, **look: Any) -> None:

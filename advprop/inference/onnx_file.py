@@ -111,7 +111,7 @@ class _Half(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model.half()
+        self.model = copy.deepcopy(model).half()
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(images.half())
@@ -120,7 +120,6 @@ class _Half(nn.Module):
 
 def _half(model: nn.Module) -> nn.Module:
     """A copy of a model in fp16; pixels are normalized in fp32, before."""
-    model = copy.deepcopy(model)
     if isinstance(model, PixelModel):
         return PixelModel(_Half(model.model), model.mean, model.std).eval()
     return _Half(model).eval()
