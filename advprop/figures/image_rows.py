@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from advprop.figures.plot import check_ending, save
-from advprop.figures.style import notebook_style
-from advprop.runtime import need_extra
+from advprop.figures.plot import drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,20 +51,11 @@ def plot_images(
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['as they are', 'brighter']
     """
-    need_extra("plot")
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    check_ending(out)
-    _check(rows, captions or {})
-    with matplotlib.rc_context():
-        notebook_style()
-        figure = Figure()
+    with drawing((_WIDTH, _WIDTH), out, dpi=130) as figure:
+        _check(rows, captions or {})
         figure.set_layout_engine("none")
         sheet = _draw(figure.add_axes((0, 0, 1, 1)), rows, captions or {})
         figure.set_size_inches(_WIDTH, _WIDTH * sheet.shape[0] / sheet.shape[1])
-        if out is not None:
-            save(figure, Path(out), dpi=130)
     return figure
 
 
