@@ -15,10 +15,7 @@ from advprop.runtime import without_gradients
 def count_macs(model: nn.Module, height: int, width: int) -> int:
     """Multiply-accumulates of the forward pass of one image, as PyTorch counts them: half of its FLOPs.
 
-    Args:
-        model: A model on any device; on the meta device nothing is computed.
-        height: Height of the image in pixels.
-        width: Width of the image in pixels.
+    The image has `height` x `width` pixels.
 
     Examples:
         >>> import torch

@@ -46,13 +46,7 @@ def list_cards(index: ModelIndex) -> str:
 
 
 def describe_card(card: ModelCard, index: ModelIndex, width: int = 100) -> str:
-    """All that the index says of one model, each field with its meaning.
-
-    Args:
-        card: The model.
-        index: The index that it is from.
-        width: Columns that the text may have.
-    """
+    """All that the index says of one model, each field with its meaning, in at most `width` columns."""
     rows = list(_rows(card, index))
     left = max(len(label) for label, *_ in rows) + 2
     return "\n".join(

@@ -9,12 +9,7 @@ from advprop.runtime import format_table
 
 
 def format_verification(verification: Verification, width: int = 100) -> str:
-    """The checks of each model as a table for a terminal, the explanations below it, and a summary.
-
-    Args:
-        verification: The record of a run.
-        width: Columns that the explanations may have.
-    """
+    """The checks of each model as a table, explanations in at most `width` columns, and a summary."""
     notes: dict[str, int] = {}
     rows: list[tuple[str, ...]] = []
     for model in dict.fromkeys(check.model for check in verification.checks):

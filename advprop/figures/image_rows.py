@@ -34,9 +34,6 @@ def plot_images(
         captions: What stands below the images of a row, by its name; lines are separated by a line break.
         out: File to write: `.svg`, `.png` or `.pdf`; by default none.
 
-    Returns:
-        The figure, of matplotlib.
-
     Raises:
         MissingExtraError: If matplotlib is not installed.
         ValueError: If images differ in size or have another number of channels, a row has another number of

@@ -36,9 +36,6 @@ def plot_runs(runs: Sequence[Path | str], out: Path | str | None = None) -> Figu
         runs: Directories of the runs.
         out: File to write: `.svg`, `.png` or `.pdf`; by default none.
 
-    Returns:
-        The figure, of matplotlib.
-
     Raises:
         MissingExtraError: If matplotlib is not installed.
         ValueError: If there is no run, a directory is not one of a run, a run has no records yet, or the

@@ -32,9 +32,6 @@ def plot_report(report: Report, out: Path | str | None = None) -> Figure:
         report: The report of a test.
         out: File to write: `.svg`, `.png` or `.pdf`; by default none.
 
-    Returns:
-        The figure, of matplotlib.
-
     Raises:
         MissingExtraError: If matplotlib is not installed.
         ValueError: If the file has another ending.

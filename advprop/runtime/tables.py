@@ -1,6 +1,6 @@
 """Tables as text for a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
 def shorten(text: str, longest: int = 20) -> str:
@@ -14,7 +14,7 @@ def shorten(text: str, longest: int = 20) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
-def format_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+def format_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
     """Columns side by side, as wide as they must be.
 
     Args:
@@ -29,14 +29,8 @@ def format_table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Ite
         b0      21.4
         b8     351.4
     """
-    table = [tuple(heads), *(tuple(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    aligned = set(right)
-    lines = (
-        (
-            cell.rjust(width) if at in aligned else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    )
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    columns = []
+    for at, column in enumerate(zip(heads, *rows, strict=True)):
+        width = max(map(len, column))
+        columns.append([cell.rjust(width) if at in right else cell.ljust(width) for cell in column])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))
