@@ -13,8 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from advprop.cards import load_model_index, snippet
-from advprop.cards.snippets import snippet_names, snippets_of
+from advprop.cards import load_model_index, snippet, snippet_names, snippets_of
 from scripts.surroundings import ROOT, circumstances, hub
 
 RECORD = ROOT / "docs" / "measured" / "snippet_outputs.json"

@@ -14,7 +14,7 @@ from .page import (
     read_page as read_page,
     strip_model_index as strip_model_index,
 )
-from .snippets import snippet as snippet, snippets_of as snippets_of
+from .snippets import snippet as snippet, snippet_names as snippet_names, snippets_of as snippets_of
 from .timm_names import timm_name as timm_name
 from .timm_results import Result as Result, Results as Results, load_results as load_results
 from .verification import (

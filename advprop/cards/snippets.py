@@ -5,10 +5,24 @@ without shares those in `snippets/` itself.
 """
 
 import re
+from pathlib import Path
 
 from advprop.cards.model_index import load_model_index
 from advprop.cards.timm_names import timm_name
 from advprop.runtime import nearest, package_folder
+
+
+def snippet_names(model: str) -> tuple[str, ...]:
+    """The snippets that there are for a model; those that end in `_timm` do without this package.
+
+    Raises:
+        ValueError: If there is no card for the model; the message has the nearest name.
+    """
+    return tuple(sorted(path.stem for path in _folder(model).glob("*.py")))
+
+
+def _folder(model: str) -> Path:
+    return package_folder("snippet_files") / snippets_of(load_model_index().model(model).collection)
 
 
 def snippets_of(collection: str) -> str:
@@ -27,7 +41,7 @@ def snippet(name: str, model: str) -> str:
     """A complete program for a model, as the model's page shows it.
 
     Args:
-        name: Name of its file without the ending; those that end in `_timm` do without this package.
+        name: One of `snippet_names(model)`.
         model: A model of the model index, by its old or its current name.
 
     Raises:
@@ -38,13 +52,11 @@ def snippet(name: str, model: str) -> str:
         >>> print(snippet("predict", "tf_efficientnet_b4_ap").splitlines()[0])
         import torch
     """
-    folder = package_folder("snippet_files") / snippets_of(load_model_index().model(model).collection)
-    names = sorted(path.stem for path in folder.glob("*.py"))
-    if name not in names:
-        raise ValueError(f"there is no snippet {name!r}; {nearest(name, names)}")
+    if name not in snippet_names(model):
+        raise ValueError(f"there is no snippet {name!r}; {nearest(name, snippet_names(model))}")
     import jinja2  # not for mistakes
 
-    loader = jinja2.FileSystemLoader(folder)
+    loader = jinja2.FileSystemLoader(_folder(model))
     env = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     env.filters["timm_name"] = timm_name
     return env.get_template(f"{name}.py").render(model_name=model)

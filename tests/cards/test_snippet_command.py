@@ -8,35 +8,26 @@ from pathlib import Path
 import pytest
 
 from advprop.cards.model_index import load_model_index
-from advprop.cards.snippets import snippet, snippets_of
+from advprop.cards.snippets import snippet, snippet_names, snippets_of
 from advprop.models import current_name
-from advprop.runtime import package_folder
 
 MODELS = [card.name for card in load_model_index().members("AdvProp")]
 FIRST = [
     next(card.name for card in load_model_index().members(each.name))
     for each in load_model_index().collections
 ]
-
-
-def names(folder: str = "") -> list[str]:
-    """The programs of a folder in `snippets/`."""
-    return [path.stem for path in (package_folder("snippet_files") / folder).glob("*.py")]
-
-
-PROGRAMS = [
-    (name, each) for each in FIRST for name in names(snippets_of(load_model_index().model(each).collection))
-]
+PROGRAMS = [(name, each) for each in FIRST for name in snippet_names(each)]
 
 
 def test_every_file_is_a_snippet(root: Path) -> None:
+    assert set(snippet_names(FIRST[0])) == {path.stem for path in (root / "snippets").glob("*.py")}
     shown = {root / "snippets" / snippets_of(each.name) for each in load_model_index().collections}
     assert {path.parent for path in (root / "snippets").rglob("*.py")} == shown
-    assert {"predict", "features", "finetune", "train", "attack", "export"} <= set(names())
+    assert {"predict", "features", "finetune", "train", "attack", "export"} <= set(snippet_names(FIRST[0]))
 
 
 @pytest.mark.parametrize(
-    ("name", "model"), [*PROGRAMS, *((name, current_name(FIRST[0])) for name in names())]
+    ("name", "model"), [*PROGRAMS, *((name, current_name(FIRST[0])) for name in snippet_names(FIRST[0]))]
 )
 def test_each_is_a_program_for_the_model(name: str, model: str) -> None:
     program = snippet(name, model)
