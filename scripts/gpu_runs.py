@@ -7,7 +7,7 @@ pages show those outputs beside those of the processor.
 
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import nbformat
 from scripts import install_cell, notebook_cache
 from scripts.surroundings import ROOT, device_kind
 
+# What a run depends on, as it is told.
+_PARTS = {"cells": "its cells", "package": "the package"}
+
 
 @dataclass(frozen=True)
 class GpuRun:
@@ -23,38 +26,20 @@ class GpuRun:
 
     Attributes:
         stamp: Commit, date, device, seconds of the whole notebook, versions.
-        cells: The digest of the cells that ran.
-        package: The digest of the package that they ran with.
         outputs: What came out of each code cell, by the cell's id.
+        changed: What has changed since: the cells of the notebook, the package, both or nothing.
     """
 
     stamp: dict[str, Any]
-    cells: str
-    package: str
     outputs: dict[str, list[Any]]
-
-    def changed_since(self, notebook: nbformat.NotebookNode) -> tuple[str, ...]:
-        """Return what has changed since: the cells of the notebook, the package, both or nothing."""
-        now = {"its cells": digest_of(notebook), "the package": package_digest()}
-        return tuple(
-            what for what, was in zip(now, (self.cells, self.package), strict=True) if now[what] != was
-        )
+    changed: tuple[str, ...]
 
 
-def digest_of(notebook: nbformat.NotebookNode) -> str:
-    """Return a digest of the code cells of a notebook, without that which installs."""
-    cells = install_cell.others(notebook)
-    return notebook_cache.digest([(cell.source, sorted(notebook_cache.tags_of(cell))) for cell in cells])
-
-
-def package_digest() -> str:
-    """Return a digest of every file of the package."""
-    return notebook_cache.digest(notebook_cache.package_sources())
-
-
-def is_gpu_cell(cell: nbformat.NotebookNode) -> bool:
-    """Tell whether a cell is run where there is a GPU only."""
-    return notebook_cache.GPU in notebook_cache.tags_of(cell)
+def digests(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """Return digests of the notebook's code cells, without that which installs, and of the package."""
+    cells = [(cell.source, sorted(notebook_cache.tags_of(cell))) for cell in install_cell.others(notebook)]
+    sources = {"cells": cells, "package": notebook_cache.package_sources()}
+    return {part: notebook_cache.digest(source) for part, source in sources.items()}
 
 
 def path_of(notebook: Path) -> Path:
@@ -68,8 +53,10 @@ def last_run(notebook: Path) -> GpuRun | None:
     if not path.is_file():
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    found["outputs"] = {name: list(map(nbformat.from_dict, some)) for name, some in found["outputs"].items()}
-    return GpuRun(**found)
+    outputs = {name: list(map(nbformat.from_dict, some)) for name, some in found["outputs"].items()}
+    now = digests(notebook_cache.read(notebook))
+    changed = tuple(told for part, told in _PARTS.items() if found[part] != now[part])
+    return GpuRun(found["stamp"], outputs, changed)
 
 
 def keep(notebook: Path) -> Path:
@@ -82,10 +69,10 @@ def keep(notebook: Path) -> Path:
     own = ("key", "weights")
     stamp = {name: value for name, value in executed.metadata["advprop"].items() if name not in own}
     outputs = {cell.id: cell.outputs for cell in install_cell.others(executed) if cell.outputs}
-    run = GpuRun(stamp, digest_of(executed), package_digest(), outputs)
+    run = {"stamp": stamp, "outputs": outputs, **digests(executed)}
     path = path_of(notebook)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(asdict(run), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return path
 
 

@@ -1,5 +1,6 @@
 """What the site knows of each model: its card, what was counted and checked, what was measured."""
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -128,8 +129,8 @@ class Model:
         """What was counted, or read from timm, for a field."""
         return self.checks[field].found
 
-    def structured_data(self, address: str | None) -> dict[str, Any]:
-        """What a search engine is told of it, in the words of schema.org.
+    def structured_data(self, address: str | None) -> str:
+        """What a search engine is told of it, in the words of schema.org: JSON-LD.
 
         Args:
             address: Where its page will be published, if that is known.
@@ -147,7 +148,8 @@ class Model:
         }
         code = self.card.code if self.card.code.startswith("http") else ""
         known = {"codeRepository": code, "sameAs": self.hub, "license": self.config.license, "url": address}
-        return data | {key: value for key, value in known.items() if value}
+        told = data | {key: value for key, value in known.items() if value}
+        return json.dumps(told, ensure_ascii=False).replace("</", "<\\/")
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 @_mistakes_told()
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not files of `docs/`."""
-    for path in _site.model_pages():
-        files.append(File.generated(config, path, content=_site.model_page(path)))
+    for model in _site.facts.models:
+        files.append(File.generated(config, model.path, content=_site.model_page(model)))
     for path in tree.notebook_pages():
         _add_notebook(path, files, config)
     for name, content in tree.gallery().files.items():
@@ -85,9 +85,10 @@ def _add_notebook(path: str, files: Files, config: MkDocsConfig) -> None:
     found = tree.notebook(path, _place)
     if found.problem:
         log.warning(found.problem)
-    files.append(File(path, str(found.folder), config.site_dir, config.use_directory_urls))
-    _notebooks[path] = found.page.markdown
-    for name, content in found.page.files.items():
+    folder = str(found.path.parent.parent)
+    files.append(File(path, folder, config.site_dir, config.use_directory_urls))
+    _notebooks[path] = found.markdown
+    for name, content in found.files.items():
         beside = f"{path.removesuffix('.ipynb')}/{name}"
         files.append(File.generated(config, beside, content=content))
 
@@ -127,7 +128,8 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
     What the search has left out need not say so any more.
     """
-    data = _site.structured_data(page.file.src_uri, page.canonical_url)
+    model = next((each for each in _site.facts.models if each.path == page.file.src_uri), None)
+    data = model.structured_data(page.canonical_url) if model else ""
     script = f'<script type="application/ld+json">{data}</script>' if data else ""
     output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
     output = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", output)

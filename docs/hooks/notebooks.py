@@ -1,16 +1,18 @@
 """An executed notebook as Markdown: light pages that the site's own theme, links and search understand."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
 from docs.hooks.markdown_cells import after_title, headings, markdown_cells
 from docs.hooks.outputs import Figures, fenced, folded, show
-from docs.hooks.stamps import gpu_note, stamp
-from scripts import gpu_runs, install_cell, notebook_cache
-from scripts.notebook_cache import MAY_FAIL, NOT_RUN, SHOWS_STDERR, SOLUTION, NotebookError, tags_of
+from docs.hooks.stamps import gpu_note, other_run, stamp
+from scripts import install_cell, notebook_cache
+from scripts.gpu_runs import GpuRun
+from scripts.notebook_cache import GPU, MAY_FAIL, NOT_RUN, SHOWS_STDERR, SOLUTION, NotebookError, tags_of
 
 _INSTALLS = "The first cell installs what this tutorial needs where it is missing; elsewhere it does nothing"
 THUMBNAIL = "thumbnail"
@@ -27,27 +29,28 @@ NOTES = {
 
 @dataclass
 class Rendered:
-    """A notebook's page: its Markdown, and the pictures that lie beside it by their names."""
+    """A notebook's page: its Markdown, and what goes with it.
+
+    Attributes:
+        markdown: The page.
+        path: The notebook that it shows.
+        files: The pictures that lie beside the page, by their names.
+        problem: What is wrong with it; empty if nothing is.
+    """
 
     markdown: str
-    files: dict[str, bytes] = field(default_factory=dict)
+    path: Path
+    files: dict[str, bytes]
+    problem: str
 
 
-def render_notebook(
-    path: Path,
-    *,
-    notice: str = "",
-    gpu: gpu_runs.GpuRun | None = None,
-    changed: Sequence[str] = (),
-    links: str = "",
-) -> Rendered:
+def render_notebook(path: Path, *, problem: str = "", gpu: GpuRun | None = None, links: str = "") -> Rendered:
     """Turn an executed notebook into a page.
 
     Args:
         path: The notebook; its stamp (`metadata.advprop`) says when and where it was run.
-        notice: Markdown to show below the title, such as a warning that there is no run.
+        problem: What to warn of below the title, such as that there is no run.
         gpu: The last run on a GPU, whose outputs stand beside those of this run.
-        changed: What has changed since that run.
         links: HTML of links that stand with the download.
 
     Raises:
@@ -62,21 +65,19 @@ def render_notebook(
     except ValueError as error:
         raise NotebookError(f"{path.name}: {error}") from error
     run = notebook.metadata.get("advprop")
-    other = gpu if gpu and run and gpu.stamp["device"] != run["device"] else None
+    other = other_run(run, gpu)
     for place, cell in enumerate(notebook.cells):
         if place in texts:
             heading = ([heading, *headings(cell.source)])[-1]
             parts.append(texts[place])
         elif cell.cell_type == "code" and not HIDDEN & tags_of(cell):
-            where, alt = f"{path.name}, cell {place + 1}", cell.metadata.get("alt") or f"Figure: {heading}"
-            if gpu_runs.is_gpu_cell(cell) and cell.execution_count is None:
-                shown = _gpu_cell(cell, gpu, changed, figures, alt, where)
-            else:
-                there = other if other and cell.id in other.outputs else None
-                shown = _code_cell(cell, figures, alt, where, there)
-            parts += _folded(cell, shown)
-    head = "\n\n".join(filter(None, (stamp(run, path.name, gpu, changed, links), notice)))
-    return Rendered(_below_title("\n\n".join(parts), head) + "\n", figures.files)
+            alt = cell.metadata.get("alt") or f"Figure: {heading}"
+            parts += _CodeCell(cell, figures, alt, f"{path.name}, cell {place + 1}").shown(gpu, other)
+    page = "\n\n".join(parts)
+    head = [stamp(run, path.name, other, links)] + [f"!!! warning\n    {problem}"] * bool(problem)
+    at = after_title(page)
+    markdown = "\n\n".join((page[:at], *head, page[at:].lstrip()))
+    return Rendered(f"{markdown}\n", path, figures.files, problem)
 
 
 def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
@@ -88,69 +89,60 @@ def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
     return ""
 
 
-def _folded(cell: nbformat.NotebookNode, shown: list[str]) -> list[str]:
-    """A cell as a page shows it: that to install, and solutions of exercises, are folded away."""
-    if install_cell.TAG in tags_of(cell):
-        return [folded("note", _INSTALLS, shown)]
-    return [folded("success", "Solution", shown)] if SOLUTION in tags_of(cell) else shown
+@dataclass
+class _CodeCell:
+    """A code cell of a page.
+
+    Attributes:
+        cell: The cell.
+        figures: Those of the page.
+        alt: What its figures show, in words.
+        where: The notebook and the cell's number, for errors.
+    """
+
+    cell: nbformat.NotebookNode
+    figures: Figures
+    alt: str
+    where: str
+
+    def shown(self, gpu: GpuRun | None, other: GpuRun | None) -> list[str]:
+        """The cell and what came out of it; cells to install and solutions of exercises are folded away.
+
+        Args:
+            gpu: Has the outputs of a cell that is run on a GPU only, and was not run here.
+            other: Has the outputs on a GPU that stand beside those of this run, where they are others.
+        """
+        cell, tags = self.cell, tags_of(self.cell)
+        outputs, note = cell.outputs, ""
+        if GPU in tags and cell.execution_count is None:
+            kept = gpu if gpu and cell.id in gpu.outputs else None
+            outputs, note, other = kept.outputs[cell.id] if kept else [], gpu_note(kept), None
+        note += "".join(f'<p class="stamp note">{NOTES[tag]}</p>' for tag in NOTES if tag in tags)
+        code = [] if "remove-input" in tags else [fenced(cell.source, "python")]
+        parts = code + [note] * bool(note) + self._outputs(outputs, self.figures, self.where)
+        there = other.outputs.get(cell.id) if other else None
+        if other and there is not None and _told(outputs) != _told(there):
+            beside = Figures(self.figures.files, self.figures.inlined, largest=0)
+            shown = self._outputs(there, beside, f"{self.where} on a GPU")
+            parts.append(folded("example", f"The same on {other.stamp['device']}", shown, unfolded=True))
+        if install_cell.TAG in tags:
+            return [folded("note", _INSTALLS, parts)]
+        return [folded("success", "Solution", parts)] if SOLUTION in tags else parts
+
+    def _outputs(self, outputs: Sequence[nbformat.NotebookNode], figures: Figures, where: str) -> list[str]:
+        for output in outputs:
+            if output.output_type == "error" and MAY_FAIL not in tags_of(self.cell):
+                told = f"{where} ends in {output.ename}: {output.evalue}; mend it, then: make notebooks"
+                raise NotebookError(told)
+        try:
+            return [show(output, figures, self.alt) for output in _joined_streams(outputs)]
+        except ValueError as error:
+            raise NotebookError(f"{where} has an output that cannot be shown: {error}") from error
 
 
-def _gpu_cell(
-    cell: nbformat.NotebookNode,
-    gpu: gpu_runs.GpuRun | None,
-    changed: Sequence[str],
-    figures: Figures,
-    alt: str,
-    where: str,
-) -> list[str]:
-    """A cell that is run on a GPU only, and was not run here: what came out of its last run there."""
-    known = gpu is not None and cell.id in gpu.outputs
-    cell.outputs = gpu.outputs[cell.id] if gpu is not None and known else []
-    return _code_cell(cell, figures, alt, where, note=gpu_note(gpu.stamp if gpu and known else None, changed))
-
-
-def _code_cell(
-    cell: nbformat.NotebookNode,
-    figures: Figures,
-    alt: str,
-    where: str,
-    there: gpu_runs.GpuRun | None = None,
-    note: str = "",
-) -> list[str]:
-    """A cell and what came out of it, and out of its run on a GPU where that is something else."""
-    note += "".join(f'<p class="stamp note">{NOTES[tag]}</p>' for tag in NOTES if tag in tags_of(cell))
-    code = [] if "remove-input" in tags_of(cell) else [fenced(cell.source, "python")]
-    outputs = _outputs(cell, cell.outputs, figures, alt, where)
-    if there is not None and not _same(cell.outputs, there.outputs[cell.id]):
-        beside = Figures(figures.files, figures.inlined, largest=0)
-        shown = _outputs(cell, there.outputs[cell.id], beside, alt, f"{where} on a GPU")
-        outputs.append(folded("example", f"The same on {there.stamp['device']}", shown, unfolded=True))
-    return code + [note] * bool(note) + outputs
-
-
-def _same(outputs: Sequence[nbformat.NotebookNode], others: Sequence[nbformat.NotebookNode]) -> bool:
-    """Whether two runs of a cell have shown the same."""
-    shown, other = (
-        [(each.get("text"), each.get("data")) for each in _joined_streams(some)] for some in (outputs, others)
-    )
-    return shown == other
-
-
-def _outputs(
-    cell: nbformat.NotebookNode,
-    outputs: Sequence[nbformat.NotebookNode],
-    figures: Figures,
-    alt: str,
-    where: str,
-) -> list[str]:
-    for output in outputs:
-        if output.output_type == "error" and MAY_FAIL not in tags_of(cell):
-            told = f"{where} ends in {output.ename}: {output.evalue}; mend it, then: make notebooks"
-            raise NotebookError(told)
-    try:
-        return [show(output, figures, alt) for output in _joined_streams(outputs)]
-    except ValueError as error:
-        raise NotebookError(f"{where} has an output that cannot be shown: {error}") from error
+def _told(outputs: Sequence[nbformat.NotebookNode]) -> list[tuple[Any, Any]]:
+    """What a run of a cell has shown, to compare it with another."""
+    return [(each.get("text"), each.get("data")) for each in _joined_streams(outputs)]
 
 
 def _joined_streams(outputs: Sequence[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
@@ -163,9 +155,3 @@ def _joined_streams(outputs: Sequence[nbformat.NotebookNode]) -> list[nbformat.N
         else:
             joined.append(output)
     return joined
-
-
-def _below_title(markdown: str, head: str) -> str:
-    """Put `head` after the heading that the page begins with, or first where there is none."""
-    at = after_title(markdown)
-    return f"{markdown[:at]}\n\n{head}\n\n{markdown[at:].lstrip()}"

@@ -1,83 +1,60 @@
 """What a notebook's page says of its runs, and where else the notebook is to be had."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from advprop.runtime import duration
 from scripts.gpu_runs import GpuRun
 from scripts.published import Published
 
 Stamp = Mapping[str, Any]
 
 
-def stamp(
-    run: Stamp | None,
-    name: str,
-    gpu: GpuRun | None = None,
-    changed: Sequence[str] = (),
-    links: str = "",
-) -> str:
+def stamp(run: Stamp | None, name: str, gpu: GpuRun | None = None, links: str = "") -> str:
     """When, where and with what a notebook was run, and how to get it; HTML for below the title.
 
     Args:
         run: The stamp of the run that the page shows, if it shows one.
         name: The notebook's file, beside the page.
-        gpu: Its last run on a GPU, if there was one.
-        changed: What has changed since that run.
+        gpu: Its last run on a GPU, if there was another there.
         links: HTML of further links.
     """
     download = f'<a href="{escape(name)}" download>Download this notebook</a>'
     if not run:
         return f'<p class="stamp">{download}{links}</p>'
     facts = [
-        ("Runs in", "".join(f'<span class="badge">{each}</span>' for each in badges(run, gpu, changed))),
+        ("Runs in", "".join(f'<span class="badge">{each}</span>' for each in badges(run, gpu))),
         ("Last run", _day(run)),
         ("Commit", f"<code>{escape(run['commit'])}</code>"),
         ("With", _versions(run)),
     ]
-    if gpu and gpu.stamp["device"] != run["device"]:
+    if gpu:
         kept = "" if any(gpu.outputs.values()) else " Its outputs were not kept."
-        commit = f"commit <code>{escape(gpu.stamp['commit'])}</code>"
-        told = f"{_day(gpu.stamp)}, {commit}, with {_versions(gpu.stamp)}. {since(changed)}{kept}"
-        facts.append(("GPU run", told))
+        facts.append(("GPU run", _age(gpu) + kept))
     rows = "".join(f"<div><dt>{term}</dt><dd>{fact}</dd></div>" for term, fact in facts)
     return f'<div class="stamp"><dl>{rows}</dl><p>{download} with its outputs{links}</p></div>'
 
 
-def badges(run: Stamp, gpu: GpuRun | None = None, changed: Sequence[str] = ()) -> list[str]:
-    """How long the run of a page took, and the last one on a GPU if that was another."""
-    found = [badge(run)]
-    if gpu and gpu.stamp["device"] != run["device"]:
-        found.append(badge(gpu.stamp) + ", older code" * bool(changed))
-    return found
+def other_run(run: Stamp | None, gpu: GpuRun | None) -> GpuRun | None:
+    """The last run on a GPU, if that of the page was on something else."""
+    return gpu if run and gpu and gpu.stamp["device"] != run["device"] else None
 
 
-def since(changed: Sequence[str]) -> str:
-    """What has changed since a run, in a sentence."""
-    if not changed:
-        return "Neither its cells nor the package have changed since."
-    return f"<strong>Since then {' and '.join(changed)} have changed.</strong>"
+def badges(run: Stamp, gpu: GpuRun | None = None) -> list[str]:
+    """How long the run of a page took, and on what; and the last one on a GPU if that was another."""
+    found = [run, gpu.stamp] if gpu else [run]
+    told = [f"{duration(each['seconds'])} on {escape(each['device'])}" for each in found]
+    told[-1] += ", older code" * bool(gpu and gpu.changed)
+    return told
 
 
-def badge(run: Stamp) -> str:
-    """How long a run took, and on what."""
-    return f"{duration(run['seconds'])} on {escape(run['device'])}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words, minutes from a hundred seconds on."""
-    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
-
-
-def gpu_note(run: Stamp | None, changed: Sequence[str]) -> str:
-    """What stands between a cell for a GPU and its outputs; HTML."""
-    if run is None:
+def gpu_note(gpu: GpuRun | None) -> str:
+    """What stands between a cell for a GPU and its outputs, which the run has, if there are any; HTML."""
+    if gpu is None:
         return '<p class="stamp gpu">This cell needs a GPU. No output of it on one has been kept yet.</p>'
-    return (
-        f'<p class="stamp gpu">This cell needs a GPU. Its last run was on {escape(run["device"])}, '
-        f"{_day(run)}, commit <code>{escape(run['commit'])}</code>, with {_versions(run)}. "
-        f"{since(changed)}</p>"
-    )
+    device = escape(gpu.stamp["device"])
+    return f'<p class="stamp gpu">This cell needs a GPU. Its last run was on {device}, {_age(gpu)}</p>'
 
 
 def links(place: Published, path: str) -> str:
@@ -89,6 +66,16 @@ def links(place: Published, path: str) -> str:
     """
     found = {"Open in Colab": place.colab(path), "Edit it": place.page("edit", path)}
     return "".join(f' · <a href="{escape(link)}">{text}</a>' for text, link in found.items() if link)
+
+
+def _age(gpu: GpuRun) -> str:
+    """When and with what a run was, and what has changed since."""
+    told = (
+        f"{_day(gpu.stamp)}, commit <code>{escape(gpu.stamp['commit'])}</code>, with {_versions(gpu.stamp)}. "
+    )
+    if not gpu.changed:
+        return told + "Neither its cells nor the package have changed since."
+    return told + f"<strong>Since then {' and '.join(gpu.changed)} have changed.</strong>"
 
 
 def _day(run: Stamp) -> str:

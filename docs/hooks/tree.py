@@ -18,7 +18,7 @@ from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
 from docs.hooks.rendering import ROOT, PageError, amount, render
 from scripts import gpu_runs, notebook_cache
-from scripts.published import Published, published
+from scripts.published import PAPER, Published, published
 
 DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
@@ -42,15 +42,6 @@ class Gallery:
 
     tutorials: list[Tutorial]
     files: dict[str, bytes]
-
-
-@dataclass
-class Notebook:
-    """A notebook's page, the folder that its path starts in, and what is wrong with it, if anything is."""
-
-    page: Rendered
-    folder: Path
-    problem: str = ""
 
 
 class Site:
@@ -78,7 +69,7 @@ class Site:
             defaults_by_data=defaults_by_data,
             few_images=FEW_IMAGES,
             auto_models=AUTO_MODELS,
-            arxiv=_arxiv(),
+            arxiv=PAPER,
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),
             advprop_picture=advprop_picture,
@@ -109,10 +100,6 @@ class Site:
             names |= {"model_name": members[0].name} if members else {}  # for the snippets
         return render(self.env, text, where=f"docs/{path}", first_line=first_line, **names)
 
-    def model_pages(self) -> list[str]:
-        """The generated pages, one for each model."""
-        return [model.path for model in self.facts.models]
-
     def collection_pages(self) -> list[str]:
         """The pages of collections, each followed by those of its models."""
         found = []
@@ -121,32 +108,14 @@ class Site:
             found += [model.path for each in collections for model in self.facts.members(each.name)]
         return found
 
-    def model_page(self, path: str) -> str:
+    def model_page(self, model: Model) -> str:
         """The page of one model.
 
         Raises:
-            PageError: If there is no such model, or the template is wrong; the message has file and line.
+            PageError: If the template is wrong; the message has file and line.
         """
-        model = self._model(path)
-        if model is None:
-            raise PageError(f"docs/{path}: no model index has this model")
         text, where = _text(TEMPLATES / "model_page.md"), "docs/templates/model_page.md"
         return render(self.env, text, where=where, model=model, model_name=model.name)
-
-    def _model(self, path: str) -> Model | None:
-        return next((model for model in self.facts.models if model.path == path), None)
-
-    def structured_data(self, path: str, address: str | None) -> str:
-        """JSON-LD of a model's page, for search engines; empty for other pages.
-
-        Args:
-            path: The page.
-            address: Where it will be published, if that is known.
-        """
-        model = self._model(path)
-        if model is None:
-            return ""
-        return json.dumps(model.structured_data(address), ensure_ascii=False).replace("</", "<\\/")
 
 
 def _text(path: Path) -> str:
@@ -158,20 +127,12 @@ def advprop_picture() -> str:
     return re.sub(r"\s*<!--.*?</style>", "", _text(DOCS / "assets" / "advprop.svg"), count=1, flags=re.DOTALL)
 
 
-def _arxiv() -> str:
-    """The paper's address, from the citation that the pages show."""
-    found = re.search(r"eprint=\{([\d.]+)\}", _text(TEMPLATES / "citation.bib"))
-    if found is None:
-        raise PageError("docs/templates/citation.bib has no eprint")
-    return f"https://arxiv.org/abs/{found[1]}"
-
-
 def notebook_pages() -> list[str]:
     """The notebooks, in their order."""
     return [f"notebooks/{path.name}" for path in notebook_cache.tutorials()]
 
 
-def notebook(path: str, place: Published) -> Notebook:
+def notebook(path: str, place: Published) -> Rendered:
     """The page of a notebook: the run that passed; without one the notebook as written, with a notice.
 
     Args:
@@ -179,15 +140,11 @@ def notebook(path: str, place: Published) -> Notebook:
         place: Where the project is published.
     """
     source = notebook_cache.NOTEBOOKS / Path(path).name
-    gpu = gpu_runs.last_run(source)
-    shown: dict[str, Any] = {"gpu": gpu, "links": stamps.links(place, path)}
-    shown["changed"] = gpu.changed_since(notebook_cache.read(source)) if gpu else ()
+    gpu, links = gpu_runs.last_run(source), stamps.links(place, path)
     try:
-        run = notebook_cache.run_of(source)
+        return render_notebook(notebook_cache.run_of(source), gpu=gpu, links=links)
     except notebook_cache.MissingRunError as error:
-        notice = f"!!! warning\n    {error}"
-        return Notebook(render_notebook(source, notice=notice, **shown), source.parent.parent, str(error))
-    return Notebook(render_notebook(run, **shown), run.parent.parent)
+        return render_notebook(source, problem=str(error), gpu=gpu, links=links)
 
 
 def gallery() -> Gallery:
@@ -205,7 +162,6 @@ def _tutorial(path: str, figures: Figures) -> Tutorial:
         executed = notebook_cache.read(notebook_cache.run_of(ROOT / path))
     except notebook_cache.MissingRunError:
         return Tutorial(path, title, summary)
-    gpu = gpu_runs.last_run(ROOT / path)
-    runs = stamps.badges(executed.metadata["advprop"], gpu, gpu.changed_since(notebook) if gpu else ())
-    picture = first_figure(executed, figures)
-    return Tutorial(path, title, summary, tuple(runs), picture)
+    run = executed.metadata["advprop"]
+    runs = stamps.badges(run, stamps.other_run(run, gpu_runs.last_run(ROOT / path)))
+    return Tutorial(path, title, summary, tuple(runs), first_figure(executed, figures))

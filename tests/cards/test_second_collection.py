@@ -159,13 +159,13 @@ def test_the_site_has_its_pages(small: Path) -> None:
     assert ">31 k</td>" in collection
     assert "1 model, smallest" in collection
     assert "not measured" not in collection
-    page = site.model_page(f"models/{NAME}.md")
+    page = site.model_page(site.facts.model(NAME))
     wanted = [f'name = "{NAME}"', "[Small models](small.md)", "Its weights come with the package", "(0.0,)"]
     unwanted = ["huggingface", "EfficientNet", "ImageNet", "RMSProp", "RTX", "None", "BibTeX", "the others'"]
     assert [each for each in wanted if each not in page] == []
     assert [each for each in unwanted if each in page] == []
-    assert "the others' programs" in site.model_page(site.model_pages()[-1])
-    data = site.structured_data(f"models/{NAME}.md", None)
+    assert "the others' programs" in site.model_page(site.facts.models[-1])
+    data = site.facts.model(NAME).structured_data(None)
     assert "0000.00000" in data
     assert "sameAs" not in data
 

@@ -162,9 +162,9 @@ def test_a_mismatch_is_shown_and_warned_of(monkeypatch: pytest.MonkeyPatch) -> N
     made = tree.Site()
     model = made.facts.model(NINE[0])
     monkeypatch.setitem(model.checks, "Image Size", wrong)
-    page = made.model_page(model.path)
+    page = made.model_page(model)
     assert "Image Size: the card states 224, the code has 256" in page
-    assert "The card and the code disagree" not in made.model_page(f"models/{NINE[1]}.md")
+    assert "The card and the code disagree" not in made.model_page(made.facts.model(NINE[1]))
 
 
 # --- notebooks --------------------------------------------------------------------------------------
@@ -374,7 +374,7 @@ def test_a_term_that_nobody_explains_is_told() -> None:
     made = tree.Site()
     del made.env.globals["glossary"]["Swish"]
     with pytest.raises(rendering.PageError, match=r"docs/templates/model_page\.md:\d+: .*'Swish'"):
-        made.model_page(f"models/{NINE[0]}.md")
+        made.model_page(made.facts.model(NINE[0]))
 
 
 # --- pictures -----------------------------------------------------------------------------------------

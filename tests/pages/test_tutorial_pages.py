@@ -16,7 +16,6 @@ from scripts.published import Published
 
 NOWHERE = Published("0.1.0")
 GITHUB = Published("0.1.0", "https://github.com/a/b", on_index=True)
-HERE = {"device": "CPU", "seconds": 61.0, "commit": "abc", "date": "2026-01-02T03:04:05", "versions": {}}
 SVG = '<svg width="72pt" viewBox="0 0 9 9"><path id="{0}" style="fill: #000000" d="M{0} 0"/></svg>'
 
 
@@ -93,17 +92,17 @@ def ran_on_gpu(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_cell_for_a_gpu_shows_its_last_run_there(ran_on_gpu: Path) -> None:
-    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).markdown
     note = page[page.index('<p class="stamp gpu">') :]
     assert "Its last run was on NVIDIA Test 9000" in note
     assert f"torch {surroundings.versions()['torch']}" in note
     assert "Neither its cells nor the package have changed since." in note
     assert note.index("torch") < note.index("fast")
-    assert "61 seconds on NVIDIA Test 9000<" in page
+    assert "1 min 1 s on NVIDIA Test 9000<" in page
 
 
 def test_other_cells_show_what_came_out_here_and_on_the_gpu(ran_on_gpu: Path) -> None:
-    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).markdown
     there = '<details class="example" open markdown="1"><summary>The same on NVIDIA Test 9000</summary>'
     assert page.index("print(1)") < page.index("4 seeds") < page.index(there) < page.index("10 seeds")
     assert page.count(there) == 1
@@ -112,7 +111,7 @@ def test_other_cells_show_what_came_out_here_and_on_the_gpu(ran_on_gpu: Path) ->
 
 
 def test_figures_of_a_gpu_lie_beside_the_page(ran_on_gpu: Path) -> None:
-    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE)
     (name,) = page.files
     assert f'\n<img class="drawn" src="{name}" alt="A plot"' in page.markdown
     assert b'd="M2 0"' in page.files[name]
@@ -134,24 +133,24 @@ def test_a_run_on_a_gpu_of_older_code_says_what_has_changed(
         )
     else:
         write(project, v4.new_code_cell("print(2)", id="small", execution_count=1), gpu_cell())
-    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).markdown
     assert f"<strong>Since then {edited} have changed.</strong>" in page
-    assert "61 seconds on NVIDIA Test 9000, older code" in page
+    assert "1 min 1 s on NVIDIA Test 9000, older code" in page
     assert "fast" in page
     (tutorial,) = tree.gallery().tutorials
-    assert tutorial.runs[1] == "61 seconds on NVIDIA Test 9000, older code"
+    assert tutorial.runs[1] == "1 min 1 s on NVIDIA Test 9000, older code"
 
 
 def test_what_installs_is_no_change(ran_on_gpu: Path, project: Path) -> None:
     install = v4.new_code_cell("%pip install it", id="install", metadata={"tags": ["install"]})
     write(project, install, small(1), same(), gpu_cell())
-    assert "Neither its cells nor the package" in tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    assert "Neither its cells nor the package" in tree.notebook("notebooks/one.ipynb", NOWHERE).markdown
 
 
 def test_a_run_without_outputs_says_so(ran_on_gpu: Path) -> None:
     path = gpu_runs.path_of(ran_on_gpu)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"outputs": {}}))
-    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).markdown
     assert "Its outputs were not kept." in page
     assert "The same on" not in page
     assert "No output of it on one has been kept yet." in page
@@ -159,14 +158,14 @@ def test_a_run_without_outputs_says_so(ran_on_gpu: Path) -> None:
 
 def test_a_cell_that_never_ran_on_a_gpu_says_so(project: Path) -> None:
     write(project, gpu_cell())
-    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).markdown
     assert "No output of it on one has been kept yet." in page
     assert page.index("train()") < page.index("No output of it")
 
 
 def test_a_run_of_the_page_itself_on_a_gpu_needs_no_note(project: Path) -> None:
     write(project, gpu_cell(v4.new_output("stream", text="here\n"), count=1))
-    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).markdown
     assert "stamp gpu" not in page
     assert "here" in page
 
@@ -184,7 +183,7 @@ def test_what_installs_and_what_solves_an_exercise_is_folded_with_what_it_shows(
     )
     answer.outputs = [v4.new_output("stream", text="42\n")]
     write(project, install, answer)
-    page = tree.notebook("notebooks/one.ipynb", NOWHERE).page.markdown
+    page = tree.notebook("notebooks/one.ipynb", NOWHERE).markdown
     title = "The first cell installs what this tutorial needs where it is missing; elsewhere it does nothing"
     assert f'<details class="note" markdown="1"><summary>{title}</summary>\n\n```python\ninstall\n```' in page
     head = '<details class="success" markdown="1"><summary>Solution</summary>'
@@ -194,7 +193,7 @@ def test_what_installs_and_what_solves_an_exercise_is_folded_with_what_it_shows(
 
 def test_links_need_a_repository(project: Path) -> None:
     write(project, v4.new_code_cell("1"))
-    plain, linked = (tree.notebook("notebooks/one.ipynb", place).page.markdown for place in (NOWHERE, GITHUB))
+    plain, linked = (tree.notebook("notebooks/one.ipynb", place).markdown for place in (NOWHERE, GITHUB))
     assert "olab" not in plain
     assert "Edit" not in plain
     colab = "https://colab.research.google.com/github/a/b/blob/v0.1.0/notebooks/one.ipynb"
@@ -217,7 +216,7 @@ def test_the_gallery_has_title_words_time_and_the_first_figure(project: Path) ->
     (tutorial,) = tree.gallery().tutorials
     assert (tutorial.title, tutorial.summary) == ("One", "What it teaches.")
     (run,) = tutorial.runs
-    assert run.startswith("61 seconds on ")
+    assert run.startswith("1 min 1 s on ")
     assert 'd="M1 0"' in tutorial.picture
     assert 'aria-label="A plot"' in tutorial.picture
     assert "currentColor" in tutorial.picture
@@ -241,9 +240,3 @@ def test_a_tutorial_without_a_run_has_no_picture(project: Path) -> None:
     shutil.rmtree(notebook_cache.RUNS)
     (tutorial,) = tree.gallery().tutorials
     assert (tutorial.picture, tutorial.runs) == ("", ())
-
-
-def test_long_runs_are_told_in_minutes() -> None:
-    told = [stamps.duration(seconds) for seconds in (7.4, 99, 150)]
-    assert told == ["7 seconds", "99 seconds", "2.5 minutes"]
-    assert stamps.badge(HERE) == "61 seconds on CPU"
