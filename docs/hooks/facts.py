@@ -25,7 +25,6 @@ from advprop.cards import (
     verify,
 )
 from advprop.models import current_name
-from docs.hooks import rooms
 from scripts import notebook_cache
 from scripts.surroundings import ROOT, versions
 
@@ -192,20 +191,14 @@ class Facts:
         }
 
 
-def _times() -> dict[str, int]:
-    """When each file of the package was written."""
-    files = (path for path in rooms.PACKAGE.rglob("*.*") if path.is_file() and path.suffix != ".pyc")
-    return {str(path): path.stat().st_mtime_ns for path in files}
-
-
 @cache
-def _times_at_first() -> dict[str, int]:
-    return _times()
+def _package_at_first() -> dict[str, str]:
+    return notebook_cache.package_sources()
 
 
 def package_changed() -> bool:
     """Whether the package has been edited since this was first asked, when the site was first built."""
-    return _times() != _times_at_first()
+    return notebook_cache.package_sources() != _package_at_first()
 
 
 def read_facts() -> Facts:

@@ -10,15 +10,13 @@ from jinja2.ext import Extension
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = (ROOT / "snippets", ROOT / "docs" / "templates")
-# What Jinja passes over, which has to be found first; an include; an indented value alone on its line.
+# What Jinja passes over, which has to be found first; an include or a value, indented and alone on its line.
 _INSERTED = re.compile(
     r"\{#.*?#\}|\{%[-+]?\s*raw\b.*?\{%[-+]?\s*endraw\b"
-    r"|(?P<include>\{%(?P<open>[-+]?)\s*include\b(?:(?!%\}).)*?(?P<close>[-+]?)%\})"
-    r"|^(?P<space>[ \t]+)(?P<value>\{\{(?!-)(?:(?!\}\}|\|\s*indent\b).)*(?<!-)\}\})(?=[ \t]*$)",
+    r"|^(?P<space>[ \t]+)(?:(?P<include>\{%[-+]?\s*include\b(?:(?!%\}).)*%\})"
+    r"|(?P<value>\{\{(?!-)(?:(?!\}\}|\|\s*indent\b).)*(?<!-)\}\}))(?=[ \t]*$)",
     re.DOTALL | re.MULTILINE,
 )
-# How a line may begin whose indentation Jinja drops: with tags, which print nothing.
-_TAGS = re.compile(r"[ \t]*(?:\{%[^\n]*?%\})*")
 
 
 class PageError(Exception):
@@ -28,34 +26,20 @@ class PageError(Exception):
 class Indented(Extension):
     """What an indented tag inserts is indented in all its lines, so that it stays in its list or admonition.
 
-    This holds for `{% include %}`, and for `{{ }}` alone on its line, unless it has the filter `indent`.
+    This holds for `{% include %}` and `{{ }}` alone on a line, unless the value has the filter `indent`.
     """
 
-    def __init__(self, environment: jinja2.Environment) -> None:
-        super().__init__(environment)
-        environment.filters["indented"] = _indented
-
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        """Put a filter around what is inserted on an indented line; no line moves."""
+        """Put the filter around what is inserted on an indented line; no line moves."""
         return _INSERTED.sub(_filtered, source)
 
 
 def _filtered(found: re.Match[str]) -> str:
-    """A tag, in a filter block if it is indented: Jinja drops the space before that, and the line's end."""
-    if found["value"]:
-        return f"{{% filter indented({found['space']!r}) %}}{found['value']}{{% endfilter +%}}"
-    before = found.string[found.string.rfind("\n", 0, found.start()) + 1 : found.start()]
-    space = before[: len(before) - len(before.lstrip(" \t"))]
-    if not found["include"] or not space:
+    """A tag in a filter block: Jinja drops the space before that, and the line's end, which a value keeps."""
+    if found["space"] is None:
         return found[0]
-    opening, closing = found["open"], found["close"]
-    whole = not opening and _TAGS.fullmatch(before) is not None
-    return f"{{%{opening} filter indented({space!r}, {whole}) %}}{found[0]}{{% endfilter {closing}%}}"
-
-
-def _indented(text: str, space: str, whole: bool = True) -> str:
-    """The lines of a text with space before them: all that are not empty, or all of these after the first."""
-    return re.sub(r"^(?=.)" if whole else r"(?<=\n)(?=.)", space, text, flags=re.MULTILINE)
+    tag, end = (found["value"], "+") if found["value"] else (found["include"], "")
+    return f"{{% filter indent({found['space']!r}, true) %}}{tag}{{% endfilter {end}%}}"
 
 
 def environment(**globals: Any) -> jinja2.Environment:

@@ -45,8 +45,6 @@ PROGRAM = FILES["program.py"]
         ("{% include x ~ '.py' with context %}", {"x": "program"}),
         ("{% include ['none.py', 'program.py'] ignore missing %}", {}),
         ("{%+ include 'program.py' %}", {}),
-        ("{% if true %}{% include 'program.py' %}{% endif %}", {}),
-        ("{% for name in x %}{% include name %}{% endfor %}", {"x": ["program.py"]}),
     ],
 )
 @pytest.mark.parametrize("space", ["    ", "  ", "\t"])
@@ -68,10 +66,6 @@ def test_an_include_in_a_loop_sees_its_names() -> None:
 def test_what_an_included_file_includes_is_indented_twice() -> None:
     program = indented(PROGRAM, 6 * " ")
     assert rendered("  {% include 'list.md' %}\n") == f"  - first:\n\n{program}  - last\n"
-
-
-def test_after_words_the_other_lines_are_indented() -> None:
-    assert rendered("    a {% include 'program.py' %}\n") == "    a " + indented(PROGRAM).lstrip()
 
 
 def test_what_jinja_does_not_read_stays_as_it_is() -> None:
