@@ -8,7 +8,6 @@ The outcome is written to `docs/measured/attack_cost.json`, beside what was pred
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -23,7 +22,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from advprop import PGD, AdvPropTask, FastAdvPropTask, StandardTask
 from advprop.runtime import cpu_threads
-from scripts.surroundings import ROOT, circumstances
+from scripts.benchmark import command_of, take_turns
+from scripts.surroundings import ROOT, circumstances, write_record
 
 RECORD = ROOT / "docs" / "measured" / "attack_cost.json"
 # Model, size of the images and of the batch.
@@ -50,9 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     with cpu_threads(1):
         found = [measure(*case, asked.rounds) for case in cases]
     record = {"cases": found, "predicted": dict(PREDICTED), **circumstances("cpu")}
-    models = f" --models {' '.join(asked.models)}" if asked.models else ""
-    record["command"] = f"python -m scripts.attack_cost --rounds {asked.rounds}{models}"
-    asked.record.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_record(asked.record, record | {"command": command_of("attack_cost", arguments)})
     for case in found:
         print(case["model"], *(f"{share:7.3f}  {part}" for part, share in case["shares"].items()), sep="\n")
     return 0
@@ -63,13 +61,7 @@ def measure(name: str, size: int, count: int, rounds: int) -> dict[str, Any]:
     torch.manual_seed(0)
     images, labels = torch.rand(count, 3, size, size), torch.randint(1000, (count,))
     parts = candidates(name, images, labels)
-    taken: dict[str, list[float]] = {part: [] for part in parts}
-    for number in range(rounds + 1):
-        for part, run in parts.items():
-            begun = time.thread_time()
-            run()
-            if number:
-                taken[part].append(time.thread_time() - begun)
+    taken = take_turns(parts, rounds, time.thread_time)
     unit = taken.pop("standard step")
     return {
         "model": name,
@@ -89,7 +81,6 @@ def share(seconds: list[float], unit: list[float]) -> float:
 
 def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[[], object]]:
     """What is timed; the first is the unit."""
-    attacks = {steps: PGD(steps=steps, targeted="random") for steps in (1, 5)}
 
     def trained(task: StandardTask) -> Callable[[], object]:
         def step() -> None:
@@ -98,29 +89,24 @@ def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[
 
         return step
 
-    def attacked(task: AdvPropTask, steps: int) -> Callable[[], object]:
-        def attack() -> None:
-            task.sources["adv"] = attacks[steps]
-            task.view("adv", images, labels)
+    def attacked(steps: int, layers: bool = False, gradients: bool = True) -> Callable[[], object]:
+        task = AdvPropTask(timm.create_model(name), PGD(steps=steps, targeted="random")).train()
+        task.trainable_module.requires_grad_(gradients)
+        if layers:
+            task.trainable_module.register_forward_hook(lambda *_: None)
+        return lambda: task.view("adv", images, labels)
 
-        return attack
-
-    def advprop() -> AdvPropTask:
-        return AdvPropTask(timm.create_model(name)).train()
-
-    constant, layers, frozen = advprop(), advprop(), advprop()
-    for task in (layers, frozen):
-        task.trainable_module.register_forward_hook(lambda *_: None)
-    frozen.trainable_module.requires_grad_(False)
     climb = PGD(steps=1)
     start, gradient = climb.start(images), torch.randn_like(images)
     return {
         "standard step": trained(StandardTask(timm.create_model(name)).train()),
-        "attack, 1 step": attacked(constant, 1),
-        "attack, 1 step, norms as layers": attacked(layers, 1),
-        "attack, 5 steps": attacked(constant, 5),
-        "attack, 5 steps, norms as layers": attacked(layers, 5),
-        "attack, 5 steps, norms as layers, weights without gradients": attacked(frozen, 5),
+        "attack, 1 step": attacked(1),
+        "attack, 1 step, norms as layers": attacked(1, layers=True),
+        "attack, 5 steps": attacked(5),
+        "attack, 5 steps, norms as layers": attacked(5, layers=True),
+        "attack, 5 steps, norms as layers, weights without gradients": attacked(
+            5, layers=True, gradients=False
+        ),
         "pixels of a step": lambda: climb.step(start, images, gradient),
         "Fast AdvProp": trained(FastAdvPropTask(timm.create_model(name)).train()),
     }

@@ -10,12 +10,12 @@ and settings.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,7 +31,7 @@ from advprop.models import data_config
 from advprop.recipes import Recipe
 from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
 from advprop.training import Loop, build_model, build_optimizer, build_schedule
-from scripts.surroundings import ROOT, circumstances
+from scripts.surroundings import ROOT, circumstances, read_record, write_record
 
 RECORD = ROOT / "docs" / "measured" / "benchmark.json"
 TIMM = "timm"
@@ -73,18 +73,18 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    measured["command"] = command_of(sys.argv[1:] if arguments is None else arguments)
+    measured["command"] = command_of("benchmark", arguments)
     keep(measured, asked.record)
     print(table(measured))
     return 0
 
 
-def command_of(arguments: list[str]) -> str:
-    """What measures the same again, wherever it is kept then."""
-    kept = list(arguments)
+def command_of(script: str, arguments: list[str] | None) -> str:
+    """What measures the same again by a script, wherever it is kept then."""
+    kept = list(sys.argv[1:] if arguments is None else arguments)
     if "--record" in kept:
         del kept[(place := kept.index("--record")) : place + 2]
-    return " ".join(["python", "-m", "scripts.benchmark", *kept])
+    return " ".join(["python", "-m", f"scripts.{script}", *kept])
 
 
 def benchmark(
@@ -111,9 +111,16 @@ def benchmark(
             candidates = {TIMM: timms_step(plain, world, data)}
             for name, recipe in tqdm(recipes.items(), "making candidates", leave=False, disable=None):
                 candidates[name] = Loop(recipe, world, data).advance
-            seconds = take_turns(candidates, data, plain.batch_size, rounds, steps, world)
+            batches = cycle(list(Batches(data.train, plain.batch_size)))
+
+            def turn(step: Step) -> None:
+                for images, labels in islice(batches, steps):
+                    step(images, labels)
+
+            turns = {name: partial(turn, step) for name, step in candidates.items()}
+            seconds = take_turns(turns, rounds, partial(clock, world.device))
     return {
-        **{name: settings[name] for name in SETTINGS},
+        **settings,
         "rounds": rounds,
         "steps": steps,
         "images_per_second": {
@@ -173,18 +180,16 @@ def timms_step(recipe: Recipe, world: World, data: Data) -> Step:
 
 
 def take_turns(
-    candidates: Mapping[str, Step], data: Data, batch_size: int, rounds: int, steps: int, world: World
+    turns: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float]
 ) -> dict[str, list[float]]:
     """Seconds of each turn of each candidate, after one that does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in candidates}
-    turns = [(number, name) for number in range(rounds + 1) for name in candidates]
-    batches = cycle(list(Batches(data.train, batch_size)))
-    for number, name in tqdm(turns, "measuring", leave=False, disable=None):
-        begun = clock(world.device)
-        for images, labels in islice(batches, steps):
-            candidates[name](images, labels)
+    taken: dict[str, list[float]] = {name: [] for name in turns}
+    order = [(number, name) for number in range(rounds + 1) for name in turns]
+    for number, name in tqdm(order, "measuring", leave=False, disable=None):
+        begun = clock()
+        turns[name]()
         if number:
-            taken[name].append(clock(world.device) - begun)
+            taken[name].append(clock() - begun)
     return taken
 
 
@@ -198,11 +203,9 @@ def clock(device: torch.device) -> float:
 
 def keep(measured: Mapping[str, Any], path: Path) -> None:
     """Add a measurement to those in a file, in the place of one of the same device and settings."""
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     same = ("device", *SETTINGS)
-    kept = [each for each in kept if any(each[name] != measured[name] for name in same)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([*kept, measured], indent=1) + "\n", encoding="utf-8")
+    kept = [each for each in read_record(path, []) if any(each[name] != measured[name] for name in same)]
+    write_record(path, [*kept, measured])
 
 
 def share_of_timm(measured: Mapping[str, Any], name: str) -> tuple[float, float, float]:

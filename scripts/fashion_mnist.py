@@ -13,7 +13,6 @@ The images are those of Debian's package dataset-fashion-mnist, or of torchvisio
 
 import argparse
 import gzip
-import json
 import multiprocessing
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from tqdm import tqdm
 
 from advprop import make_recipe, train
 from advprop.recipes import Method
-from scripts.surroundings import ROOT, circumstances
+from scripts.surroundings import ROOT, circumstances, read_record, write_record
 
 MEASURED = ROOT / "docs" / "measured"
 RECIPE = MEASURED / "fashion_mnist.yaml"
@@ -57,8 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     kind = None if asked.device == "auto" else asked.device.partition(":")[0]
-    found = {**circumstances(kind), "runs": rows}
-    keep({"choice" if asked.choose else "table": found}, asked.record)
+    found = {"choice" if asked.choose else "table": {**circumstances(kind), "runs": rows}}
+    write_record(asked.record, read_record(asked.record, {}) | found)
     return 0
 
 
@@ -134,13 +133,6 @@ def train_one(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         "n": outcome.clean.n,
         "seconds": round(outcome.seconds, 1),
     }
-
-
-def keep(found: Mapping[str, Any], path: Path) -> None:
-    """Put what was measured into the place of what was measured before."""
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**kept, **found}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

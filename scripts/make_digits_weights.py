@@ -13,10 +13,8 @@ outcomes are kept as well. Other seeds have other test images, but not disjoint 
 
 import argparse
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,7 +36,7 @@ from advprop.evaluation import SEVERITIES
 from advprop.models import data_config
 from advprop.runs import Outcome, mean_top1
 from scripts import notebook_cache
-from scripts.surroundings import device_name, versions
+from scripts.surroundings import circumstances, read_record, write_record
 
 FILES = notebook_cache.PACKAGE / "data_files"
 RECIPE = FILES / "advprop_digits.yaml"
@@ -57,8 +55,7 @@ def main() -> None:
     parser.add_argument("--choose", action="store_true", help="compare settings on other seeds instead")
     asked = parser.parse_args()
     found = {"choice": list(choose())} if asked.choose else make(asked.keep)
-    kept = json.loads(RESULTS.read_text(encoding="utf-8"))
-    RESULTS.write_text(json.dumps(kept | found, indent=1) + "\n", encoding="utf-8")
+    write_record(RESULTS, read_record(RESULTS, {}) | found)
 
 
 def make(keep: bool) -> dict[str, Any]:
@@ -82,10 +79,7 @@ def make(keep: bool) -> dict[str, Any]:
             seeds.append({"seed": seed, "method": method} | summary(*found))
             if own:
                 models[path.stem] = record(*found, path)
-    return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "device": device_name(),
-        "versions": versions(),
+    return circumstances() | {
         "data": {"train_images": published.train_images, "seed": published.seed},
         "models": models,
         "seeds": seeds,

@@ -5,7 +5,6 @@ reads correctly, normalized as its configuration says and with ImageNet's usual 
 reads after PGD away from the label; and how many answers that changes. It takes about a minute of a CPU core.
 """
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from advprop import PGD, PixelModel, create_model, create_transform
 from advprop.models import data_config
-from scripts.surroundings import ROOT, circumstances
+from scripts.surroundings import ROOT, circumstances, write_record
 
 NAME = "tf_efficientnet_lite0.pypi_in1k"
 RESULTS = ROOT / "docs" / "measured" / "photo_accuracy.json"
@@ -27,16 +26,14 @@ STEPS = 10
 
 def main() -> None:
     """Measure, and write what was found."""
-    RESULTS.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
+    write_record(RESULTS, measure())
 
 
 def measure() -> dict[str, Any]:
     """What the network reads of the pictures, and under which conditions that was measured."""
     images, labels = pictures()
-    model = create_model(NAME, pretrained=True).eval()
-    config = data_config(NAME)
-    own = PixelModel(model, config["mean"], config["std"])
-    usual = PixelModel(model, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    own = network()
+    usual = PixelModel(own.model, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
     return circumstances("cpu") | {
         "model": NAME,
         "n": len(labels),
@@ -46,12 +43,23 @@ def measure() -> dict[str, Any]:
     }
 
 
+def network() -> PixelModel:
+    """The network of the extra `photos`, for pixels in [0, 1]."""
+    config = data_config(NAME)
+    return PixelModel(create_model(NAME, pretrained=True).eval(), config["mean"], config["std"])
+
+
+def to_pixels(picture: Image.Image) -> Tensor:
+    """The pixels that the network sees of a picture in [0, 1], `[3, 224, 224]`."""
+    pixels: Tensor = create_transform(NAME, mean=(0, 0, 0), std=(1, 1, 1))(picture)
+    return pixels
+
+
 def pictures() -> tuple[Tensor, Tensor]:
     """The pictures as pixels in [0, 1], `[20, 3, 224, 224]`, and their labels."""
     spec = find_spec("foolbox")
     folders = (spec and spec.submodule_search_locations) or []
     files = sorted(file for folder in folders for file in (Path(folder) / "data").glob("imagenet_*.jpg"))
-    to_pixels = create_transform(NAME, mean=(0, 0, 0), std=(1, 1, 1))
     images = torch.stack([to_pixels(Image.open(file).convert("RGB")) for file in files])
     return images, torch.tensor([int(file.stem.rpartition("_")[2]) for file in files])
 
@@ -63,16 +71,22 @@ def right(classifier: PixelModel, images: Tensor, labels: Tensor) -> int:
 
 def attacked(classifier: PixelModel, images: Tensor, labels: Tensor, levels: float) -> dict[str, Any]:
     """How many pictures are still read rightly after an attack, and how many answers it changes."""
-    torch.manual_seed(0)
-    eps = levels / 255
-    attack = PGD(eps=eps, step_size=eps / 4, steps=STEPS, targeted=None)
-    before, after = answers(classifier, images), answers(classifier, attack(classifier, images, labels))
+    before = answers(classifier, images)
+    after = answers(classifier, driven_away(classifier, images, labels, levels))
     return {
         "eps": f"{levels:g}/255",
         "steps": STEPS,
         "right": int((after == labels).sum()),
         "changed": int((after != before).sum()),
     }
+
+
+def driven_away(classifier: PixelModel, images: Tensor, labels: Tensor, levels: float) -> Tensor:
+    """Adversarial copies of images, by PGD away from the labels within so many levels of 255."""
+    torch.manual_seed(0)
+    eps = levels / 255
+    attack = PGD(eps=eps, step_size=eps / 4, steps=STEPS, targeted=None)
+    return attack(classifier, images, labels)
 
 
 def answers(classifier: PixelModel, images: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ an attack, so the network's answers are recorded twice: for the pixels before co
 files. It takes half a minute of a CPU core, and Pillow 11.3 or newer.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from timm.data import ImageNetInfo
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-from advprop import PGD, PixelModel, create_model, create_transform
-from advprop.models import data_config
-from scripts.photo_accuracy import NAME
-from scripts.surroundings import ROOT, circumstances
+from advprop import PixelModel
+from scripts.photo_accuracy import NAME, STEPS, driven_away, network, to_pixels
+from scripts.surroundings import ROOT, circumstances, write_record
 
 PICTURES = ROOT / "docs" / "assets" / "photo"
 RECORD = ROOT / "docs" / "measured" / "photo_attack.json"
@@ -36,7 +34,6 @@ PHOTOGRAPH = {
 SOURCE = "coffee"
 LABEL = "espresso"
 LEVELS = 2  # of 255
-STEPS = 10
 MAGNIFIED = 60  # times; a change of 2 levels is 120, around a middle gray
 QUALITY = {"clean": 93, "adversarial": 93, "difference": 20}
 TOP = 3
@@ -45,7 +42,7 @@ TOP = 3
 def main() -> None:
     """Attack the photograph, and write the pictures and what the network answers."""
     PICTURES.mkdir(exist_ok=True)
-    RECORD.write_text(json.dumps(measure(PICTURES), indent=1) + "\n", encoding="utf-8")
+    write_record(RECORD, measure(PICTURES))
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -55,11 +52,10 @@ def measure(folder: Path) -> dict[str, Any]:
         folder: Where the AVIF files go.
     """
     made = circumstances("cpu")  # before the pictures change the checkout
-    network = classifier()
-    to_pixels = create_transform(NAME, mean=(0, 0, 0), std=(1, 1, 1))
+    classifier = network()
     photograph: np.ndarray = getattr(data, SOURCE)()
     clean = to_pixels(Image.fromarray(photograph))[None]
-    adversarial = attacked(network, clean)
+    adversarial = attacked(classifier, clean)
     difference = adversarial - clean
     pictures = {"clean": clean, "adversarial": adversarial, "difference": 0.5 + MAGNIFIED * difference}
     for name, pixels in pictures.items():
@@ -75,27 +71,17 @@ def measure(folder: Path) -> dict[str, Any]:
         "largest_change": round(float(255 * difference.abs().max())),
         "magnified": MAGNIFIED,
         "pixels": clean.shape[-1],
-        "uncompressed": {name: answers(network, pictures[name]) for name in ("clean", "adversarial")},
+        "uncompressed": {name: answers(classifier, pictures[name]) for name in ("clean", "adversarial")},
         "stored": {
-            name: answers(network, stored(folder / f"{name}.avif")) for name in ("clean", "adversarial")
+            name: answers(classifier, stored(folder / f"{name}.avif")) for name in ("clean", "adversarial")
         },
     }
 
 
-def classifier() -> PixelModel:
-    """The network of the extra `photos`, for pixels in [0, 1]."""
-    config = data_config(NAME)
-    return PixelModel(create_model(NAME, pretrained=True).eval(), config["mean"], config["std"])
-
-
-def attacked(network: PixelModel, clean: Tensor) -> Tensor:
+def attacked(classifier: PixelModel, clean: Tensor) -> Tensor:
     """The adversarial copy of the photograph in whole levels of 255, `[1, 3, H, W]`."""
-    torch.manual_seed(0)
-    eps = LEVELS / 255
-    attack = PGD(eps=eps, step_size=eps / 4, steps=STEPS, targeted=None)
     label = list(ImageNetInfo().label_descriptions()).index(LABEL)
-    adversarial = attack(network, clean, torch.tensor([label]))
-    return (255 * adversarial).round() / 255
+    return (255 * driven_away(classifier, clean, torch.tensor([label]), LEVELS)).round() / 255
 
 
 def stored(file: Path) -> Tensor:
@@ -105,11 +91,11 @@ def stored(file: Path) -> Tensor:
     return levels[None] / 255
 
 
-def answers(network: PixelModel, pixels: Tensor) -> list[dict[str, Any]]:
+def answers(classifier: PixelModel, pixels: Tensor) -> list[dict[str, Any]]:
     """The likeliest classes of a picture, each by the first of its names, with their probabilities."""
     info = ImageNetInfo()
     with torch.inference_mode():
-        best = network(pixels).softmax(1)[0].topk(TOP)
+        best = classifier(pixels).softmax(1)[0].topk(TOP)
     return [
         {"name": info.index_to_description(label).partition(",")[0], "probability": round(probability, 4)}
         for probability, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)

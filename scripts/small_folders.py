@@ -8,7 +8,6 @@ time, each with several seeds; the seed draws the crops, too. What each run reac
 a little better than they are.
 """
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from itertools import product
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from advprop import make_recipe, train
 from scripts.photo_accuracy import NAME
-from scripts.surroundings import ROOT, circumstances
+from scripts.surroundings import ROOT, circumstances, read_record, write_record
 
 RECORD = ROOT / "docs" / "measured" / "small_folders.json"
 CLASSES = ("astronaut", "brick", "camera", "cat", "coffee", "grass", "gravel", "rocket")
@@ -62,11 +61,11 @@ ARMS: Mapping[str, dict[str, Any]] = {
 def main() -> None:
     """Measure what the record does not have yet, and keep each run as soon as it is there."""
     found = circumstances("cpu") | {"classes": len(CLASSES), "train": TRAIN, "test": TEST, "base": BASE}
-    rows = json.loads(RECORD.read_text(encoding="utf-8"))["runs"] if RECORD.exists() else []
+    rows = read_record(RECORD, {"runs": []})["runs"]
     done = {(row["arm"], row["seed"]) for row in rows}
     for arm, seed in tqdm([job for job in product(ARMS, SEEDS) if job not in done], "training"):
         rows.append({"arm": arm, "seed": seed} | run(seed, ARMS[arm]))
-        RECORD.write_text(json.dumps(found | {"runs": rows}, indent=1) + "\n", encoding="utf-8")
+        write_record(RECORD, found | {"runs": rows})
 
 
 def run(seed: int, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Where and with what something runs: the device, the versions, the model hub, a clean environment."""
 
+import json
 import os
 import platform
 import subprocess
@@ -121,6 +122,17 @@ def circumstances(kind: str | None = None) -> dict[str, Any]:
         "device": device_name(kind),
         "versions": versions(),
     }
+
+
+def read_record(path: Path, otherwise: Any) -> Any:
+    """Return what `write_record` has written to a file, or something else where there is no file."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else otherwise
+
+
+def write_record(path: Path, record: Any) -> None:
+    """Write what was measured, as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def commit() -> str:

@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from advprop.cards import Result, Results
+from advprop.cards import Results
 from advprop.figures import GREY, ORANGE, notebook_style
 from docs.hooks.outputs import Figures
 
@@ -23,11 +23,13 @@ def accuracy_chart(results: Results) -> str:
         matplotlib.rcParams["font.size"] = _FONT_SIZE
         drawn = Figure(figsize=(_WIDTH, 3.4))
         axes = drawn.subplots()
-        _draw_recipe(axes, results, BASE, f"{results.recipes[BASE]} alone", GREY, "--")
-        rows = _draw_recipe(axes, results, OURS, results.recipes[OURS], ORANGE, "-")
-        for row in rows:
-            place = (row.gmacs, _top1(row))
-            axes.annotate(row.variant.upper(), place, (0, 7), textcoords="offset points", ha="center")
+        costs = {(row.recipe, row.variant): row.gmacs for row in results.rows}
+        for recipe, also, color, line in ((BASE, " alone", GREY, "--"), (OURS, "", ORANGE, "-")):
+            top1, label = results.top1(recipe), results.recipes[recipe] + also
+            x, y = [costs[recipe, size] for size in top1], list(top1.values())
+            axes.plot(x, y, marker="o", markersize=5, color=color, linestyle=line, label=label)
+        for size, place in zip(top1, zip(x, y, strict=True), strict=True):
+            axes.annotate(size.upper(), place, (0, 7), textcoords="offset points", ha="center")
         axes.set_xscale("log")
         ticks = [0.3, 1, 3, 10, 30]
         axes.set_xticks(ticks, [f"{tick:g} G" for tick in ticks], minor=False)
@@ -36,9 +38,8 @@ def accuracy_chart(results: Results) -> str:
         axes.set_xlabel("multiply-accumulates per image")
         axes.set_ylabel("ImageNet top-1, %")
         axes.legend(loc="lower right")
-        spoken = _spoken({row.variant: _top1(row) for row in rows})
         caption = f"Top-1 accuracy on {results.test_sets['imagenet'].meaning}. {_credit(results)}"
-        return _on_page(drawn, 1, f"Accuracy against cost, with AdvProp: {spoken}", caption)
+        return _on_page(drawn, 1, f"Accuracy against cost, with AdvProp: {_spoken(top1)}", caption)
 
 
 def gain_chart(results: Results) -> str:
@@ -61,15 +62,6 @@ def gain_chart(results: Results) -> str:
         )
         spoken = "; ".join(f"{names[key]}: {_spoken(row)}" for key, row in gains.items())
         return _on_page(drawn, 2, f"What AdvProp adds. {spoken}", caption)
-
-
-def _draw_recipe(
-    axes: Axes, results: Results, recipe: str, label: str, color: str, line: str
-) -> list[Result]:
-    rows = [row for row in results.rows if row.recipe == recipe]
-    costs, accuracies = [row.gmacs for row in rows], [_top1(row) for row in rows]
-    axes.plot(costs, accuracies, marker="o", markersize=5, color=color, linestyle=line, label=label)
-    return rows
 
 
 def _draw_gains(axes: Axes, name: str, row: Mapping[str, float]) -> None:
@@ -95,10 +87,6 @@ def _on_page(drawn: Figure, number: int, spoken: str, caption: str) -> str:
     drawn.savefig(svg, format="svg", metadata={"Date": None}, bbox_inches="tight")
     picture = Figures(inlined=100 * number).add_svg(svg.getvalue(), spoken)
     return f'<figure class="drawn">\n{picture}\n<figcaption>{caption}</figcaption>\n</figure>'
-
-
-def _top1(row: Result) -> float:
-    return row.accuracy["imagenet"].top1
 
 
 def _spoken(values: Mapping[str, float]) -> str:

@@ -58,7 +58,7 @@ def test_the_pictures_are_small_and_described(figure: BeautifulSoup) -> None:
 
 def test_the_stored_pictures_are_read_as_recorded() -> None:
     photo_model()
-    network = photo_attack.classifier()
+    network = photo_attack.network()
     for name, recorded in FOUND["stored"].items():
         pixels = photo_attack.stored(photo_attack.PICTURES / f"{name}.avif")
         best = photo_attack.answers(network, pixels)[0]
