@@ -23,16 +23,13 @@ from importlib.util import find_spec
 
 needed = {needed}
 missing = " ".join(f'"{{needed[name]}}"' for name in needed if not find_spec(name))
-{act}"""
-INSTALL = """\
-if missing:
-    %pip install --quiet {missing}"""
+{nowhere}if missing:
+    %pip install --quiet {{missing}}"""
 # As long as nobody has said where the package is to be had.
 NOWHERE = """\
 if not find_spec("advprop"):
     raise ModuleNotFoundError('get a checkout of advprop, then: %pip install "CHECKOUT{extras}"')
-if missing:
-    %pip install --quiet {missing}"""
+"""
 # The README's line.
 _LINE = re.compile(r"^    pip install .*$", re.MULTILINE)
 
@@ -45,8 +42,8 @@ def source(notebook: nbformat.NotebookNode, place: Published) -> str:
     needed = {"advprop": package} if package else {}
     for extra in used:
         needed |= needed_by(extra)
-    act = INSTALL if package else NOWHERE.replace("{extras}", extras)
-    return SOURCE.format(needed=_as_code(needed), act=act)
+    nowhere = "" if package else NOWHERE.format(extras=extras)
+    return SOURCE.format(needed=_as_code(needed), nowhere=nowhere)
 
 
 def extras_of(notebook: nbformat.NotebookNode) -> list[str]:
@@ -63,14 +60,14 @@ def _as_code(needed: dict[str, str]) -> str:
 
 def others(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     """Return the code cells but this one."""
-    return [cell for cell in notebook_cache.code_cells(notebook) if TAG not in cell.metadata.get("tags", [])]
+    return [cell for cell in notebook_cache.code_cells(notebook) if TAG not in notebook_cache.tags_of(cell)]
 
 
 def put(notebook: nbformat.NotebookNode, place: Published) -> nbformat.NotebookNode:
     """Return the notebook with the cell in its place, before the other code."""
     first = next(place for place, cell in enumerate(notebook.cells) if cell.cell_type == "code")
     cell = v4.new_code_cell(source(notebook, place), id=TAG, metadata={"tags": [TAG]})
-    rest = [each for each in notebook.cells[first:] if TAG not in each.metadata.get("tags", [])]
+    rest = [each for each in notebook.cells[first:] if TAG not in notebook_cache.tags_of(each)]
     return nbformat.NotebookNode(notebook | {"cells": [*notebook.cells[:first], cell, *rest]})
 
 

@@ -15,8 +15,6 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = "https://arxiv.org/abs/1911.09665"
-_GITHUB = "github.com"
-_COLAB = "https://colab.research.google.com"
 _PICTURE = re.compile(r"^<img src=\"(?!\w+:)(?P<path>[^\"]+)\"(?P<rest>[^>]*)>\n\n?", re.MULTILINE)
 _LINK = re.compile(r"\[(?P<words>[^\]]+)\]\((?!\w+:|#)(?P<path>[^)]+)\)")
 
@@ -58,14 +56,14 @@ class Published:
     @property
     def on_github(self) -> bool:
         """Whether the repository is on GitHub, from where Colab opens notebooks."""
-        return urlsplit(self.repository).hostname == _GITHUB
+        return urlsplit(self.repository).hostname == "github.com"
 
     def colab(self, path: str) -> str:
         """Return the address under which Colab opens a notebook; empty where it cannot."""
         if not self.on_github:
             return ""
         name = urlsplit(self.repository).path.strip("/")
-        return f"{_COLAB}/github/{name}/blob/{self.revision}/{path}"
+        return f"https://colab.research.google.com/github/{name}/blob/{self.revision}/{path}"
 
     def requirement(self, extras: str = "", *, pinned: bool = True) -> str:
         """Return what pip installs the package by, such as `advprop[plot]==0.1.0`; empty if it is nowhere.

@@ -55,8 +55,7 @@ def run(paths: list[Path], *, jobs: int) -> int:
 
 def expected_seconds(notebook: Path) -> float:
     """Return how long the last run that passed took, of whatever code; the longest where there was none."""
-    path = notebook_cache.RUNS / notebook.name
-    return float(notebook_cache.stamp_of(path).get("seconds", inf)) if path.is_file() else inf
+    return float(notebook_cache.stamp_of(notebook_cache.RUNS / notebook.name).get("seconds", inf))
 
 
 def run_one(notebook: Path) -> tuple[bool, str]:

@@ -113,9 +113,8 @@ def install() -> None:
 
 def uv_pip(*arguments: str) -> int:
     """Run a command of uv pip on the environment and return its exit status."""
-    settings = {name: value for name, value in os.environ.items() if name != "CONDA_PREFIX"}
-    command = [str(PYTHON), "-m", "uv", "pip", *arguments]
-    return subprocess.run(command, env={**settings, "VIRTUAL_ENV": str(VENV)}, check=False).returncode
+    command = [str(PYTHON), "-m", "uv", "pip", *arguments, "--python", str(PYTHON)]
+    return subprocess.run(command, check=False).returncode
 
 
 def run_logged(command: list[str], otherwise: str) -> None:

@@ -32,7 +32,7 @@ def files() -> dict[str, str]:
 
 def forget() -> None:
     """What was read of the package is read anew: `mkdocs serve` builds again when a file has changed."""
-    for kept in (files, exported, used, reached, floor):
+    for kept in (files, used, reached, floor):
         kept.cache_clear()
 
 
@@ -49,19 +49,6 @@ def rooms() -> list[str]:
 def inside(room: str) -> list[str]:
     """The files of a room, by their paths, without its face."""
     return [name for name in files() if name.startswith(f"{room}/") and not name.endswith("__init__.py")]
-
-
-@cache
-def exported(room: str) -> dict[str, str]:
-    """What other rooms may use of a room, with the file that has it: the names of its `__init__.pyi`."""
-    stub = PACKAGE / room / "__init__.pyi"
-    nodes = ast.parse(stub.read_text(encoding="utf-8")).body if stub.is_file() else []
-    return {
-        alias.name: node.module or ""
-        for node in nodes
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
 
 
 @cache
