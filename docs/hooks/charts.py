@@ -16,52 +16,52 @@ GAINS = ("imagenet", "v2", "a", "r", "sketch")
 _WIDTH, _FONT_SIZE = 4.6, 11  # inches and points: on a phone, too, the words are legible
 
 
+@matplotlib.rc_context()
 def accuracy_chart(results: Results) -> str:
     """ImageNet accuracy against multiply-accumulates, with AdvProp and with AutoAugment alone."""
-    with matplotlib.rc_context():
-        notebook_style()
-        matplotlib.rcParams["font.size"] = _FONT_SIZE
-        drawn = Figure(figsize=(_WIDTH, 3.4))
-        axes = drawn.subplots()
-        costs = {(row.recipe, row.variant): row.gmacs for row in results.rows}
-        for recipe, also, color, line in ((BASE, " alone", GREY, "--"), (OURS, "", ORANGE, "-")):
-            top1, label = results.top1(recipe), results.recipes[recipe] + also
-            x, y = [costs[recipe, size] for size in top1], list(top1.values())
-            axes.plot(x, y, marker="o", markersize=5, color=color, linestyle=line, label=label)
-        for size, place in zip(top1, zip(x, y, strict=True), strict=True):
-            axes.annotate(size.upper(), place, (0, 7), textcoords="offset points", ha="center")
-        axes.set_xscale("log")
-        ticks = [0.3, 1, 3, 10, 30]
-        axes.set_xticks(ticks, [f"{tick:g} G" for tick in ticks], minor=False)
-        axes.minorticks_off()
-        axes.grid(alpha=0.25, linewidth=0.5)
-        axes.set_xlabel("multiply-accumulates per image")
-        axes.set_ylabel("ImageNet top-1, %")
-        axes.legend(loc="lower right")
-        caption = f"Top-1 accuracy on {results.test_sets['imagenet'].meaning}. {_credit(results)}"
-        return _on_page(drawn, 1, f"Accuracy against cost, with AdvProp: {_spoken(top1)}", caption)
+    notebook_style()
+    matplotlib.rcParams["font.size"] = _FONT_SIZE
+    drawn = Figure(figsize=(_WIDTH, 3.4))
+    axes = drawn.subplots()
+    costs = {(row.recipe, row.variant): row.gmacs for row in results.rows}
+    for recipe, also, color, line in ((BASE, " alone", GREY, "--"), (OURS, "", ORANGE, "-")):
+        top1, label = results.top1(recipe), results.recipes[recipe] + also
+        x, y = [costs[recipe, size] for size in top1], list(top1.values())
+        axes.plot(x, y, marker="o", markersize=5, color=color, linestyle=line, label=label)
+    for size, cost, accuracy in zip(top1, x, y, strict=True):
+        axes.annotate(size.upper(), (cost, accuracy), (0, 7), textcoords="offset points", ha="center")
+    axes.set_xscale("log")
+    ticks = [0.3, 1, 3, 10, 30]
+    axes.set_xticks(ticks, [f"{tick:g} G" for tick in ticks], minor=False)
+    axes.minorticks_off()
+    axes.grid(alpha=0.25, linewidth=0.5)
+    axes.set_xlabel("multiply-accumulates per image")
+    axes.set_ylabel("ImageNet top-1, %")
+    axes.legend(loc="lower right")
+    caption = f"Top-1 accuracy on {results.test_sets['imagenet'].meaning}. {_credit(results)}"
+    return _on_page(drawn, 1, f"Accuracy against cost, with AdvProp: {_spoken(top1)}", caption)
 
 
+@matplotlib.rc_context()
 def gain_chart(results: Results) -> str:
     """Points of accuracy that AdvProp adds, by test set and size, all on one scale."""
     gains = {key: results.gain(OURS, BASE, key) for key in GAINS}
     names = {key: results.test_sets[key].name for key in GAINS}
     heights = [high - low for low, high in map(_limits, gains.values())]  # a point is as high everywhere
-    with matplotlib.rc_context():
-        notebook_style()
-        matplotlib.rcParams["font.size"] = _FONT_SIZE
-        drawn = Figure(figsize=(_WIDTH, 0.11 * sum(heights) + 2))
-        parts = drawn.subplots(len(gains), 1, sharex=True, height_ratios=heights)
-        for axes, (key, row) in zip(parts, gains.items(), strict=True):
-            _draw_gains(axes, names[key], row)
-        parts[0].set_title("points of top-1", loc="right")
-        sets = "; ".join(f"{names[key]} has {results.test_sets[key].meaning}" for key in GAINS[1:])
-        caption = (
-            "Points of top-1 accuracy above the same network trained with "
-            f"{results.recipes[BASE]} alone. {sets}. {results.caveats[0]} {_credit(results)}"
-        )
-        spoken = "; ".join(f"{names[key]}: {_spoken(row)}" for key, row in gains.items())
-        return _on_page(drawn, 2, f"What AdvProp adds. {spoken}", caption)
+    notebook_style()
+    matplotlib.rcParams["font.size"] = _FONT_SIZE
+    drawn = Figure(figsize=(_WIDTH, 0.11 * sum(heights) + 2))
+    parts = drawn.subplots(len(gains), 1, sharex=True, height_ratios=heights)
+    for axes, (key, row) in zip(parts, gains.items(), strict=True):
+        _draw_gains(axes, names[key], row)
+    parts[0].set_title("points of top-1", loc="right")
+    sets = "; ".join(f"{names[key]} has {results.test_sets[key].meaning}" for key in GAINS[1:])
+    caption = (
+        "Points of top-1 accuracy above the same network trained with "
+        f"{results.recipes[BASE]} alone. {sets}. {results.caveats[0]} {_credit(results)}"
+    )
+    spoken = "; ".join(f"{names[key]}: {_spoken(row)}" for key, row in gains.items())
+    return _on_page(drawn, 2, f"What AdvProp adds. {spoken}", caption)
 
 
 def _draw_gains(axes: Axes, name: str, row: Mapping[str, float]) -> None:

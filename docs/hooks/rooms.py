@@ -117,28 +117,18 @@ class Box:
 
 
 def boxes() -> dict[str, Box]:
-    """The rooms as boxes, the highest on top."""
+    """The rooms as boxes, the highest on top; arrows that overlap have lanes of their own."""
     found: dict[str, Box] = {}
-    top, lane = 2, lanes(floors())
-    for room in floors():
+    top, order = 2, floors()
+    arrow: dict[str, tuple[int, int]] = {}  # to each room: lane and start
+    ends: list[int] = []  # of the last arrow in each lane
+    for place, room in enumerate(order):
         lines = textwrap.wrap(", ".join(Path(name).stem for name in inside(room)), _COLUMNS)
         needs = [below for above, below in arrows() if above == room]
-        start = next((box.out for box in found.values() if room in box.needs), 0)
-        found[room] = Box(top, lines, needs, _LEFT + _LANE * lane.get(room, 0), start)
-        top = found[room].bottom + _GAP
-    return found
-
-
-def lanes(order: list[str]) -> dict[str, int]:
-    """The lane of the arrow to each room, given the rooms from the top; overlapping arrows differ."""
-    first = {
-        below: min(order.index(above) for above, each in arrows() if each == below)
-        for below in {below for _, below in arrows()}
-    }
-    found: dict[str, int] = {}
-    ends: list[int] = []
-    for below, start in sorted(first.items(), key=lambda item: (item[1], -order.index(item[0]))):
-        lane = next((number for number, end in enumerate(ends) if end <= start), len(ends))
-        ends[lane : lane + 1] = [order.index(below)]
-        found[below] = lane
+        found[room] = box = Box(top, lines, needs, *arrow.get(room, (0, 0)))
+        for below in sorted({*needs} - {*arrow}, key=order.index, reverse=True):
+            lane = next((number for number, end in enumerate(ends) if end <= place), len(ends))
+            ends[lane : lane + 1] = [order.index(below)]
+            arrow[below] = _LEFT + _LANE * lane, box.out
+        top = box.bottom + _GAP
     return found

@@ -395,9 +395,10 @@ def test_the_rooms_are_those_of_the_imports() -> None:
 def test_arrows_beside_the_rooms_do_not_run_into_each_other() -> None:
     order = sorted(rooms.rooms(), key=rooms.floor, reverse=True)
     taken: dict[int, list[range]] = {}
-    for below, lane in rooms.lanes(order).items():
+    boxes = rooms.boxes()
+    for below in {below for _, below in rooms.arrows()}:
         first = min(order.index(above) for above, each in rooms.arrows() if each == below)
-        taken.setdefault(lane, []).append(range(first, order.index(below)))
+        taken.setdefault(boxes[below].x, []).append(range(first, order.index(below)))
     for arrows in taken.values():
         assert sum(map(len, arrows)) == len(set().union(*arrows))
 
