@@ -17,8 +17,6 @@ from advprop.cards import (
     Results,
     Verification,
     default_pages,
-    load_model_index,
-    load_results,
     load_verification,
     read_page,
     snippets_of,
@@ -129,11 +127,7 @@ class Model:
         return self.checks[field].found
 
     def structured_data(self, address: str | None) -> str:
-        """What a search engine is told of it, in the words of schema.org: JSON-LD.
-
-        Args:
-            address: Where its page will be published, if that is known.
-        """
+        """JSON-LD for search engines, in the words of schema.org; `address` is that of its page, if known."""
         data = {
             "@context": "https://schema.org",
             "@type": "SoftwareSourceCode",
@@ -201,17 +195,7 @@ def package_changed() -> bool:
     return notebook_cache.package_sources() != _package_at_first()
 
 
-def read_facts() -> Facts:
-    """Read the model index, check it against the code, and read what was measured.
-
-    Raises:
-        ValueError: If a model index has mistakes; the message has file, line, column and field of each.
-    """
-    index = load_model_index()
-    return Facts(index, load_results(), _verified(index))
-
-
-def _verified(index: ModelIndex) -> Verification:
+def verified(index: ModelIndex) -> Verification:
     """The record of a verification of these pages by this code: kept, since it takes some seconds."""
     pages = [page.read_text(encoding="utf-8") for page in default_pages()]
     key = notebook_cache.digest([notebook_cache.package_sources(), pages, versions()])

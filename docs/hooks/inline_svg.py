@@ -59,10 +59,7 @@ def _parsed(markup: str) -> Element:
     except ElementTree.ParseError as error:
         raise ValueError(f"not an SVG ({error}): {markup[:60]!r}") from error
     for element in root.iter():
-        for child in list(element):
-            if child.tag.rpartition("}")[2] in ("metadata", "script"):
-                element.remove(child)
-    for element in root.iter():
+        element[:] = [each for each in element if each.tag.rpartition("}")[2] not in ("metadata", "script")]
         element.tag = element.tag.rpartition("}")[2]
         named = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
         element.attrib = {key: value for key, value in named.items() if key[:2] != "on"}

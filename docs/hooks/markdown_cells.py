@@ -29,9 +29,8 @@ def headings(source: str) -> list[str]:
 def title_and_summary(source: str) -> tuple[str, str]:
     """The first heading of a cell and the paragraph below it."""
     found = _HEADING.search(source)
-    if found is None:
-        return "", source.strip().partition("\n\n")[0]
-    return headings(source)[0], source[found.end() :].strip().partition("\n\n")[0]
+    below = source[found.end() :] if found else source
+    return headings(source)[0] if found else "", below.strip().partition("\n\n")[0]
 
 
 def after_title(markdown: str) -> int:

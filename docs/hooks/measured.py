@@ -10,8 +10,8 @@ from typing import Any
 
 from advprop.cards import snippet
 from advprop.recipes import make_recipe, recipe_names
-from docs.hooks.rendering import ROOT
 from scripts.benchmark import share_of_timm
+from scripts.surroundings import ROOT
 
 MEASURED = ROOT / "docs" / "measured"
 STANDARD = "standard"

@@ -75,22 +75,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for model in _site.facts.models:
         files.append(File.generated(config, model.path, content=_site.model_page(model)))
     for path in tree.notebook_pages():
-        _add_notebook(path, files, config)
+        found = tree.notebook(path, _place)
+        if found.problem:
+            log.warning(found.problem)
+        _notebooks[path] = found.markdown
+        files.append(File(path, str(found.path.parent.parent), config.site_dir, config.use_directory_urls))
+        for name, content in found.files.items():
+            files.append(File.generated(config, f"{path.removesuffix('.ipynb')}/{name}", content=content))
     for name, content in tree.gallery().files.items():
         files.append(File.generated(config, f"tutorials/{name}", content=content))
     return files
-
-
-def _add_notebook(path: str, files: Files, config: MkDocsConfig) -> None:
-    found = tree.notebook(path, _place)
-    if found.problem:
-        log.warning(found.problem)
-    folder = str(found.path.parent.parent)
-    files.append(File(path, folder, config.site_dir, config.use_directory_urls))
-    _notebooks[path] = found.markdown
-    for name, content in found.files.items():
-        beside = f"{path.removesuffix('.ipynb')}/{name}"
-        files.append(File.generated(config, beside, content=content))
 
 
 @event_priority(-100)  # after mkdocs-jupyter, which has put its renderer in the place of MkDocs' own

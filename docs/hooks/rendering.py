@@ -8,13 +8,13 @@ from typing import Any
 import jinja2
 from jinja2.ext import Extension
 
-ROOT = Path(__file__).resolve().parents[2]
+from scripts.surroundings import ROOT
+
 TEMPLATES = (ROOT / "snippets", ROOT / "docs" / "templates")
-# What Jinja passes over, which has to be found first; an include or a value, indented and alone on its line.
-_INSERTED = re.compile(
+# What Jinja passes over, which has to be found first; an include that is indented and alone on its line.
+_INCLUDE = re.compile(
     r"\{#.*?#\}|\{%[-+]?\s*raw\b.*?\{%[-+]?\s*endraw\b"
-    r"|^(?P<space>[ \t]+)(?:(?P<include>\{%[-+]?\s*include\b(?:(?!%\}).)*%\})"
-    r"|(?P<value>\{\{(?!-)(?:(?!\}\}|\|\s*indent\b).)*(?<!-)\}\}))(?=[ \t]*$)",
+    r"|^(?P<space>[ \t]+)(?P<include>\{%[-+]?\s*include\b(?:(?!%\}).)*%\})(?=[ \t]*$)",
     re.DOTALL | re.MULTILINE,
 )
 
@@ -24,30 +24,24 @@ class PageError(Exception):
 
 
 class Indented(Extension):
-    """What an indented tag inserts is indented in all its lines, so that it stays in its list or admonition.
+    """An indented `{% include %}` is indented in all its lines, so that it stays in its list or admonition.
 
-    This holds for `{% include %}` and `{{ }}` alone on a line, unless the value has the filter `indent`.
+    This holds where it is alone on its line; values have the filter `indent`.
     """
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        """Put the filter around what is inserted on an indented line; no line moves."""
-        return _INSERTED.sub(_filtered, source)
+        """Put that filter around what is included on an indented line; no line moves."""
+        return _INCLUDE.sub(_filtered, source)
 
 
 def _filtered(found: re.Match[str]) -> str:
-    """A tag in a filter block: Jinja drops the space before that, and the line's end, which a value keeps."""
-    if found["space"] is None:
+    if not found["include"]:
         return found[0]
-    tag, end = (found["value"], "+") if found["value"] else (found["include"], "")
-    return f"{{% filter indent({found['space']!r}, true) %}}{tag}{{% endfilter {end}%}}"
+    return f"{{% filter indent({found['space']!r}, true) %}}{found['include']}{{% endfilter %}}"
 
 
 def environment(**globals: Any) -> jinja2.Environment:
-    """Jinja over `snippets/` and `docs/templates/`, in which an undefined variable is an error.
-
-    Args:
-        **globals: What every template sees: facts, and functions that draw.
-    """
+    """Jinja over `snippets/` and `docs/templates/`, in which an undefined variable is an error."""
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         extensions=[Indented],
@@ -80,14 +74,7 @@ def amount(number: float, largest: float = 0.0) -> str:
 
 
 def render(env: jinja2.Environment, text: str, *, where: str, first_line: int = 1, **names: Any) -> str:
-    """The Markdown of a page.
-
-    Args:
-        env: Made by `environment`.
-        text: The page as it was written.
-        where: The page's file, for errors.
-        first_line: The line of that file on which `text` starts (front matter comes before it).
-        **names: What this page sees.
+    """The Markdown of a page; `text` starts on `first_line` of the file `where`, which errors name.
 
     Raises:
         PageError: If a name is undefined, a template is missing, or the syntax is wrong.

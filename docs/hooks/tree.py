@@ -9,16 +9,17 @@ from typing import Any
 import jinja2
 import yaml
 
-from advprop.cards import show, strip_model_index
+from advprop.cards import load_model_index, load_results, show, strip_model_index
 from advprop.recipes import AUTO_MODELS, FEW_IMAGES, defaults_by_data
 from docs.hooks import charts, commands, measured, rendering, rooms, stamps
-from docs.hooks.facts import Facts, Model, read_facts
+from docs.hooks.facts import Facts, Model, verified
 from docs.hooks.markdown_cells import title_and_summary
 from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
-from docs.hooks.rendering import ROOT, PageError, amount, render
+from docs.hooks.rendering import PageError, amount, render
 from scripts import gpu_runs, notebook_cache
 from scripts.published import PAPER, Published, published
+from scripts.surroundings import ROOT
 
 DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
@@ -53,7 +54,8 @@ class Site:
     """
 
     def __init__(self) -> None:
-        self.facts: Facts = read_facts()
+        index = load_model_index()
+        self.facts: Facts = Facts(index, load_results(), verified(index))
         for check in self.facts.verification.failures:
             if check.field == "Name":  # nothing can be said of it
                 raise PageError(f"{check.model}: {check.found}")
@@ -81,12 +83,7 @@ class Site:
         self.env.filters["amount"] = amount
 
     def written_page(self, path: str, markdown: str, source: str) -> str:
-        """A page of `docs/` with its Jinja rendered and its model index taken out.
-
-        Args:
-            path: The page in `docs/`.
-            markdown: What is below its front matter.
-            source: The whole file, to count lines in.
+        """A page of `docs/` with its Jinja rendered and no model index; `source` is the whole file.
 
         Raises:
             PageError: If its Jinja is wrong; the message has file and line.
@@ -133,12 +130,7 @@ def notebook_pages() -> list[str]:
 
 
 def notebook(path: str, place: Published) -> Rendered:
-    """The page of a notebook: the run that passed; without one the notebook as written, with a notice.
-
-    Args:
-        path: The page.
-        place: Where the project is published.
-    """
+    """The page of a notebook: the run that passed; without one the notebook as written, with a notice."""
     source = notebook_cache.NOTEBOOKS / Path(path).name
     gpu, links = gpu_runs.last_run(source), stamps.links(place, path)
     try:
