@@ -90,14 +90,7 @@ def command_of(script: str, arguments: list[str] | None) -> str:
 def benchmark(
     settings: Mapping[str, Any], methods: list[str], device: str, rounds: int, steps: int
 ) -> dict[str, Any]:
-    """Measure all candidates.
-
-    Args:
-        settings: Settings of a recipe, the same for all.
-        methods: Names out of `METHODS`.
-        device: `"cpu"`, `"cuda"`, `"auto"`.
-        rounds: How often each has its turn.
-        steps: Training steps of a turn.
+    """Measure all candidates with these settings of a recipe, in `rounds` turns of `steps` steps each.
 
     Raises:
         ValueError: If there is no such model or device.

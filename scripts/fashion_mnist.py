@@ -91,12 +91,9 @@ def choices() -> dict[str, dict[str, Any]]:
 
 
 def put_images(source: Path, target: Path, held_out: int) -> None:
-    """Put the files where torchvision looks for them.
+    """Put the four files, packed or not, where torchvision looks for them.
 
-    Args:
-        source: Folder with the four files, packed or not.
-        target: Folder to write them to.
-        held_out: Number of training images, the last, that are the test images instead; 0: the test images.
+    The last `held_out` training images take the place of the test images, if there are to be any.
     """
     target.mkdir(parents=True, exist_ok=True)
     for kind, (head, size) in KINDS.items():

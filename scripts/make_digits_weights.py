@@ -59,11 +59,7 @@ def main() -> None:
 
 
 def make(keep: bool) -> dict[str, Any]:
-    """Train all seeds, keep the weights of the recipe's own, and return what was measured.
-
-    Args:
-        keep: Whether to leave the weights of the recipe's own seed as they are, and measure them.
-    """
+    """Train all seeds, save the weights of the recipe's own or `keep` those, and return what was measured."""
     published = make_recipe(RECIPE)
     models, seeds = {}, []
     with tempfile.TemporaryDirectory() as folder:

@@ -46,11 +46,7 @@ def main() -> None:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Write the three pictures to a folder, and return the record of them.
-
-    Args:
-        folder: Where the AVIF files go.
-    """
+    """Write the three pictures to a folder, and return the record of them."""
     made = circumstances("cpu")  # before the pictures change the checkout
     classifier = network()
     photograph: np.ndarray = getattr(data, SOURCE)()

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, metadata, packages_distributions, requires, version
@@ -31,19 +32,12 @@ def versions() -> dict[str, str]:
 def libraries() -> dict[str, str]:
     """Return the version of every library that a tutorial can use: what the package and its extras need."""
     found: dict[str, str] = {}
-    waiting = [(name, "") for name in ("ipykernel", "advprop")]
-    waiting += [("advprop", extra) for extra in metadata("advprop").get_all("Provides-Extra") or []]
-    seen = set(waiting)
-    while waiting:
-        name, extra = waiting.pop()
-        try:
+    needed = [(name, "") for name in ("ipykernel", "advprop")]
+    needed += [("advprop", extra) for extra in metadata("advprop").get_all("Provides-Extra") or []]
+    for name, extra in needed:  # which grows
+        with suppress(PackageNotFoundError):  # an extra that is not installed
             found[name] = version(name)
-            needed = requires(name) or []
-        except PackageNotFoundError:  # an extra that is not installed
-            continue
-        new = set(_named(needed, extra)) - seen
-        seen |= new
-        waiting += new
+            needed += set(_named(requires(name) or [], extra)).difference(needed)
     return dict(sorted(found.items()))
 
 

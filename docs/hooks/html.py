@@ -24,10 +24,6 @@ _SPACE = re.compile(r"(<(pre|svg|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*|[
 def to_mathml(page: str, where: str) -> str:
     r"""The HTML of a page with its formulas, `\(...\)` and `\[...\]`, as MathML: no script is needed.
 
-    Args:
-        page: The HTML.
-        where: The page's file, for errors.
-
     Raises:
         PageError: If a formula would look other than LaTeX prints it; the message has file and formula.
     """

@@ -15,10 +15,8 @@ from scripts.gpu_runs import GpuRun
 from scripts.notebook_cache import GPU, MAY_FAIL, NOT_RUN, SHOWS_STDERR, SOLUTION, NotebookError, tags_of
 
 _INSTALLS = "The first cell installs what this tutorial needs where it is missing; elsewhere it does nothing"
-THUMBNAIL = "thumbnail"
 # Figures with more characters lie beside the page, so that it stays light.
 LARGEST_FIGURE = 5000
-HIDDEN = {"remove-cell"}
 # What a page says of a cell with a tag.
 NOTES = {
     NOT_RUN: "This cell was not run here.",
@@ -70,7 +68,7 @@ def render_notebook(path: Path, *, problem: str = "", gpu: GpuRun | None = None,
         if place in texts:
             heading = ([heading, *headings(cell.source)])[-1]
             parts.append(texts[place])
-        elif cell.cell_type == "code" and not HIDDEN & tags_of(cell):
+        elif cell.cell_type == "code" and "remove-cell" not in tags_of(cell):
             alt = cell.metadata.get("alt") or f"Figure: {heading}"
             parts += _CodeCell(cell, figures, alt, f"{path.name}, cell {place + 1}").shown(gpu, other)
     page = "\n\n".join(parts)
@@ -82,7 +80,9 @@ def render_notebook(path: Path, *, problem: str = "", gpu: GpuRun | None = None,
 
 def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
     """The picture of a notebook: the first figure of cells with the tag `thumbnail`, else of all; HTML."""
-    for cell in sorted(notebook_cache.code_cells(notebook), key=lambda cell: THUMBNAIL not in tags_of(cell)):
+    for cell in sorted(
+        notebook_cache.code_cells(notebook), key=lambda cell: "thumbnail" not in tags_of(cell)
+    ):
         for output in cell.outputs:
             if any(kind.startswith("image/") for kind in output.get("data", {})):
                 return show(output, figures, cell.metadata.get("alt", ""))
@@ -91,14 +91,7 @@ def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
 
 @dataclass
 class _CodeCell:
-    """A code cell of a page.
-
-    Attributes:
-        cell: The cell.
-        figures: Those of the page.
-        alt: What its figures show, in words.
-        where: The notebook and the cell's number, for errors.
-    """
+    """A code cell and the figures of its page; what its figures show, in words; its place, for errors."""
 
     cell: nbformat.NotebookNode
     figures: Figures

@@ -65,10 +65,7 @@ class Figures:
 def show(output: Any, figures: Figures, alt: str) -> str:
     """An output as Markdown: of the forms that it has, the one that Jupyter would show.
 
-    Args:
-        output: An output of a notebook.
-        figures: Takes what lies beside the page.
-        alt: What a picture shows, in words.
+    `figures` takes what lies beside the page, and `alt` says what a picture shows.
     """
     if output.output_type == "error":
         return fenced(as_text("\n".join(output.traceback)), _TEXT)
@@ -99,14 +96,7 @@ def fenced(code: str, language: str) -> str:
 
 
 def folded(kind: str, title: str, parts: Sequence[str], *, unfolded: bool = False) -> str:
-    """Parts of a page in a box that folds.
-
-    Args:
-        kind: How it looks, as an admonition.
-        title: Text.
-        parts: Markdown.
-        unfolded: Whether they are seen at first.
-    """
+    """Markdown in a box that folds and looks as an admonition of some kind; its title is text."""
     head = f'<details class="{kind}"{" open" * unfolded} markdown="1"><summary>{escape(title)}</summary>'
     return "\n\n".join((head, *parts, "</details>"))
 
@@ -125,12 +115,7 @@ def _overwritten(line: str) -> str:
 
 
 def safe_html(markup: str, name: str) -> tuple[str, str]:
-    """HTML without scripts, whose styles act on it alone; and what the element around it needs for that.
-
-    Args:
-        markup: What a cell showed.
-        name: An id for that element.
-    """
+    """HTML without scripts, whose styles act on it alone; and the id that the element around needs for it."""
     soup = BeautifulSoup(markup, "html.parser")
     for script in soup.find_all("script"):
         script.decompose()

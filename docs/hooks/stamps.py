@@ -58,12 +58,7 @@ def gpu_note(gpu: GpuRun | None) -> str:
 
 
 def links(place: Published, path: str) -> str:
-    """Links to a notebook in its repository, and to Colab where that can read it; HTML, nothing without one.
-
-    Args:
-        place: Where the project is published.
-        path: The notebook in its repository.
-    """
+    """Links to a notebook in its repository, and to Colab where that can read it: HTML, empty without one."""
     found = {"Open in Colab": place.colab(path), "Edit it": place.page("edit", path)}
     return "".join(f' · <a href="{escape(link)}">{text}</a>' for text, link in found.items() if link)
 
