@@ -4,7 +4,6 @@ Each program of a model whose weights are at hand, from a package or from a hub 
 reader would, in a process and a folder of its own. A program of other weights has no output: none is made up.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from advprop.cards import load_model_index, snippet, snippet_names, snippets_of
-from scripts.surroundings import ROOT, circumstances, hub
+from scripts.surroundings import ROOT, circumstances, hub, write_record
 
 RECORD = ROOT / "docs" / "measured" / "snippet_outputs.json"
 
@@ -24,7 +23,7 @@ def main() -> None:
     programs = [(model, name) for model in at_hand() for name in snippet_names(model)]
     found = circumstances("cpu")
     printed = [ran(model, name) for model, name in tqdm(programs, "running")]
-    RECORD.write_text(json.dumps(found | {"printed": printed}, indent=1) + "\n", encoding="utf-8")
+    write_record(RECORD, found | {"printed": printed})
 
 
 def at_hand() -> list[str]:
