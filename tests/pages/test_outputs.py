@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from nbformat import NotebookNode, v4
+from PIL import Image
 
 from docs.hooks import notebooks
 from docs.hooks.inline_svg import inline_svg
@@ -180,3 +184,22 @@ def test_a_page_says_what_is_unusual_about_a_cell(tmp_path: Path) -> None:
         assert f'{source}\n```\n\n<p class="stamp note">{said}</p>' in page
     assert "\nValueError: no\n" in page
     assert "careful" in page
+
+
+def test_photographs_are_light_and_see_through_where_they_were() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 4), dtype=np.uint8)
+    pixels[..., 3] = 255 * (np.arange(300) < 200)
+    heavy, small = (png(each) for each in (pixels, pixels[:20]))
+    figures = Figures()
+    names = [figures.add(base64.b64encode(content).decode()) for content in (heavy, small)]
+    assert [name.rpartition(".")[2] for name in names] == ["webp", "png"]
+    assert figures.files[names[1]] == small
+    assert len(figures.files[names[0]]) < len(heavy) / 3
+    with Image.open(io.BytesIO(figures.files[names[0]])) as picture:
+        assert (np.asarray(picture)[..., 3] == pixels[..., 3]).all()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
