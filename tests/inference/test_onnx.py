@@ -212,7 +212,8 @@ class Undecided(nn.Module):
 
 
 def test_a_model_that_onnx_cannot_hold_is_said_in_a_line(tmp_path):
-    with pytest.raises(ValueError, match=r"Undecided cannot be written as ONNX: ") as caught:
+    said = r"Undecided cannot be written as ONNX: |onnxruntime's logits differ"  # torch 2.8 takes one way of the two
+    with pytest.raises((ValueError, ArithmeticError), match=said) as caught:
         export_onnx(Undecided(), tmp_path / "model.onnx")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
