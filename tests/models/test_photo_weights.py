@@ -9,6 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import timm
 import torch
@@ -24,6 +25,7 @@ from advprop import (
     add_aux_norm,
     create_model,
     create_transform,
+    export_onnx,
     list_models,
     make_recipe,
     predict,
@@ -89,6 +91,18 @@ def test_it_reads_17_of_20_pictures_and_an_attack_changes_what_it_says(
     attack = PGD(eps=4 * LEVEL, step_size=2 * LEVEL, steps=2, targeted=None)
     changed = photo_accuracy.answers(classifier, attack(classifier, images, labels)) != before
     assert changed.sum() >= 15
+
+
+def test_its_onnx_file_answers_as_it_does(
+    classifier: PixelModel, pictures: tuple[Tensor, Tensor], tmp_path: Path
+) -> None:
+    images = pictures[0]
+    export_onnx(classifier, tmp_path / "photo.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "photo.onnx", providers=["CPUExecutionProvider"])
+    [logits] = session.run(None, {"images": images.numpy()})
+    with torch.inference_mode():
+        torch.testing.assert_close(torch.from_numpy(logits), classifier(images), atol=1e-3, rtol=0)
+    assert (logits.argmax(1) == pictures[1].numpy()).sum() == 17
 
 
 def test_auxiliary_norms_leave_its_answers_as_they_were(
