@@ -30,7 +30,7 @@ NOT_RUN = "nbval-skip"  # is not run
 MAY_FAIL = "raises-exception"  # is meant to fail
 SOLUTION = "solution"  # solves an exercise; pages fold it
 SHOWS_STDERR = "shows-stderr"  # is meant to write on the standard error
-_LEFT_THERE = {"__pycache__", ".ipynb_checkpoints"}
+_LEFT_THERE = {"__pycache__", ".ipynb_checkpoints", ".ruff_cache"}
 # Front matter and comments: a model index stands in either.
 _DATA_OF_A_PAGE = re.compile(r"\A---$.*?^---$|<!--.*?-->", re.DOTALL | re.MULTILINE)
 _MACHINERY = ("tutorial_run.py", "surroundings.py", "shell.sh")

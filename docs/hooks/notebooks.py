@@ -1,5 +1,6 @@
 """An executed notebook as Markdown: light pages that the site's own theme, links and search understand."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +86,16 @@ def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
     ):
         for output in cell.outputs:
             if any(kind.startswith("image/") for kind in output.get("data", {})):
-                return show(output, figures, cell.metadata.get("alt", ""))
+                return _from_its_top(show(output, figures, cell.metadata.get("alt", "")))
     return ""
+
+
+def _from_its_top(picture: str) -> str:
+    """A picture for a wide box: a tall SVG fills its width, and what is below is cut off."""
+    shape = re.search(r'<svg .*?viewBox="\S+ \S+ (\S+) (\S+)"', picture)
+    if not shape or float(shape[2]) < 0.7 * float(shape[1]):
+        return picture
+    return picture.replace("<svg ", '<svg preserveAspectRatio="xMidYMin slice" ', 1)
 
 
 @dataclass

@@ -32,17 +32,19 @@ class Figures:
         files: Bitmaps and large SVGs that lie beside the page, by name, so that the page itself stays light.
         inlined: How many SVGs and HTML outputs stand in the page; their ids are numbered by it.
         largest: How many characters an SVG in the page may have.
+        widest: How many pixels wide a heavy bitmap may be.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     inlined: int = 0
     largest: float = inf
+    widest: int | None = None
 
     def add(self, encoded: str, ending: str = "png") -> str:
         """Keep a base64 picture; return its name. A heavy one, of photographs, is kept as WebP."""
         content = base64.b64decode(encoded)
         if ending == "png" and len(content) > _HEAVY:
-            content, ending = _as_webp(content), "webp"
+            content, ending = _as_webp(content, self.widest), "webp"
         return self._keep(content, ending)
 
     def _keep(self, content: bytes, ending: str) -> str:
@@ -68,10 +70,11 @@ class Figures:
         return f"f{self.inlined}"
 
 
-def _as_webp(content: bytes) -> bytes:
-    """A picture in a tenth of its bytes, nearly as it was."""
+def _as_webp(content: bytes, widest: int | None) -> bytes:
+    """A picture in a tenth of its bytes, nearly as it was but for its width."""
     lighter = io.BytesIO()
     with Image.open(io.BytesIO(content)) as picture:
+        picture.thumbnail((widest or picture.width, picture.height))
         picture.save(lighter, "webp", quality=80, method=6)
     return lighter.getvalue()
 

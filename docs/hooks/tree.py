@@ -23,6 +23,7 @@ from scripts.surroundings import ROOT
 
 DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
+_CARD = 700  # pixels that the picture of a tutorial in the list is wide
 DATA_FILES = ROOT / "advprop" / "data_files"
 
 
@@ -141,7 +142,7 @@ def notebook(path: str, place: Published) -> Rendered:
 
 def gallery() -> Gallery:
     """The tutorials in their order, each with its picture."""
-    figures = Figures()
+    figures = Figures(widest=_CARD)
     return Gallery([_tutorial(path, figures) for path in notebook_pages()], figures.files)
 
 

@@ -197,9 +197,19 @@ def test_photographs_are_light_and_see_through_where_they_were() -> None:
     assert len(figures.files[names[0]]) < len(heavy) / 3
     with Image.open(io.BytesIO(figures.files[names[0]])) as picture:
         assert (np.asarray(picture)[..., 3] == pixels[..., 3]).all()
+    narrow = Figures(widest=100)
+    with Image.open(io.BytesIO(narrow.files[narrow.add(base64.b64encode(heavy).decode())])) as picture:
+        assert picture.size == (100, 100)
 
 
 def png(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png")
     return file.getvalue()
+
+
+@pytest.mark.parametrize(("height", "cut"), [(80, True), (60, False)])
+def test_in_a_list_a_tall_picture_is_shown_from_its_top(height: int, cut: bool) -> None:
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 {height}"><path d="M1 0"/></svg>'
+    picture = notebooks.first_figure(v4.new_notebook(cells=[code("a", display(svg=svg))]), Figures())
+    assert ('<svg preserveAspectRatio="xMidYMin slice" ' in picture) == cut
