@@ -16,6 +16,7 @@ to_pixels = create_transform(model, mean=(0, 0, 0), std=(1, 1, 1))  # to [0, 1]
 images = torch.stack([to_pixels(photo) for photo in photos])
 labels = classifier(images).argmax(dim=1)  # what it says of the clean photos
 
+torch.manual_seed(0)  # an attack starts at a random point of its box
 names = ImageNetInfo()
 for levels in (1, 4):  # gray levels out of 255
     attack = PGD(eps=levels / 255, step_size=levels / 1020, targeted=None)
