@@ -93,6 +93,8 @@ def test_two_spellings_of_an_accent_are_one_class(tmp_path):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_process_numbers_classes_alike(tmp_path):
     put(tmp_path, *(f"{name}/1.png" for name in ("A", "a", "B", "b", "1", "01", "a10", "a010")))
     program = (

@@ -133,6 +133,7 @@ class Script:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_the_documented_lines_train_with_noise_in_erased_rectangles_and_resume(
     documented: dict[str, Any], digit_folders: Path, tmp_path: Path
 ) -> None:

@@ -243,6 +243,7 @@ def children(parent):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_torchrun_starts_a_killed_rank_again_and_goes_on(whole, tmp_path):
     (tmp_path / "recipe.yaml").write_text(make_recipe(vars(SMALL), epochs=150, log_every=10).to_yaml())
     words = ["--max-restarts", "1", "-m", "advprop", "train", "--recipe", "recipe.yaml", "--out", "run"]
