@@ -30,7 +30,6 @@ NOT_RUN = "nbval-skip"  # is not run
 MAY_FAIL = "raises-exception"  # is meant to fail
 SOLUTION = "solution"  # solves an exercise; pages fold it
 SHOWS_STDERR = "shows-stderr"  # is meant to write on the standard error
-_LEFT_THERE = {"__pycache__", ".ipynb_checkpoints", ".ruff_cache"}
 # Front matter and comments: a model index stands in either.
 _DATA_OF_A_PAGE = re.compile(r"\A---$.*?^---$|<!--.*?-->", re.DOTALL | re.MULTILINE)
 _MACHINERY = ("tutorial_run.py", "surroundings.py", "shell.sh")
@@ -117,7 +116,8 @@ def files_in(folder: Path) -> Iterable[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and not _LEFT_THERE & set(path.relative_to(folder).parts)
+        if path.is_file()
+        and not any(part == "__pycache__" or part[0] == "." for part in path.relative_to(folder).parts)
     )
 
 

@@ -243,6 +243,20 @@ def test_figures_follow_the_theme(page: Page) -> None:
     assert page.evaluate(colour) != light
 
 
+def test_on_a_phone_a_figure_keeps_its_size_and_is_scrolled(browser: Browser, address: str) -> None:
+    with browser.new_context(viewport={"width": 390, "height": 900}) as opened:
+        shown = opened.new_page()
+        shown.goto(address + "notebooks/01_pretrained/")
+        widths = (
+            """figure => [figure.scrollWidth, figure.clientWidth, document.documentElement.scrollWidth]"""
+        )
+        whole, seen, page_width = shown.locator("figure.output:has(svg)").first.evaluate(widths)
+        assert whole > 600 > 390 > seen
+        assert page_width == 390
+        photographs = shown.locator("figure.output image[href$='.webp']").first
+        assert photographs.evaluate("image => getComputedStyle(image).imageRendering") == "auto"
+
+
 def test_code_is_copied_as_it_stands(browser: Browser, address: str, site: Path) -> None:
     name = f"models/{MODELS[0]}"
     with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as opened:

@@ -383,11 +383,12 @@ def test_ids_are_mended_when_read(small: Path) -> None:
     assert [cell.id for cell in notebook_cache.read(small).cells] == ["cell-01", "cell-02", "cell-03"]
 
 
-def test_bytecode_is_no_source(small: Path) -> None:
+@pytest.mark.parametrize("left", ["advprop/__pycache__", "snippets/.ruff_cache/0.9", "notebooks/.mypy_cache"])
+def test_what_programs_leave_is_no_source(small: Path, left: str) -> None:
     before = key_of(small)
-    compiled = small.parent.parent / "advprop" / "__pycache__"
-    compiled.mkdir()
-    (compiled / "norm.pyc").write_bytes(b"0")
+    folder = small.parent.parent / left
+    folder.mkdir(parents=True)
+    (folder / "left").write_bytes(b"0")
     assert key_of(small) == before
 
 
