@@ -20,6 +20,7 @@ from advprop.recipes import Recipe
 from advprop.runtime import brief, is_out_of_memory, nearest
 from advprop.tasks import AdversarialTask, AdvPropTask, FastAdvPropTask, Source, StandardTask
 from advprop.training.freezing import freeze_parts
+from advprop.training.new_head import begin_small
 from advprop.training.refusals import REFUSALS, options
 
 # What a configuration says of the architecture, whatever the model is trained on.
@@ -64,6 +65,8 @@ def build_model(recipe: Recipe, data: Images) -> nn.Module:
         for module in model.modules():
             if isinstance(module, _BatchNorm):
                 module.momentum = recipe.bn_momentum
+    if recipe.pretrained or recipe.weights:
+        begin_small(model, len(data.class_names))
     if recipe.freeze:
         freeze_parts(model, recipe.freeze)
     _configure(model, recipe, data)

@@ -1,4 +1,4 @@
-"""What is done to the HTML of a page: formulas as MathML, and code with fewer tags."""
+"""What is done to the HTML of a page: formulas as MathML, fewer tags, only the styles and scripts it uses."""
 
 import html
 import re
@@ -76,3 +76,12 @@ def _wrong_label(shown: str) -> str:
 def lighten(page: str) -> str:
     """The HTML of a page without what nobody sees: tags around code that have no color, white space."""
     return _SPACE.sub(lambda match: match[1] or " ", _PLAIN.sub(r"\1", page))
+
+
+def only_needed(page: str) -> str:
+    """A whole page without the style of the reference where there is none, and without the tables' script."""
+    if 'class="doc ' not in page:
+        page = re.sub(r'<link [^>]*_mkdocstrings\.css"[^>]*>', "", page)
+    if "data-table" not in page:
+        page = re.sub(r'<script [^>]*assets/table\.js"[^>]*></script>', "", page)
+    return page

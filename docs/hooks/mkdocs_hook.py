@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))  # the hook is loaded from its file, not as a part
 from advprop.cards import ModelIndexError
 from docs.hooks import rooms, tree
 from docs.hooks.facts import package_changed
-from docs.hooks.html import lighten, to_mathml
+from docs.hooks.html import lighten, only_needed, to_mathml
 from docs.hooks.rendering import PageError
 from scripts import notebook_cache
 from scripts.notebook_cache import NotebookError
@@ -127,7 +127,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     script = f'<script type="application/ld+json">{data}</script>' if data else ""
     output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
     output = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", output)
-    return output.replace("</head>", f"{script}</head>", 1)
+    return only_needed(output.replace("</head>", f"{script}</head>", 1))
 
 
 def _expanded(nav: list[Any], added: dict[str, list[str]]) -> list[Any]:

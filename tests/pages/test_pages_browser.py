@@ -170,16 +170,17 @@ def test_pages_are_light(name: str, site: Path) -> None:
     assert weight < (80 if name.startswith("notebooks/") else 110) * KIB
 
 
-def test_first_visit_is_light(browser: Browser, address: str) -> None:
-    """All that the home page loads, in bytes before compression."""
-    total = 0
+@pytest.mark.parametrize("name", ["", "models/advprop/", "reference/tasks/", "notebooks/03_train/"])
+def test_a_first_visit_is_light(name: str, browser: Browser, address: str) -> None:
+    """All that a page loads, in bytes before compression; the search index is not among it."""
     with browser.new_context() as opened:
         page = opened.new_page()
         answers = []
         page.on("response", lambda answer: answers.append(answer))
-        page.goto(address, wait_until="networkidle")
-        total = sum(len(answer.body()) for answer in answers)
-    assert 0 < total < 700 * KIB
+        page.goto(f"{address}{name}", wait_until="networkidle")
+        weights = {answer.url.removeprefix(address): len(answer.body()) for answer in answers}
+    assert "search/search_index.json" not in weights
+    assert 0 < sum(weights.values()) < 450 * KIB, weights
 
 
 def names(page: Page) -> list[str]:
@@ -270,8 +271,16 @@ def test_code_is_copied_as_it_stands(browser: Browser, address: str, site: Path)
 
 def test_search_finds(page: Page) -> None:
     box = page.get_by_role("textbox", name="Search")
-    box.click()
+    with page.expect_response("**/search/search_index.json"):
+        box.click()
     box.press_sequentially("remove_aux_norm")
+    found = page.locator(".md-search-result__link").first
+    found.wait_for()
+    assert "reference/norms" in str(found.get_attribute("href"))
+
+
+def test_a_link_to_a_search_finds(page: Page, address: str) -> None:
+    page.goto(f"{address}?q=remove_aux_norm")
     found = page.locator(".md-search-result__link").first
     found.wait_for()
     assert "reference/norms" in str(found.get_attribute("href"))

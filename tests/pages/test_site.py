@@ -426,3 +426,12 @@ def test_the_command_line_is_told_in_full(site: Path) -> None:
 def test_white_space_goes_but_not_out_of_code_and_pictures() -> None:
     page = "<ul>\n    <li>a   b</li>\n</ul>\n<pre>c\n    d</pre>  <svg>\n  <text>e  f</text></svg>"
     assert lighten(page) == "<ul> <li>a b</li> </ul> <pre>c\n    d</pre> <svg>\n  <text>e  f</text></svg>"
+
+
+def test_pages_load_what_they_use(site: Path) -> None:
+    uses = {"_mkdocstrings.css": 'class="doc ', "assets/table.js": "data-table"}
+    texts = [path.read_text(encoding="utf-8") for path in site.rglob("index.html")]
+    for loaded, sign in uses.items():
+        with_it = [loaded in text for text in texts]
+        assert with_it == [sign in text for text in texts], loaded
+        assert 0 < sum(with_it) < len(texts)
