@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import torch
 from torch import nn
+
+from advprop.runtime import without_gradients
 
 
 def begin_small(model: nn.Module, classes: int) -> None:
@@ -20,7 +21,7 @@ def begin_small(model: nn.Module, classes: int) -> None:
     if network.pretrained_cfg["num_classes"] == classes:
         return
     head = network.get_classifier()
-    with torch.no_grad():
+    with without_gradients():
         for layer in head if isinstance(head, tuple) else (head,):  # a distilled transformer has two
             for parameter in layer.parameters():
                 parameter.mul_(0.01 if parameter.ndim > 1 else 0)
