@@ -4,6 +4,7 @@ This file is also the hook by which hatchling writes the package's metadata, so 
 project.
 """
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class Published:
 
 
 def published(root: Path = ROOT) -> Published:
-    """Read the setting of a checkout.
+    """Read the setting of a checkout; `REPO_URL` and `SITE_URL` count before it, as a workflow sets them.
 
     Raises:
         SettingError: If an address is none, or the setting has a field that is not known.
@@ -115,8 +116,8 @@ def published(root: Path = ROOT) -> Published:
     settings = found["tool"].get("advprop", {})
     if unknown := settings.keys() - {"repository", "site", "on_index"}:
         raise SettingError(f"pyproject.toml: [tool.advprop] has no {', '.join(sorted(unknown))}")
-    for name in ("repository", "site"):
-        address = settings.get(name, "")
+    for name, variable in (("repository", "REPO_URL"), ("site", "SITE_URL")):
+        address = os.environ.get(variable) or settings.get(name, "")
         if address and urlsplit(address).scheme != "https":
             raise SettingError(
                 f"pyproject.toml: [tool.advprop] {name} must begin with https://; got {address!r}"

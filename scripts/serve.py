@@ -15,8 +15,16 @@ HOST = "127.0.0.1"
 SITE = Path(__file__).resolve().parent.parent / "site"
 
 
-class QuietHandler(SimpleHTTPRequestHandler):
-    """Serves the files of the site and logs nothing."""
+class SiteHandler(SimpleHTTPRequestHandler):
+    """Serves the files of the site with the headers that it asks for in `_headers`, and logs nothing."""
+
+    headers_of_all: tuple[tuple[str, str], ...] = ()
+
+    def end_headers(self) -> None:
+        """Send them."""
+        for name, value in self.headers_of_all:
+            self.send_header(name, value)
+        super().end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep the terminal for the address."""
@@ -24,7 +32,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 def take_port(text: str) -> ThreadingHTTPServer:
     """Return a server that holds the port; leave with one line where it cannot be had."""
-    handler = functools.partial(QuietHandler, directory=str(SITE))
+    handler = functools.partial(SiteHandler, directory=str(SITE))
     try:
         return ThreadingHTTPServer((HOST, int(text)), handler)
     except (ValueError, OverflowError):
@@ -34,6 +42,15 @@ def take_port(text: str) -> ThreadingHTTPServer:
         sys.exit(f"serve: port {text} cannot be used ({reason}). Choose another: make serve PORT={other}")
 
 
+def read_headers(site: Path) -> tuple[tuple[str, str], ...]:
+    """What `_headers` of a site says of all its pages; nothing if there is no such file."""
+    if not (site / "_headers").is_file():
+        return ()
+    lines = (site / "_headers").read_text(encoding="utf-8").splitlines()
+    pairs = (line.strip().partition(": ") for line in lines if line.startswith(" "))
+    return tuple((name, value) for name, _, value in pairs)
+
+
 def main(port: str, *build: str) -> int:
     """Build, then serve; return the exit status."""
     status = 130  # of an interrupted build
@@ -41,9 +58,10 @@ def main(port: str, *build: str) -> int:
         try:
             status = subprocess.run(build, check=False).returncode
             if status == 0:
+                SiteHandler.headers_of_all = read_headers(SITE)
                 if (missing := SITE / "404.html").is_file():
                     page = missing.read_text(encoding="utf-8")
-                    QuietHandler.error_message_format = page.replace("%", "%%")
+                    SiteHandler.error_message_format = page.replace("%", "%%")
                 print(f"The site is at http://{HOST}:{server.server_port} (Ctrl-C stops it)", flush=True)
                 server.serve_forever()
         except KeyboardInterrupt:

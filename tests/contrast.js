@@ -78,7 +78,7 @@ async () => {
   const faults = [];
   for (const element of document.querySelectorAll("body *")) {
     const words = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data);
-    if (!words.join("").trim() || element.matches("script, style, title, desc, math *, .md-search *")) continue;
+    if (!words.join("").trim() || element.matches("script, style, title, desc, math *")) continue;
     if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const style = getComputedStyle(element);
     const below = ground(element);

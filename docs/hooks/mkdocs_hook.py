@@ -1,6 +1,7 @@
 """The MkDocs side of the site: hands its events to the plain functions beside it."""
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ sys.path.insert(0, str(ROOT))  # the hook is loaded from its file, not as a part
 from advprop.cards import ModelIndexError
 from docs.hooks import rooms, tree
 from docs.hooks.facts import package_changed
+from docs.hooks.for_machines import opensearch, redirect, sections
 from docs.hooks.html import lighten, only_needed, to_mathml
+from docs.hooks.policy import headers, inline_scripts, styles_apart, with_policy
 from docs.hooks.rendering import PageError
 from scripts import notebook_cache
 from scripts.notebook_cache import NotebookError
@@ -31,6 +34,8 @@ log = logging.getLogger("mkdocs.hooks.advprop")
 _site: tree.Site
 _place: Published
 _notebooks: dict[str, str] = {}
+_scripts: set[str] = set()  # in the HTML of any page
+_watched = False  # by `mkdocs serve`, which puts a script of its own into pages
 
 
 @contextmanager
@@ -42,6 +47,13 @@ def _mistakes_told() -> Iterator[None]:
         raise PluginError(str(error)) from error
 
 
+def on_startup(command: str, dirty: bool) -> None:
+    """Remember whether pages are served while they are written."""
+    global _watched
+    _watched = command == "serve"
+
+
+@event_priority(100)  # before the plugins, which read what is filled in here
 @_mistakes_told()
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read the facts, and name the generated pages in the navigation."""
@@ -52,11 +64,14 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     if package_changed():
         log.warning("advprop/ has changed, and what pages ask it is answered as before: start MkDocs again")
     _place = published()
-    config.site_url = config.site_url or _place.site
+    config.site_url = config.site_url or (_place.site and f"{_place.site}/")
     if _place.repository:
         config.repo_url, config.repo_name = _place.repository, "GitHub" if _place.on_github else "GitLab"
+        config.edit_uri = _place.page("edit", "docs/")
+        config.theme["features"].append("content.action.edit")
     _site = tree.Site()
     _notebooks.clear()
+    _scripts.clear()
     if notebook_cache.RUNS.is_dir():  # MkDocs knows no path in `watch` that may be missing
         config.watch.append(str(notebook_cache.RUNS))
     for check in _site.facts.verification.failures:
@@ -65,6 +80,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         )
     added = {"models/*": _site.collection_pages(), "notebooks/*": tree.notebook_pages()}
     config.nav = _expanded(config.nav or [], added)
+    config.plugins["llmstxt"].config.sections = sections(config.nav, _site.about)
+    if os.environ.get("MIKE_DOCS_VERSION"):  # only a published site has other versions to choose from
+        config.extra["version"] = {"provider": "mike"}
     return config
 
 
@@ -82,6 +100,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File(path, str(found.path.parent.parent), config.site_dir, config.use_directory_urls))
         for name, content in found.files.items():
             files.append(File.generated(config, f"{path.removesuffix('.ipynb')}/{name}", content=content))
+    for path in _site.collection_pages():  # others link to models/advprop.html
+        page = Path(path).with_suffix(".html")
+        files.append(File.generated(config, page.as_posix(), content=with_policy(redirect(f"{page.stem}/"))))
+    if config.site_url:
+        about = opensearch(config.site_name, config.site_description or "", config.site_url)
+        files.append(File.generated(config, "opensearch.xml", content=about))
     for name, content in tree.gallery().files.items():
         files.append(File.generated(config, f"tutorials/{name}", content=content))
     return files
@@ -89,9 +113,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 @event_priority(-100)  # after mkdocs-jupyter, which has put its renderer in the place of MkDocs' own
 def on_pre_page(page: Page, config: MkDocsConfig, files: Files) -> Page:
-    """Let MkDocs render notebooks as it renders any page."""
+    """Let MkDocs render notebooks as it renders any page, and say where they are edited."""
     if page.file.src_uri in _notebooks:
         page.__dict__.pop("render", None)
+        page.edit_url = _place.page("edit", page.file.src_uri) or None
     return page
 
 
@@ -118,16 +143,42 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Structured data for search engines goes into the head; no script asks the repository's host.
+    """What programs read is named in the head; no script asks the repository's host.
 
     What the search has left out need not say so any more.
     """
     model = next((each for each in _site.facts.models if each.path == page.file.src_uri), None)
     data = model.structured_data(page.canonical_url) if model else ""
-    script = f'<script type="application/ld+json">{data}</script>' if data else ""
+    # the theme takes a lone "alternate" for another language, and asks for its sitemap
+    head = '<link rel="alternate nofollow" type="text/markdown" href="index.md">'
+    if config.site_url:
+        head += f'<link rel="search" type="application/opensearchdescription+xml" title="{config.site_name}" '
+        head += f'href="{config.site_url}opensearch.xml">'
+    head += f'<script type="application/ld+json">{data}</script>' if data else ""
     output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
     output = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", output)
-    return only_needed(output.replace("</head>", f"{script}</head>", 1))
+    output, styles = styles_apart(only_needed(output))
+    if styles:
+        sheet = Path(page.file.abs_dest_path).with_name("page.css")
+        sheet.parent.mkdir(parents=True, exist_ok=True)
+        sheet.write_text(styles, encoding="utf-8")
+        head += '<link rel="stylesheet" href="page.css">'
+    return _with_policy(output.replace("</head>", f"{head}</head>", 1))
+
+
+def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
+    """The page of a missing address has the policy of all others."""
+    return _with_policy(output) if template_name == "404.html" else output
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Write what a server sends with every page."""
+    Path(config.site_dir, "_headers").write_text(headers(_scripts), encoding="utf-8")
+
+
+def _with_policy(page: str) -> str:
+    _scripts.update(inline_scripts(page))
+    return page if _watched else with_policy(page)
 
 
 def _expanded(nav: list[Any], added: dict[str, list[str]]) -> list[Any]:

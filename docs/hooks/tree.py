@@ -8,11 +8,13 @@ from typing import Any
 
 import jinja2
 import yaml
+from mkdocs.utils.meta import get_data
 
 from advprop.cards import load_model_index, load_results, show, strip_model_index
 from advprop.recipes import AUTO_MODELS, FEW_IMAGES, defaults_by_data
 from docs.hooks import charts, commands, measured, rendering, rooms, stamps
 from docs.hooks.facts import Facts, Model, verified
+from docs.hooks.for_machines import in_words
 from docs.hooks.markdown_cells import title_and_summary
 from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
@@ -98,6 +100,16 @@ class Site:
             names |= {"model_name": members[0].name} if members else {}  # for the snippets
         return render(self.env, text, where=f"docs/{path}", first_line=first_line, **names)
 
+    def about(self, path: str) -> str:
+        """What a page is about: its description, or the paragraph below its title; of a model what it is."""
+        for model in self.facts.models:
+            if model.path == path:
+                return f"{model.network}, an image classifier {model.method}"
+        if path.endswith(".ipynb"):
+            return in_words(_title_and_summary(path)[1])
+        text, front = get_data(_text(DOCS / path))
+        return str(front.get("description") or in_words(title_and_summary(text)[1]))
+
     def collection_pages(self) -> list[str]:
         """The pages of collections, each followed by those of its models."""
         found = []
@@ -146,11 +158,16 @@ def gallery() -> Gallery:
     return Gallery([_tutorial(path, figures) for path in notebook_pages()], figures.files)
 
 
-def _tutorial(path: str, figures: Figures) -> Tutorial:
+def _title_and_summary(path: str) -> tuple[str, str]:
+    """The title of a notebook, and its first paragraph."""
     notebook = notebook_cache.read(ROOT / path)
     words = next((cell.source for cell in notebook.cells if cell.cell_type == "markdown"), "")
     title, summary = title_and_summary(words)
-    title = title or Path(path).stem
+    return title or Path(path).stem, summary
+
+
+def _tutorial(path: str, figures: Figures) -> Tutorial:
+    title, summary = _title_and_summary(path)
     try:
         executed = notebook_cache.read(notebook_cache.run_of(ROOT / path))
     except notebook_cache.MissingRunError:

@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from advprop.cards.model_index import load_model_index
 from advprop.cards.timm_results import load_results
+from scripts.serve import SiteHandler, read_headers
 from tests.site_tools import ROOT, built_site, code_blocks, page_path, soup_of
 
 MODELS = sorted(card.name for card in load_model_index().members("AdvProp"))
@@ -51,17 +52,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built_site(tmp_path_factory)
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves files and logs nothing."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keeps the tests' output clean."""
-
-
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    """Where the site is served."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    """Where the site is served, with the headers that it asks for."""
+    handler = type("Handler", (SiteHandler,), {"headers_of_all": read_headers(site)})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(site)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/"
@@ -154,6 +149,34 @@ def _foreign(url: str, address: str) -> list[str]:
     return [] if own else [f"asks {url}"]
 
 
+# What reaches over the edge of the text into the table of contents, or out of the window.
+REACHING = """() => {
+    const beside = document.querySelector(".md-sidebar--secondary");
+    const shown = beside?.checkVisibility() && beside.getBoundingClientRect().width > 0;
+    const edge = shown ? beside.getBoundingClientRect().left : document.documentElement.clientWidth;
+    const cut = (element) => element && element.tagName !== "ARTICLE" &&
+        (getComputedStyle(element).overflowX !== "visible" || cut(element.parentElement));
+    const right = (element) => element.getBoundingClientRect().right;
+    return [...document.querySelectorAll("article *")]
+        .filter((each) => each.checkVisibility() && right(each) > edge + 1)
+        .filter((each) => !cut(each.parentElement))
+        .map((each) => `${each.outerHTML.slice(0, 60)} reaches to ${right(each)}, the edge is at ${edge}`);
+}"""
+
+
+def test_nothing_lies_over_the_table_of_contents(browser: Browser, address: str) -> None:
+    faults = []
+    with browser.new_context(reduced_motion="reduce") as opened:
+        page = opened.new_page()
+        for name in PAGES:
+            page.goto(f"{address}{name}/" if name else address, wait_until="load")
+            for width in (320, 768, 1024, 1280, 1440, 2560):
+                page.set_viewport_size({"width": width, "height": 900})
+                found = page.evaluate(REACHING)
+                faults += [f"{name} at {width} px: {each}" for each in found[:1]]
+    assert faults == []
+
+
 def test_contrast_is_measured(page: Page) -> None:
     """The measure itself: grey on white is found, and told with its ratio."""
     assert page.evaluate(CONTRAST) == []
@@ -189,7 +212,7 @@ def names(page: Page) -> list[str]:
 
 
 def test_the_table_sorts(page: Page) -> None:
-    head = page.locator("[data-table] thead th", has_text="Parameters")
+    head = page.locator("[data-table] thead th", has_text="Params")
     assert names(page) == MODELS
     head.locator("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
@@ -284,3 +307,25 @@ def test_a_link_to_a_search_finds(page: Page, address: str) -> None:
     found = page.locator(".md-search-result__link").first
     found.wait_for()
     assert "reference/norms" in str(found.get_attribute("href"))
+
+
+def test_no_script_but_the_sites_own_runs(page: Page) -> None:
+    """The policy by itself, as on a host that sends no headers, and as a header."""
+    assert page.evaluate("document.querySelector('meta[http-equiv=Content-Security-Policy]') !== null")
+    refused: list[str] = []
+    page.on("console", lambda message: refused.append(message.text))
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=none.png onerror=foreign=true>')")
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'foreign = true'}))"
+    )
+    page.wait_for_timeout(300)
+    assert page.evaluate("typeof foreign") == "undefined"
+    assert sum("Content Security Policy" in each for each in refused) >= 2
+
+
+def test_found_words_are_legible(browser: Browser, address: str, theme: str) -> None:
+    with browser.new_context(color_scheme=theme, viewport={"width": 1440, "height": 900}) as opened:
+        page = opened.new_page()
+        page.goto(f"{address}?q=eps")
+        page.locator(".md-search-result mark").first.wait_for()
+        assert page.evaluate(CONTRAST) == []

@@ -1,5 +1,7 @@
 """The site: it builds, is complete, and mistakes in what it is made of are told with their place."""
 
+import base64
+import hashlib
 import json
 import re
 from inspect import isfunction
@@ -17,7 +19,10 @@ from advprop.cards.model_index import load_model_index
 from advprop.cards.timm_results import load_results
 from advprop.cards.verification import Check
 from docs.hooks import notebooks, rendering, rooms, tree
+from docs.hooks.for_machines import in_words
 from docs.hooks.html import lighten
+from docs.hooks.policy import styles_apart
+from scripts.serve import read_headers
 from tests.site_tools import ROOT, build, built_site, code_blocks, copied_checkout, page_path, soup_of
 
 MODELS = sorted(card.name for card in load_model_index().models)
@@ -435,3 +440,81 @@ def test_pages_load_what_they_use(site: Path) -> None:
         with_it = [loaded in text for text in texts]
         assert with_it == [sign in text for text in texts], loaded
         assert 0 < sum(with_it) < len(texts)
+
+
+# --- for programs -------------------------------------------------------------------------------------
+
+
+def test_every_page_is_there_as_markdown(site: Path) -> None:
+    listed = re.findall(
+        r"^- \[.+?\]\(/(\S*)\)", (site / "llms.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    pages = sorted(path.relative_to(site).with_suffix(".md").as_posix() for path in site.rglob("index.html"))
+    assert sorted(listed) == pages
+    whole = (site / "llms-full.txt").read_text(encoding="utf-8")
+    for name in pages:
+        text = (site / name).read_text(encoding="utf-8")
+        title = soup_of(site / name.replace(".md", ".html")).select_one("article h1")
+        assert title
+        title.select_one("a").decompose()
+        assert text.startswith(f"# {title.get_text()}\n")
+        assert text.strip() in whole
+        outside = re.sub(r"^(```+).*?^\1$|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)
+        assert not re.search(r"^::: |</?(?:div|span|svg|p)\b", outside, re.MULTILINE), name
+
+
+def test_pages_as_markdown_have_what_a_reader_sees(site: Path) -> None:
+    def text(name: str) -> str:
+        return (site / name / "index.md").read_text(encoding="utf-8")
+
+    assert "```python\nadd_aux_norm(" in text("reference/norms")
+    assert "timm alone:\n\n```python\nimport timm" in text(f"models/{NINE[0]}")
+    assert "[Figure: Accuracy of each seed as a dot" in text("notebooks/04_your_images")
+    assert re.search(r"^\| standard +\| \d", text("notebooks/04_your_images"), re.MULTILINE)
+    assert "def make_folder(" in text("notebooks/04_your_images")
+
+
+def test_pages_say_where_their_markdown_is(site: Path) -> None:
+    for path in site.rglob("index.html"):
+        link = soup_of(path).select_one("link[type='text/markdown']")
+        assert link
+        assert (path.parent / str(link["href"])).is_file()
+
+
+def test_the_words_about_a_page_are_a_plain_line() -> None:
+    assert in_words("See [the\nguide](x.md) **now**. Then run:") == "See the guide now."
+    assert in_words("Two lines\nwith `code`.") == "Two lines with `code`."
+    assert in_words("{{ jinja }} is not rendered.") == ""
+
+
+# --- the policy ---------------------------------------------------------------------------------------
+
+
+def test_pages_have_no_style_of_their_own_and_name_their_scripts(site: Path) -> None:
+    sent = dict(read_headers(site))["Content-Security-Policy"]
+    pages = sorted(site.rglob("*.html"))
+    assert site / "404.html" in pages
+    assert site / "models" / "advprop.html" in pages
+    for path in pages:
+        page = soup_of(path)
+        assert page.select("style, [style]") == [], path
+        meta = page.select_one("meta[http-equiv='Content-Security-Policy']")
+        assert meta
+        allowed = str(meta["content"]).split("script-src ")[1].split()
+        assert "'unsafe-inline'" not in str(meta["content"])
+        for script in page.select("script:not([src]):not([type])"):
+            digest = hashlib.sha256(script.get_text().encode()).digest()
+            assert f"'sha256-{base64.b64encode(digest).decode()}'" in allowed
+        assert all(each in sent for each in allowed)
+
+
+def test_styles_of_a_page_become_a_sheet_beside_it() -> None:
+    page = '<svg style="width: 2px"/><td class="a" style=\'color: red\' id="b"><style>p {x: y}</style>'
+    shown, sheet = styles_apart(page)
+    assert shown == '<svg class="apart-1"/><td class="a apart-2" id="b">'
+    assert sheet.splitlines() == [
+        "p {x: y}",
+        ".apart-1.apart-1.apart-1{width: 2px}",
+        ".apart-2.apart-2.apart-2{color: red}",
+    ]
+    assert styles_apart("<p>style = 1</p>") == ("<p>style = 1</p>", "")

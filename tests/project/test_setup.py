@@ -177,13 +177,15 @@ def test_a_port_that_is_none_is_told_in_one_line(clone: Path, port: str) -> None
 
 
 def test_serves_what_the_command_built_and_prints_the_address(clone: Path) -> None:
-    build = "mkdir site && echo home > site/index.html && echo missing > site/404.html"
+    build = "mkdir site && cd site && echo home > index.html && echo missing > 404.html"
+    build += r" && printf '/*\n  X-Frame-Options: DENY\n' > _headers"
     command = [sys.executable, "scripts/serve.py", "0", "sh", "-c", build]
     with subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
             address = server.stdout.readline().split()[4]
-            assert urllib.request.urlopen(address, timeout=10).read() == b"home\n"
+            with urllib.request.urlopen(address, timeout=10) as answer:
+                assert (answer.read(), answer.headers["X-Frame-Options"]) == (b"home\n", "DENY")
             with pytest.raises(urllib.error.HTTPError) as missing:
                 urllib.request.urlopen(f"{address}/nothing", timeout=10)
             with missing.value as answer:

@@ -1,0 +1,87 @@
+"""What programs read: the pages as Markdown, the list of them in `llms.txt`, the search, other addresses."""
+
+import re
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import Any
+
+from bs4 import BeautifulSoup
+from mkdocs_llmstxt import autoclean
+
+Page = dict[str, str]
+
+
+def sections(nav: list[Any], about: Callable[[str], str]) -> dict[str, list[Page]]:
+    """The parts of the navigation, each with its pages and a sentence about each; single pages come first.
+
+    Args:
+        nav: As in `mkdocs.yml`; each item of the first level has a title.
+        about: Gives the sentence for the path of a page.
+    """
+    parts: dict[str, list[str]] = {"Overview": []}
+    for item in nav:
+        for title, below in item.items():
+            if isinstance(below, str):
+                parts["Overview"].append(below)
+            else:
+                parts[title] = list(_paths(below))
+    return {title: [{path: about(path)} for path in paths] for title, paths in parts.items()}
+
+
+def _paths(nav: list[Any]) -> Iterator[str]:
+    for item in nav:
+        if isinstance(item, str):
+            yield item
+        else:
+            for below in item.values():
+                yield from [below] if isinstance(below, str) else _paths(below)
+
+
+def in_words(markdown: str) -> str:
+    """A paragraph on one line, without links, emphasis and what leads over to code.
+
+    It is empty if it has Jinja, which nobody has rendered.
+    """
+    if "{%" in markdown or "{{" in markdown:
+        return ""
+    line = " ".join(re.sub(r"\[([^\]]*)\]\([^)]*\)|\*\*", r"\1", markdown).split())
+    return re.sub(r"(^| )[^.:]+:$", "", line)
+
+
+def preprocess(page: BeautifulSoup, _output: str) -> None:
+    """Prepare a page for its conversion: figures and tabs become words, and listings of sources go."""
+    for figure in page.select("svg[role=img][aria-label], img[alt]"):
+        words = figure.get("aria-label") or figure.get("alt")
+        if words:
+            figure.replace_with(f"[Figure: {words}]")
+    for tabs in page.select(".tabbed-set"):
+        for label, tab in zip(tabs.select("label"), tabs.select(".tabbed-block"), strict=True):
+            name = page.new_tag("p")
+            name.string = f"{label.get_text()}:"
+            tab.insert(0, name)
+    for badge in page.select(".badge + .badge"):
+        badge.insert_before("; ")
+    for source in page.select("details.mkdocstrings-source"):
+        source.decompose()
+    autoclean(page)
+
+
+def redirect(target: str) -> str:
+    """A page that sends its readers on to a relative address."""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Moved</title>'
+        f'<link rel="canonical" href="{target}"><meta http-equiv="refresh" content="0; url={target}"></head>'
+        f'<body><p>This page is at <a href="{target}">{target}</a>.</p></body></html>\n'
+    )
+
+
+def opensearch(name: str, description: str, address: str) -> str:
+    """The description by which a browser searches the site at this address from its own bar."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<OpenSearchDescription xmlns="http://a9.com/-/spec/opensearch/1.1/">'
+        f"<ShortName>{escape(name)}</ShortName><Description>{escape(description.strip())}</Description>"
+        "<InputEncoding>UTF-8</InputEncoding>"
+        f'<Url type="text/html" template="{escape(address)}?q={{searchTerms}}"/>'
+        "</OpenSearchDescription>\n"
+    )
