@@ -143,7 +143,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """What programs read is named in the head; no script asks the repository's host.
+    """What programs read is named in the head; styles move into a file beside the page.
 
     What the search has left out need not say so any more.
     """
@@ -156,19 +156,18 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
         head += f'href="{config.site_url}opensearch.xml">'
     head += f'<script type="application/ld+json">{data}</script>' if data else ""
     output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
-    output = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", output)
     output, styles = styles_apart(only_needed(output))
     if styles:
         sheet = Path(page.file.abs_dest_path).with_name("page.css")
         sheet.parent.mkdir(parents=True, exist_ok=True)
         sheet.write_text(styles, encoding="utf-8")
         head += '<link rel="stylesheet" href="page.css">'
-    return _with_policy(output.replace("</head>", f"{head}</head>", 1))
+    return _finished(output.replace("</head>", f"{head}</head>", 1))
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:
     """The page of a missing address has the policy of all others."""
-    return _with_policy(output) if template_name == "404.html" else output
+    return _finished(output) if template_name == "404.html" else output
 
 
 def on_post_build(config: MkDocsConfig) -> None:
@@ -176,7 +175,10 @@ def on_post_build(config: MkDocsConfig) -> None:
     Path(config.site_dir, "_headers").write_text(headers(_scripts), encoding="utf-8")
 
 
-def _with_policy(page: str) -> str:
+def _finished(page: str) -> str:
+    """No script asks the repository's host, the search has a name to be read out, all have a policy."""
+    page = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", page)
+    page = page.replace(' role="dialog">', ' role="dialog" aria-label="Search">', 1)
     _scripts.update(inline_scripts(page))
     return page if _watched else with_policy(page)
 

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from advprop.cards.model_index import load_model_index
@@ -329,3 +331,18 @@ def test_found_words_are_legible(browser: Browser, address: str, theme: str) -> 
         page.goto(f"{address}?q=eps")
         page.locator(".md-search-result mark").first.wait_for()
         assert page.evaluate(CONTRAST) == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_nothing(
+    scheme: Literal["light", "dark"], width: int, browser: Browser, address: str
+) -> None:
+    pages = [*KINDS, "results", "tutorials", "notebooks/05_robustness", "models/photo", "404.html"]
+    found = []
+    with browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}) as opened:
+        page = opened.new_page()
+        for name in pages:
+            page.goto(address + name, wait_until="networkidle")
+            for each in Axe().run(page).response["violations"]:
+                found.append(f"{name}: {each['id']}: {each['nodes'][0]['html'][:100]}")
+    assert found == []

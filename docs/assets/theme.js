@@ -1,0 +1,43 @@
+// What the theme leaves to be mended; this is loaded before its own script.
+
+"use strict";
+
+// The search index weighs as much as the rest of a page: it is fetched when the reader turns to the search. The
+// theme asks for it at once, so its request is held until the search box has the focus.
+class HeldRequest extends XMLHttpRequest {
+  open(method, url, ...rest) {
+    this.held = new URL(url, location).pathname.endsWith("/search/search_index.json");
+    super.open(method, url, ...rest);
+  }
+
+  send(body) {
+    const isSearch = (focused) => focused?.matches(".md-search__input");
+    if (!this.held || isSearch(document.activeElement)) return super.send(body);
+    const turned = (event) => {
+      if (!isSearch(event.target)) return;
+      document.removeEventListener("focusin", turned);
+      super.send(body);
+    };
+    document.addEventListener("focusin", turned);
+  }
+}
+
+window.XMLHttpRequest = HeldRequest;
+
+// What scrolls sideways can be reached, and so scrolled, by the keyboard.
+const scrolling = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+
+// The theme makes its boxes while the page is open. It calls that of each copy button a navigation.
+const WIDE = ":is(.output, .scroll, .models-table, .md-typeset__scrollwrap):not([data-watched])";
+new MutationObserver(() => {
+  for (const box of document.querySelectorAll(".md-code__nav:not([role])")) box.setAttribute("role", "none");
+  for (const box of document.querySelectorAll(WIDE)) {
+    box.dataset.watched = "";
+    scrolling.observe(box);
+  }
+}).observe(document.documentElement, { childList: true, subtree: true });
