@@ -86,11 +86,21 @@ def theme(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=[1440, 390])
-def context(request: pytest.FixtureRequest, browser: Browser, theme: str) -> Iterator[BrowserContext]:
+# Each theme and each width once for every change; at night each with each.
+READERS = [
+    ("light", 1440),
+    ("dark", 390),
+    pytest.param(("dark", 1440), marks=pytest.mark.nightly),
+    pytest.param(("light", 390), marks=pytest.mark.nightly),
+]
+
+
+@pytest.fixture(params=READERS, ids=lambda reader: "-".join(map(str, reader)))
+def context(request: pytest.FixtureRequest, browser: Browser) -> Iterator[BrowserContext]:
     """A fresh reader."""
-    size = {"width": request.param, "height": 900}
-    with browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce") as opened:
+    scheme, width = request.param
+    size = {"width": width, "height": 900}
+    with browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce") as opened:
         yield opened
 
 
