@@ -14,7 +14,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Without compiled bytecode every new Python spends some ten seconds on compiling torch.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve test nightly coverage lint format notebooks gpu site setup lock clean publish
+.PHONY: help serve docs test nightly coverage lint format notebooks gpu site setup lock clean publish
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ gpu: notebooks  ## keep the tutorials' runs on this machine's GPU in notebooks/g
 
 publish: notebooks  ## put the site on the branch gh-pages and push it (REF=main, or a tag such as v0.1.0)
 	@$(RUN) -m scripts.publish_site --push "$(or $(REF),main)"
+
+docs: setup  ## show the pages while you write them, with the tutorials' kept runs (PORT=8000)
+	@$(RUN) -m mkdocs serve --dirty --quiet --dev-addr "127.0.0.1:$(PORT)"
 
 site: notebooks  ## build the site into site/
 	@$(RUN) -m mkdocs build --strict --quiet

@@ -80,7 +80,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         )
     added = {"models/*": _site.collection_pages(), "notebooks/*": tree.notebook_pages()}
     config.nav = _expanded(config.nav or [], added)
-    config.plugins["llmstxt"].config.sections = sections(config.nav, _site.about)
+    if not _watched:
+        config.plugins["llmstxt"].config.sections = sections(config.nav, _site.about)
     if os.environ.get("MIKE_DOCS_VERSION"):  # only a published site has other versions to choose from
         config.extra["version"] = {"provider": "mike"}
     return config

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from scripts.surroundings import ROOT
 
 DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
+Sources = tuple[tuple[str, int], ...]
+_OF_TUTORIALS = ("advprop", "snippets", "scripts", "docs/models", "docs/templates")
 _CARD = 700  # pixels that the picture of a tutorial in the list is wide
 DATA_FILES = ROOT / "advprop" / "data_files"
 
@@ -144,6 +147,11 @@ def notebook_pages() -> list[str]:
 
 def notebook(path: str, place: Published) -> Rendered:
     """The page of a notebook: the run that passed; without one the notebook as written, with a notice."""
+    return _notebook(path, place, _sources())
+
+
+@lru_cache(maxsize=32)
+def _notebook(path: str, place: Published, _sources: Sources) -> Rendered:
     source = notebook_cache.NOTEBOOKS / Path(path).name
     gpu, links = gpu_runs.last_run(source), stamps.links(place, path)
     try:
@@ -154,8 +162,23 @@ def notebook(path: str, place: Published) -> Rendered:
 
 def gallery() -> Gallery:
     """The tutorials in their order, each with its picture."""
+    return _gallery(_sources())
+
+
+@lru_cache(maxsize=1)
+def _gallery(_sources: Sources) -> Gallery:
     figures = Figures(widest=_CARD)
     return Gallery([_tutorial(path, figures) for path in notebook_pages()], figures.files)
+
+
+def _sources() -> Sources:
+    """What tutorials and their runs may depend on, with the times of the last changes.
+
+    While somebody writes, their pages are made anew for a change of these, and not for that of another page.
+    """
+    folders = (notebook_cache.NOTEBOOKS, notebook_cache.RUNS, *(ROOT / name for name in _OF_TUTORIALS))
+    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return tuple((str(path), path.stat().st_mtime_ns) for path in files)
 
 
 def _title_and_summary(path: str) -> tuple[str, str]:
