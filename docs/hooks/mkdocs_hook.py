@@ -134,13 +134,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 @_mistakes_told()
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Formulas become MathML, code gets lighter; the search leaves out sources, cells and programs."""
+    """Formulas become MathML; the search leaves out sources, cells and programs."""
     source = '<details class="mkdocstrings-source"'
     path = page.file.src_uri
     shown = to_mathml(html, path if path in _notebooks else f"docs/{path}")
     if path in _notebooks or page.file.generated_by:  # cells with what they show; each model's programs
         shown = re.sub(r"<(figure|pre|table)\b", r"<\1 data-search-exclude", shown)
-    return lighten(shown).replace(source, f"{source} data-search-exclude")
+    return shown.replace(source, f"{source} data-search-exclude")
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
@@ -177,9 +177,9 @@ def on_post_build(config: MkDocsConfig) -> None:
 
 
 def _finished(page: str) -> str:
-    """No script asks the repository's host, the search has a name to be read out, all have a policy."""
+    """Light, with a policy and a name of the search to be read out; no script asks the repository's host."""
     page = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", page)
-    page = page.replace(' role="dialog">', ' role="dialog" aria-label="Search">', 1)
+    page = lighten(page).replace(' role="dialog">', ' role="dialog" aria-label="Search">', 1)
     _scripts.update(inline_scripts(page))
     return page if _watched else with_policy(page)
 

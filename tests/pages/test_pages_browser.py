@@ -202,7 +202,7 @@ def test_contrast_is_measured(page: Page) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_are_light(name: str, site: Path) -> None:
     weight = page_path(site, name).stat().st_size
-    assert weight < (80 if name.startswith("notebooks/") else 110) * KIB
+    assert weight < (110 if name.startswith("reference/") else 75) * KIB
 
 
 @pytest.mark.parametrize("name", ["", "models/advprop/", "reference/tasks/", "notebooks/03_train/"])
