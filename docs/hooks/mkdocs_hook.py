@@ -105,7 +105,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         page = Path(path).with_suffix(".html")
         files.append(File.generated(config, page.as_posix(), content=with_policy(redirect(f"{page.stem}/"))))
     if config.site_url:
-        about = opensearch(config.site_name, config.site_description or "", config.site_url)
+        about = opensearch(config.site_name, config.site_description or "", _home(config))
         files.append(File.generated(config, "opensearch.xml", content=about))
     for name, content in tree.gallery().files.items():
         files.append(File.generated(config, f"tutorials/{name}", content=content))
@@ -154,7 +154,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     head = '<link rel="alternate nofollow" type="text/markdown" href="index.md">'
     if config.site_url:
         head += f'<link rel="search" type="application/opensearchdescription+xml" title="{config.site_name}" '
-        head += f'href="{config.site_url}opensearch.xml">'
+        head += f'href="{_home(config)}opensearch.xml">'
     head += f'<script type="application/ld+json">{data}</script>' if data else ""
     output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
     output, styles = styles_apart(only_needed(output))
@@ -174,6 +174,11 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 def on_post_build(config: MkDocsConfig) -> None:
     """Write what a server sends with every page."""
     Path(config.site_dir, "_headers").write_text(headers(_scripts), encoding="utf-8")
+
+
+def _home(config: MkDocsConfig) -> str:
+    """The address of the site, which mike leaves without the slash at its end."""
+    return f"{(config.site_url or '').rstrip('/')}/"
 
 
 def _finished(page: str) -> str:
