@@ -117,11 +117,11 @@ def published(root: Path = ROOT) -> Published:
     if unknown := settings.keys() - {"repository", "site", "on_index"}:
         raise SettingError(f"pyproject.toml: [tool.advprop] has no {', '.join(sorted(unknown))}")
     for name, variable in (("repository", "REPO_URL"), ("site", "SITE_URL")):
-        address = os.environ.get(variable) or settings.get(name, "")
-        if address and urlsplit(address).scheme != "https":
-            raise SettingError(
-                f"pyproject.toml: [tool.advprop] {name} must begin with https://; got {address!r}"
-            )
+        given = os.environ.get(variable)
+        address = given or settings.get(name, "")
+        if address and urlsplit(address).scheme not in ("https", "http" if given else "https"):
+            place = variable if given else f"pyproject.toml: [tool.advprop] {name}"
+            raise SettingError(f"{place} must begin with https://; got {address!r}")
         settings[name] = address.rstrip("/")
     return Published(found["project"]["version"], **settings)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import jinja2
 import yaml
-from mkdocs.utils.meta import get_data
 
 from advprop.cards import load_model_index, load_results, show, strip_model_index
 from advprop.recipes import AUTO_MODELS, FEW_IMAGES, defaults_by_data
@@ -110,8 +109,10 @@ class Site:
                 return f"{model.network}, an image classifier {model.method}"
         if path.endswith(".ipynb"):
             return in_words(_title_and_summary(path)[1])
-        text, front = get_data(_text(DOCS / path))
-        return str(front.get("description") or in_words(title_and_summary(text)[1]))
+        text = _text(DOCS / path)
+        front = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+        told = yaml.safe_load(front[1]).get("description") if front else None
+        return str(told or in_words(title_and_summary(text[front.end() if front else 0 :])[1]))
 
     def collection_pages(self) -> list[str]:
         """The pages of collections, each followed by those of its models."""

@@ -139,3 +139,13 @@ def test_a_setting_that_is_none_is_told(line: str, told: str, tmp_path: Path) ->
 def test_the_citation_names_the_same_repository(root: Path) -> None:
     citation = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation.get("repository-code", "") == published(root).repository
+
+
+def test_a_workflow_says_where_it_publishes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPO_URL", "https://github.com/a/b")
+    monkeypatch.setenv("SITE_URL", "http://127.0.0.1:8000/")
+    found = published(root)
+    assert (found.repository, found.site) == ("https://github.com/a/b", "http://127.0.0.1:8000")
+    monkeypatch.setenv("REPO_URL", "github.com/a/b")
+    with pytest.raises(SettingError, match=r"^REPO_URL must begin with https://; got 'github\.com/a/b'$"):
+        published(root)
