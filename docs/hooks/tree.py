@@ -152,7 +152,7 @@ def notebook(path: str, place: Published) -> Rendered:
 
 
 @lru_cache(maxsize=32)
-def _notebook(path: str, place: Published, _sources: Sources) -> Rendered:
+def _notebook(path: str, place: Published, _as_of: Sources) -> Rendered:
     source = notebook_cache.NOTEBOOKS / Path(path).name
     gpu, links = gpu_runs.last_run(source), stamps.links(place, path)
     try:
@@ -167,7 +167,7 @@ def gallery() -> Gallery:
 
 
 @lru_cache(maxsize=1)
-def _gallery(_sources: Sources) -> Gallery:
+def _gallery(_as_of: Sources) -> Gallery:
     figures = Figures(widest=_CARD)
     return Gallery([_tutorial(path, figures) for path in notebook_pages()], figures.files)
 

@@ -100,3 +100,8 @@ def test_a_page_is_reached_by_the_address_of_a_file(published: Path) -> None:
 def test_a_version_is_named_after_its_tag() -> None:
     assert version_of("v0.1.3") == ("0.1", "latest")
     assert version_of("v1.0.0rc1") == version_of("main") == ("dev",)
+
+
+def test_a_late_correction_of_an_old_release_is_not_the_latest() -> None:
+    assert version_of("v0.9.4", ["dev", "0.9", "0.10"]) == ("0.9",)
+    assert version_of("v0.10.1", ["dev", "0.9", "0.10"]) == ("0.10", "latest")
