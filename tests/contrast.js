@@ -24,8 +24,8 @@ async () => {
 
   // The pixels of each picture in a drawing, since a text may lie on it.
   const pictures = new Map();
-  for (const image of document.querySelectorAll("svg image")) {
-    const source = Object.assign(new Image(), { src: image.href.baseVal });
+  for (const image of document.querySelectorAll("svg foreignObject")) {
+    const source = Object.assign(new Image(), { src: image.querySelector("img").src });
     await source.decode();
     const size = { width: source.naturalWidth, height: source.naturalHeight };
     const pixels = Object.assign(document.createElement("canvas"), size).getContext("2d", { willReadFrequently: true });
@@ -48,7 +48,7 @@ async () => {
     const box = text.getBoundingClientRect();
     const middle = new DOMPoint(box.x + box.width / 2, box.y + box.height / 2);
     const colours = [];
-    for (const shape of text.ownerSVGElement.querySelectorAll("rect, circle, path, polygon, image")) {
+    for (const shape of text.ownerSVGElement.querySelectorAll("rect, circle, path, polygon, foreignObject")) {
       const below = shape.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING;
       if (!below || !shape.getScreenCTM()) continue;
       const place = middle.matrixTransform(shape.getScreenCTM().inverse());

@@ -24,6 +24,26 @@ class HeldRequest extends XMLHttpRequest {
 
 window.XMLHttpRequest = HeldRequest;
 
+// The script that searches is loaded with it: a worker starts when it is given its first message.
+class IdleWorker extends EventTarget {
+  constructor(...settings) {
+    super();
+    this.start = () => {
+      const worker = new StartedWorker(...settings);
+      worker.onmessage = ({ data }) => this.dispatchEvent(new MessageEvent("message", { data }));
+      return worker;
+    };
+  }
+
+  postMessage(message) {
+    this.worker ??= this.start();
+    this.worker.postMessage(message);
+  }
+}
+
+const StartedWorker = Worker;
+window.Worker = IdleWorker;
+
 // What scrolls sideways can be reached, and so scrolled, by the keyboard.
 const scrolling = new ResizeObserver((entries) => {
   for (const { target } of entries) {

@@ -15,8 +15,9 @@ _ENVIRONMENT = re.compile(r"\\begin\b.*\\end\b", re.DOTALL)
 # The place of an equation with a label, and a link to one that is not there.
 _LABEL = re.compile(r' id="formula-([^"]*)"')
 _NOWHERE = re.compile(r'<a href="#formula-([^"]*)">\(\?\?\)</a>')
-# Pygments' classes of names, punctuation, operators and white space: of the color of all code.
-_PLAIN = re.compile(r'<span class="(?:n|o|p|w)">([^<]*)</span>')
+# Pygments' classes of names, punctuation, operators, white space: of the color of all code; and of line numbers.
+_PLAIN = re.compile(r'<span class="(?:n|o|p|w|normal)">([^<]*)</span>')
+_DOCSTRING_LINES = re.compile(r'</span>(\n+)<span class="sd">')  # each is a span of its own
 # White space that a browser shows as one space, and before it what has to stay as it is.
 _SPACE = re.compile(r"(<(pre|svg|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*|[ \t]{2,}", re.DOTALL)
 
@@ -75,7 +76,8 @@ def _wrong_label(shown: str) -> str:
 
 def lighten(page: str) -> str:
     """The HTML of a page without what nobody sees: tags around code that have no color, white space."""
-    return _SPACE.sub(lambda match: match[1] or " ", _PLAIN.sub(r"\1", page))
+    plain = _DOCSTRING_LINES.sub(r"\1", _PLAIN.sub(r"\1", page))
+    return _SPACE.sub(lambda match: match[1] or " ", plain)
 
 
 def only_needed(page: str) -> str:

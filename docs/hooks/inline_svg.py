@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -15,14 +16,28 @@ _CONTAINERS = ("svg", "g", "defs", "symbol", "marker", "clipPath", "mask", "patt
 _MANY = 3  # elements of one style share a class
 
 
-def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], str]) -> str:
+def bitmap(files: Sequence[str], alt: str, size: str = "") -> str:
+    """A bitmap that is loaded when it comes into view, as HTML and as XML.
+
+    Args:
+        files: The file, or one for browsers that know AVIF and one for all others.
+        alt: What it shows, in words.
+        size: Its width and height as attributes.
+    """
+    image = f'<img src="{files[-1]}" alt="{escape(alt)}"{size} loading="lazy"/>'
+    if len(files) == 1:
+        return image
+    return f'<picture><source srcset="{files[0]}" type="image/avif"/>{image}</picture>'
+
+
+def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], Sequence[str]]) -> str:
     """An SVG as HTML.
 
     Args:
         markup: What drew it wrote.
         name: Its id on the page; its other ids and classes begin with it.
         alt: What the picture shows, in words.
-        keep: Takes a bitmap in base64, keeps it beside the page and returns its file.
+        keep: Takes a bitmap in base64, keeps it beside the page and returns its files, as `bitmap` takes them.
 
     Raises:
         ValueError: If it is no SVG.
@@ -39,8 +54,8 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], str]) -> 
                 element.attrib[key] = "currentColor"
             elif key in ("d", "x", "y", "points"):
                 element.attrib[key] = _short(value)
-            elif key == "href" and value.startswith(_DATA_IMAGE):
-                element.attrib[key] = keep(value.removeprefix(_DATA_IMAGE))
+        if element.get("href", "").startswith(_DATA_IMAGE):
+            _place(element, keep(element.attrib["href"].removeprefix(_DATA_IMAGE)))
     _open_groups(root)
     _share_styles(root, name)
     width = re.fullmatch(r"([\d.]+)(pt|px)?", root.attrib.pop("width", ""))
@@ -70,6 +85,15 @@ def _parsed(markup: str) -> Element:
     if root.tag != "svg":
         raise ValueError(f"not an SVG: {markup[:60]!r}")
     return root
+
+
+def _place(image: Element, files: Sequence[str]) -> None:
+    """Shows a bitmap in an SVG. Browsers load an `image` at once, so it becomes HTML."""
+    image.tag = "foreignObject"
+    del image.attrib["href"]
+    if len(files) > 1:  # a photograph; matplotlib has all images pixelated
+        image.attrib.pop("style", None)
+    image.append(ElementTree.fromstring(bitmap(files, "")))
 
 
 def _own_ids(root: Element, name: str) -> None:

@@ -122,7 +122,7 @@ def _pictured(text: str, attached: NotebookNode, figures: Figures, beside: Path,
             if name not in attached:
                 raise FileNotFoundError(place)
             kind, encoded = next(iter(attached[name].items()))
-            name = figures.add("".join(encoded), kind.rpartition("/")[2].partition("+")[0])
+            name = figures.add("".join(encoded), kind.rpartition("/")[2].partition("+")[0])[-1]
         elif re.match(r"[a-z]+:|//|#", place):
             return found[0]
         else:

@@ -25,6 +25,7 @@ from docs.hooks.for_machines import opensearch, redirect, sections
 from docs.hooks.html import lighten, only_needed, to_mathml
 from docs.hooks.policy import headers, inline_scripts, styles_apart, with_policy
 from docs.hooks.rendering import PageError
+from docs.hooks.styles import keep_used, named_in_page
 from scripts import notebook_cache
 from scripts.notebook_cache import NotebookError
 from scripts.published import Published, SettingError, published
@@ -35,6 +36,7 @@ _site: tree.Site
 _place: Published
 _notebooks: dict[str, str] = {}
 _scripts: set[str] = set()  # in the HTML of any page
+_names: set[str] = set()  # of classes there, and its settings
 _watched = False  # by `mkdocs serve`, which puts a script of its own into pages
 
 
@@ -72,6 +74,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     _site = tree.Site()
     _notebooks.clear()
     _scripts.clear()
+    _names.clear()
     if notebook_cache.RUNS.is_dir():  # MkDocs knows no path in `watch` that may be missing
         config.watch.append(str(notebook_cache.RUNS))
     for check in _site.facts.verification.failures:
@@ -172,7 +175,9 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """Write what a server sends with every page."""
+    """Write what a server sends with every page, and the styles that some page uses."""
+    if not _watched:  # then only pages that change are built
+        keep_used(Path(config.site_dir, "assets"), _names)
     Path(config.site_dir, "_headers").write_text(headers(_scripts), encoding="utf-8")
 
 
@@ -186,6 +191,7 @@ def _finished(page: str) -> str:
     page = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", page)
     page = lighten(page).replace(' role="dialog">', ' role="dialog" aria-label="Search">', 1)
     _scripts.update(inline_scripts(page))
+    _names.update(named_in_page(page))
     return page if _watched else with_policy(page)
 
 

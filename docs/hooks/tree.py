@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
 Sources = tuple[tuple[str, int], ...]
 _OF_TUTORIALS = ("advprop", "snippets", "scripts", "docs/models", "docs/templates")
-_CARD = 700  # pixels that the picture of a tutorial in the list is wide
+_CARD = 560  # pixels that the picture of a tutorial in the list is wide
 DATA_FILES = ROOT / "advprop" / "data_files"
 
 

@@ -79,7 +79,8 @@ def test_the_words_of_a_figure_stay_and_its_black_is_the_themes() -> None:
     assert '<use href="#f1-0" style="stroke:currentColor;clip-path:url(#f1-0)"/>' in svg
     assert '<path id="f1-0" d="M1.2 0L2 3"/>' in svg
     assert "metadata" not in svg
-    assert list(figures.files) == [svg.partition('<image href="')[2].partition('"')[0]]
+    (name,) = figures.files
+    assert f'<foreignObject><img src="{name}" alt="" loading="lazy"/></foreignObject>' in svg
 
 
 def test_two_figures_share_neither_ids_nor_styles() -> None:
@@ -132,7 +133,7 @@ def test_bitmaps_of_every_kind_lie_beside_the_page(kind: str, ending: str) -> No
     markup = show(display(**{kind: PIXEL, "plain": "<Image>"}), figures, "A figure")
     (name,) = figures.files
     assert name.endswith(f".{ending}")
-    assert f'<img src="{name}" alt="A figure"' in markup
+    assert f'<img src="{name}" alt="A figure" width="1" height="1" loading="lazy"/>' in markup
 
 
 @pytest.mark.parametrize(
@@ -190,16 +191,35 @@ def test_photographs_are_light_and_see_through_where_they_were() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 4), dtype=np.uint8)
     pixels[..., 3] = 255 * (np.arange(300) < 200)
     heavy, small = (png(each) for each in (pixels, pixels[:20]))
-    figures = Figures()
-    names = [figures.add(base64.b64encode(content).decode()) for content in (heavy, small)]
-    assert [name.rpartition(".")[2] for name in names] == ["webp", "png"]
-    assert figures.files[names[1]] == small
-    assert len(figures.files[names[0]]) < len(heavy) / 3
-    with Image.open(io.BytesIO(figures.files[names[0]])) as picture:
-        assert (np.asarray(picture)[..., 3] == pixels[..., 3]).all()
-    narrow = Figures(widest=100)
-    with Image.open(io.BytesIO(narrow.files[narrow.add(base64.b64encode(heavy).decode())])) as picture:
-        assert picture.size == (100, 100)
+    figures, narrow = Figures(), Figures(widest=100)
+    (unchanged,) = figures.add(b64(small))
+    assert figures.files[unchanged] == small
+    lighter = figures.add(b64(heavy))
+    assert [name.rpartition(".")[2] for name in lighter] == ["avif", "webp"]
+    for name in lighter:
+        assert len(figures.files[name]) < len(heavy) / 3
+        alpha = np.asarray(decoded(figures.files[name]))[..., 3].astype(int)
+        assert abs(alpha - pixels[..., 3])[:, np.abs(np.arange(300) - 200) > 4].max() < 12
+    assert [decoded(narrow.files[name]).size for name in narrow.add(b64(heavy))] == [(100, 100)] * 2
+
+
+def test_a_photograph_in_a_figure_is_loaded_when_it_is_seen() -> None:
+    photograph = png(np.random.default_rng(0).integers(0, 256, (300, 300, 4), dtype=np.uint8))
+    image = f'<image style="image-rendering: pixelated" width="9" href="data:image/png;base64,{b64(photograph)}"/>'
+    figures = Figures(largest=0)
+    svg = figures.add_svg(f'<svg xmlns="http://www.w3.org/2000/svg">{image}</svg>', "x")
+    avif, webp = figures.files
+    assert f'<foreignObject width="9"><picture><source srcset="{avif}" type="image/avif"/>' in svg
+    assert f'<img src="{webp}" alt="" loading="lazy"/></picture></foreignObject>' in svg
+
+
+def decoded(content: bytes) -> Image.Image:
+    """A picture with its transparency."""
+    return Image.open(io.BytesIO(content)).convert("RGBA")
+
+
+def b64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def png(pixels: np.ndarray) -> bytes:

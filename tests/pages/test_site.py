@@ -22,6 +22,7 @@ from docs.hooks import notebooks, rendering, rooms, tree
 from docs.hooks.for_machines import in_words
 from docs.hooks.html import lighten
 from docs.hooks.policy import styles_apart
+from docs.hooks.styles import named_in_page, named_in_script, only_used
 from scripts.serve import read_headers
 from tests.site_tools import ROOT, build, built_site, code_blocks, copied_checkout, page_path, soup_of
 
@@ -431,6 +432,36 @@ def test_the_command_line_is_told_in_full(site: Path) -> None:
 def test_white_space_goes_but_not_out_of_code_and_pictures() -> None:
     page = "<ul>\n    <li>a   b</li>\n</ul>\n<pre>c\n    d</pre>  <svg>\n  <text>e  f</text></svg>"
     assert lighten(page) == "<ul> <li>a b</li> </ul> <pre>c\n    d</pre> <svg>\n  <text>e  f</text></svg>"
+
+
+def test_line_numbers_and_the_lines_of_a_docstring_need_no_tags_of_their_own() -> None:
+    lines = '<pre><span class="normal"> 1</span>\n<span class="normal"> 2</span></pre>'
+    docstring = '<pre><span class="sd">"""One.</span>\n\n<span class="sd">Two."""</span></pre>'
+    assert (
+        lighten(lines + docstring) == '<pre> 1\n 2</pre><pre><span class="sd">"""One.\n\nTwo."""</span></pre>'
+    )
+
+
+def test_style_sheets_keep_what_some_page_or_script_may_use() -> None:
+    known = named_in_page('<body dir="ltr" data-md-color-primary="custom"><p class="a b">')
+    known |= named_in_script("element.className = `c--${kind}`; element.classList.add('d')")
+    kept = (
+        ".a .b:hover{x: 1}",
+        ".c--any,.d{x: 1}",
+        "[dir=ltr] .a{x: 1}",
+        "[data-md-color-primary=custom]{x: 1}",
+        "[hidden],p:not(.unknown){x: 1}",
+        "@media print{.a{x: 1}}",
+        "@font-face{font-family: f}",
+    )
+    dropped = (
+        ".a .unknown{x: 1}",
+        "[dir=rtl] .a{x: 1}",
+        "[data-md-color-primary=red]{x: 1}",
+        "@media print{.unknown{x: 1}}",
+    )
+    assert only_used("/* words */".join((*kept, *dropped)), known) == "".join(kept)
+    assert only_used(".a, .unknown{x: 1}", known) == ".a{x: 1}"
 
 
 def test_pages_load_what_they_use(site: Path) -> None:
