@@ -1,6 +1,5 @@
 """What the site knows of each model: its card, what was counted and checked, what was measured."""
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -125,24 +124,6 @@ class Model:
     def found(self, field: str) -> Any:
         """What was counted, or read from timm, for a field."""
         return self.checks[field].found
-
-    def structured_data(self, address: str | None) -> str:
-        """JSON-LD for search engines, in the words of schema.org; `address` is that of its page, if known."""
-        data = {
-            "@context": "https://schema.org",
-            "@type": "SoftwareSourceCode",
-            "name": self.name,
-            "alternateName": self.timm_name,
-            "description": f"{self.network}, an image classifier {self.method}",
-            "keywords": list(self.card.training_techniques or ()),
-            "programmingLanguage": "Python",
-            "runtimePlatform": "PyTorch",
-            "citation": {"@type": "ScholarlyArticle", "url": self.collection.paper.address},
-        }
-        code = self.card.code if self.card.code.startswith("http") else ""
-        known = {"codeRepository": code, "sameAs": self.hub, "license": self.config.license, "url": address}
-        told = data | {key: value for key, value in known.items() if value}
-        return json.dumps(told, ensure_ascii=False).replace("</", "<\\/")
 
 
 @dataclass(frozen=True)

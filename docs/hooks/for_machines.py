@@ -3,12 +3,24 @@
 import re
 from collections.abc import Callable, Iterator
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
+import markdown
 from bs4 import BeautifulSoup
 from mkdocs_llmstxt import autoclean
 
 Page = dict[str, str]
+_RELEASE = re.compile(
+    r"^## \[(?P<version>[^\]]+)\] - (?P<date>[\d-]+)\n(?P<changes>.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE
+)
+
+
+class Release(NamedTuple):
+    """A version in the changelog: its date as `2026-11-28`, its changes in Markdown."""
+
+    version: str
+    date: str
+    changes: str
 
 
 def sections(nav: list[Any], about: Callable[[str], str]) -> dict[str, list[Page]]:
@@ -84,4 +96,25 @@ def opensearch(name: str, description: str, address: str) -> str:
         "<InputEncoding>UTF-8</InputEncoding>"
         f'<Url type="text/html" template="{escape(address)}?q={{searchTerms}}"/>'
         "</OpenSearchDescription>\n"
+    )
+
+
+def releases(changelog: str) -> list[Release]:
+    """The releases of a changelog, newest first; what is not released yet is none of them."""
+    return [Release(**found.groupdict()) for found in _RELEASE.finditer(changelog)]
+
+
+def feed(name: str, of: list[Release], home: str) -> str:
+    """The releases as an Atom feed; `home` is the address of the site."""
+    entries = "".join(
+        f"<entry><title>{escape(name)} {each.version}</title><id>{home}changelog/#{each.version}</id>"
+        f'<updated>{each.date}T00:00:00Z</updated><link href="{home}changelog/"/>'
+        f'<content type="html">{escape(markdown.markdown(each.changes))}</content></entry>'
+        for each in of
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<feed xmlns="http://www.w3.org/2005/Atom"><title>{escape(name)}</title><id>{home}</id>'
+        f"<updated>{of[0].date}T00:00:00Z</updated><author><name>{escape(name)}</name></author>"
+        f'<link href="{home}"/><link rel="self" href="{home}feed.xml"/>{entries}</feed>\n'
     )

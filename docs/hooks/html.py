@@ -15,7 +15,7 @@ _ENVIRONMENT = re.compile(r"\\begin\b.*\\end\b", re.DOTALL)
 # The place of an equation with a label, and a link to one that is not there.
 _LABEL = re.compile(r' id="formula-([^"]*)"')
 _NOWHERE = re.compile(r'<a href="#formula-([^"]*)">\(\?\?\)</a>')
-# Pygments' classes of names, punctuation, operators, white space: of the color of all code; and of line numbers.
+# Pygments' classes of names, punctuation, operators, space: of the color of all code; and of line numbers.
 _PLAIN = re.compile(r'<span class="(?:n|o|p|w|normal)">([^<]*)</span>')
 _DOCSTRING_LINES = re.compile(r'</span>(\n+)<span class="sd">')  # each is a span of its own
 # White space that a browser shows as one space, and before it what has to stay as it is.

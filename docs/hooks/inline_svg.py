@@ -37,7 +37,7 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], Sequence[
         markup: What drew it wrote.
         name: Its id on the page; its other ids and classes begin with it.
         alt: What the picture shows, in words.
-        keep: Takes a bitmap in base64, keeps it beside the page and returns its files, as `bitmap` takes them.
+        keep: Takes a bitmap in base64, keeps it beside the page and returns its files for `bitmap`.
 
     Raises:
         ValueError: If it is no SVG.

@@ -21,10 +21,12 @@ sys.path.insert(0, str(ROOT))  # the hook is loaded from its file, not as a part
 from advprop.cards import ModelIndexError
 from docs.hooks import rooms, tree
 from docs.hooks.facts import package_changed
-from docs.hooks.for_machines import opensearch, redirect, sections
+from docs.hooks.for_machines import Release, feed, opensearch, redirect, releases, sections
+from docs.hooks.head import Told, structured_data
 from docs.hooks.html import lighten, only_needed, to_mathml
 from docs.hooks.policy import headers, inline_scripts, styles_apart, with_policy
 from docs.hooks.rendering import PageError
+from docs.hooks.social_card import social_card
 from docs.hooks.styles import keep_used, named_in_page
 from scripts import notebook_cache
 from scripts.notebook_cache import NotebookError
@@ -36,6 +38,7 @@ _site: tree.Site
 _place: Published
 _notebooks: dict[str, str] = {}
 _scripts: set[str] = set()  # in the HTML of any page
+_releases: list[Release] = []
 _names: set[str] = set()  # of classes there, and its settings
 _watched = False  # by `mkdocs serve`, which puts a script of its own into pages
 
@@ -75,6 +78,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     _notebooks.clear()
     _scripts.clear()
     _names.clear()
+    _releases[:] = releases((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
     if notebook_cache.RUNS.is_dir():  # MkDocs knows no path in `watch` that may be missing
         config.watch.append(str(notebook_cache.RUNS))
     for check in _site.facts.verification.failures:
@@ -102,16 +106,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             log.warning(found.problem)
         _notebooks[path] = found.markdown
         files.append(File(path, str(found.path.parent.parent), config.site_dir, config.use_directory_urls))
-        for name, content in found.files.items():
-            files.append(File.generated(config, f"{path.removesuffix('.ipynb')}/{name}", content=content))
+        for name, picture in found.files.items():
+            files.append(File.generated(config, f"{path.removesuffix('.ipynb')}/{name}", content=picture))
     for path in _site.collection_pages():  # others link to models/advprop.html
         page = Path(path).with_suffix(".html")
         files.append(File.generated(config, page.as_posix(), content=with_policy(redirect(f"{page.stem}/"))))
     if config.site_url:
         about = opensearch(config.site_name, config.site_description or "", _home(config))
         files.append(File.generated(config, "opensearch.xml", content=about))
-    for name, content in tree.gallery().files.items():
-        files.append(File.generated(config, f"tutorials/{name}", content=content))
+        if _releases:
+            content = feed(config.site_name, _releases, _home(config))
+            files.append(File.generated(config, "feed.xml", content=content))
+    for name, picture in tree.gallery().files.items():
+        files.append(File.generated(config, f"tutorials/{name}", content=picture))
     return files
 
 
@@ -128,6 +135,7 @@ def on_pre_page(page: Page, config: MkDocsConfig, files: Files) -> Page:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Render a page's Jinja; a model index at its end stays out of it."""
     path = page.file.src_uri
+    page.meta["description"] = _site.about(path) or config.site_description
     if path in _notebooks:
         return _notebooks[path]
     if page.file.generated_by:
@@ -151,22 +159,26 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
     What the search has left out need not say so any more.
     """
-    model = next((each for each in _site.facts.models if each.path == page.file.src_uri), None)
-    data = model.structured_data(page.canonical_url) if model else ""
-    # the theme takes a lone "alternate" for another language, and asks for its sitemap
-    head = '<link rel="alternate nofollow" type="text/markdown" href="index.md">'
-    if config.site_url:
-        head += f'<link rel="search" type="application/opensearchdescription+xml" title="{config.site_name}" '
-        head += f'href="{_home(config)}opensearch.xml">'
-    head += f'<script type="application/ld+json">{data}</script>' if data else ""
+    told = _told(page, config)
+    head = told.tags(structured_data(told, _site.facts, _place), has_feed=bool(_releases))
     output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
     output, styles = styles_apart(only_needed(output))
+    beside = Path(page.file.abs_dest_path).parent
+    beside.mkdir(parents=True, exist_ok=True)
     if styles:
-        sheet = Path(page.file.abs_dest_path).with_name("page.css")
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        sheet.write_text(styles, encoding="utf-8")
+        (beside / "page.css").write_text(styles, encoding="utf-8")
         head += '<link rel="stylesheet" href="page.css">'
+    if told.home:
+        (beside / "card.png").write_bytes(social_card(told.title, told.about, told.kind))
     return _finished(output.replace("</head>", f"{head}</head>", 1))
+
+
+def _told(page: Page, config: MkDocsConfig) -> Told:
+    path = page.file.src_uri
+    title = str(page.title) if path != "index.md" else config.site_name
+    home = _home(config) if config.site_url else ""
+    about = str(page.meta["description"])
+    return Told(path, title, about, page.canonical_url or "", home, config.site_name)
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:

@@ -47,7 +47,7 @@ class Figures:
     widest: int | None = None
 
     def add(self, encoded: str, ending: str = "png") -> tuple[str, ...]:
-        """Keep a base64 picture; return its file, or those of a heavy one, of photographs, as AVIF and as WebP."""
+        """Keep a base64 picture; return its file, or those of a heavy one as AVIF and as WebP."""
         content = base64.b64decode(encoded)
         if ending == "png" and len(content) > _HEAVY:
             return tuple(self._keep(_lighter(content, kind, self.widest), kind) for kind in _LIGHT)

@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeAlias
 
 import tinycss2
 from tinycss2.ast import AtRule, Node, QualifiedRule
 
-Tokens: TypeAlias = list[Node]
 _CLASSES = re.compile(r'\bclass="([^"]*)"')
 _SETTINGS = re.compile(r'\b((?:data-md-color-\w+|dir)="[^"]*")')  # that no script changes to other values
+# The same in a selector.
+_CLASS = re.compile(r"\.([A-Za-z_][\w-]*)")
+_SETTING = re.compile(r"""\[(data-md-color-\w+|dir)=["']?([\w-]+)["']?\]""")
 _WORD = re.compile(r"[\w-]+")
 
 
@@ -51,18 +52,18 @@ def _rules(rules: Iterable[Node], known: set[str]) -> Iterator[str]:
             if used:
                 yield f"{','.join(used)}{{{tinycss2.serialize(rule.content)}}}"
         elif isinstance(rule, AtRule) and rule.lower_at_keyword in ("media", "supports"):
-            inner = "".join(_rules(tinycss2.parse_rule_list(rule.content), known))
+            inner = "".join(_rules(tinycss2.parse_rule_list(rule.content or []), known))
             if inner:
                 yield f"@{rule.at_keyword}{tinycss2.serialize(rule.prelude)}{{{inner}}}"
         else:
             yield rule.serialize()
 
 
-def _selectors(prelude: Tokens) -> Iterator[Tokens]:
+def _selectors(prelude: Iterable[Node]) -> Iterator[list[Node]]:
     """The selectors of a rule, which commas divide."""
-    selector: Tokens = []
+    selector: list[Node] = []
     for token in prelude:
-        if token == ",":
+        if token.serialize() == ",":
             yield selector
             selector = []
         else:
@@ -70,13 +71,9 @@ def _selectors(prelude: Tokens) -> Iterator[Tokens]:
     yield selector
 
 
-def _is_known(selector: Tokens, known: set[str]) -> bool:
-    """Whether some element may have its classes and settings; what stands in `:not()` and `:is()` is no matter."""
-    classes = {after.value for dot, after in zip(selector, selector[1:], strict=False) if dot == "."}
-    settings = {
-        f'{"".join(name.serialize() for name in each.content[:-2])}="{each.content[-1].value}"'
-        for each in selector
-        if each.type == "[] block" and len(each.content) == 3 and each.content[1] == "="
-    }
-    missing = (classes | {each for each in settings if _SETTINGS.fullmatch(each)}) - known
+def _is_known(selector: Iterable[Node], known: set[str]) -> bool:
+    """Whether some element may have its classes and settings; `:not()` and `:is()` are no matter."""
+    text = "".join(token.serialize() for token in selector if token.type != "function")
+    settings = {f'{name}="{value}"' for name, value in _SETTING.findall(text)}
+    missing = {*_CLASS.findall(text), *settings} - known
     return all(re.sub("--.*", "--", each) in known for each in missing)

@@ -106,7 +106,9 @@ class Site:
         """What a page is about: its description, or the paragraph below its title; of a model what it is."""
         for model in self.facts.models:
             if model.path == path:
-                return f"{model.network}, an image classifier {model.method}"
+                found = model.measured
+                top1 = f", {found.accuracy['imagenet'].top1:.1f} % top-1 on ImageNet" if found else ""
+                return f"{model.network}, an image classifier {model.method}{top1}"
         if path.endswith(".ipynb"):
             return in_words(_title_and_summary(path)[1])
         text = _text(DOCS / path)

@@ -20,6 +20,8 @@ from advprop.models import create_model
 from advprop.models.convnet import default_cfgs
 from advprop.recipes.recipe import make_recipe
 from docs.hooks import facts, rendering, tree
+from docs.hooks.head import Told, structured_data
+from scripts.published import Published
 
 NAME = "advprop_convnet.small"
 PAGE = """# Small
@@ -165,8 +167,9 @@ def test_the_site_has_its_pages(small: Path) -> None:
     assert [each for each in wanted if each not in page] == []
     assert [each for each in unwanted if each in page] == []
     assert "the others' programs" in site.model_page(site.facts.models[-1])
-    data = site.facts.model(NAME).structured_data(None)
-    assert "0000.00000" in data
+    told = Told(site.facts.model(NAME).path, NAME, "", "", "", "AdvProp")
+    data = structured_data(told, site.facts, Published("0.1.0"))
+    assert "0000.00000" in data["citation"]["url"]
     assert "sameAs" not in data
 
 

@@ -205,7 +205,8 @@ def test_photographs_are_light_and_see_through_where_they_were() -> None:
 
 def test_a_photograph_in_a_figure_is_loaded_when_it_is_seen() -> None:
     photograph = png(np.random.default_rng(0).integers(0, 256, (300, 300, 4), dtype=np.uint8))
-    image = f'<image style="image-rendering: pixelated" width="9" href="data:image/png;base64,{b64(photograph)}"/>'
+    data = f"data:image/png;base64,{b64(photograph)}"
+    image = f'<image style="image-rendering: pixelated" width="9" href="{data}"/>'
     figures = Figures(largest=0)
     svg = figures.add_svg(f'<svg xmlns="http://www.w3.org/2000/svg">{image}</svg>', "x")
     avif, webp = figures.files

@@ -70,6 +70,9 @@ def test_addresses_are_those_of_the_version(version: str, published: Path) -> No
     addresses = [each.text for each in sitemap if each.tag.endswith("}loc")]
     assert f"{home}models/advprop/" in addresses
     assert all(address.startswith(home) for address in addresses)
+    card = page.select_one('meta[property="og:image"]')["content"]
+    assert card == f"{home}models/advprop/card.png"
+    assert (published / version / card.removeprefix(home)).is_file()
     search = (published / version / "opensearch.xml").read_text(encoding="utf-8")
     assert f'template="{home}?q={{searchTerms}}"' in search
     listed = re.findall(r"\]\((\S+)\)", (published / version / "llms.txt").read_text(encoding="utf-8"))
