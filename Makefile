@@ -14,7 +14,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Without compiled bytecode every new Python spends some ten seconds on compiling torch.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help serve docs test nightly coverage lint format notebooks gpu site setup lock clean publish
+.PHONY: help serve docs test nightly coverage lint format notebooks gpu site setup lock clean publish audit
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ docs: setup  ## show the pages while you write them, with the tutorials' kept ru
 
 site: notebooks  ## build the site into site/
 	@$(RUN) -m mkdocs build --strict --quiet
+
+audit: site  ## measure how light and how accessible the site is, for docs/measured/site.json
+	@$(RUN) -m scripts.audit
 
 setup:  ## make or renew .venv from requirements.lock
 	@python="$$(sh scripts/find_python.sh)" && "$$python" scripts/setup.py

@@ -53,7 +53,7 @@ const scrolling = new ResizeObserver((entries) => {
 });
 
 // The theme makes its boxes while the page is open. It calls that of each copy button a navigation.
-const WIDE = ":is(.output, .scroll, .models-table, .md-typeset__scrollwrap):not([data-watched])";
+const WIDE = ":is(.output, .scroll, .models-table, .md-typeset__scrollwrap, .formula > math):not([data-watched])";
 new MutationObserver(() => {
   for (const box of document.querySelectorAll(".md-code__nav:not([role])")) box.setAttribute("role", "none");
   for (const box of document.querySelectorAll(WIDE)) {

@@ -18,6 +18,7 @@ _NOWHERE = re.compile(r'<a href="#formula-([^"]*)">\(\?\?\)</a>')
 # Pygments' classes of names, punctuation, operators, space: of the color of all code; and of line numbers.
 _PLAIN = re.compile(r'<span class="(?:n|o|p|w|normal)">([^<]*)</span>')
 _DOCSTRING_LINES = re.compile(r'</span>(\n+)<span class="sd">')  # each is a span of its own
+_NO_HEAD = re.compile(r"<th([^>]*)></th>")
 # White space that a browser shows as one space, and before it what has to stay as it is.
 _SPACE = re.compile(r"(<(pre|svg|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*|[ \t]{2,}", re.DOTALL)
 
@@ -75,7 +76,11 @@ def _wrong_label(shown: str) -> str:
 
 
 def lighten(page: str) -> str:
-    """The HTML of a page without what nobody sees: tags around code that have no color, white space."""
+    """The HTML of a page without what nobody sees: tags around code that have no color, white space.
+
+    A head without words, as in the corner of a table, is no head.
+    """
+    page = _NO_HEAD.sub(r"<td\1></td>", page)
     plain = _DOCSTRING_LINES.sub(r"\1", _PLAIN.sub(r"\1", page))
     return _SPACE.sub(lambda match: match[1] or " ", plain)
 

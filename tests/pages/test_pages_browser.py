@@ -1,48 +1,29 @@
 """The built site as a reader meets it: in a browser, light and dark, on a screen and on a phone."""
 
-import functools
 import os
-import shutil
-import threading
-from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-from advprop.cards.model_index import load_model_index
 from advprop.cards.timm_results import load_results
-from scripts.serve import SiteHandler, read_headers
-from tests.site_tools import ROOT, built_site, code_blocks, page_path, soup_of
+from scripts.audit import (
+    INSTALL,
+    MODELS,
+    PAGES,
+    address_of,
+    axe_findings,
+    chromium,
+    first_visit,
+    launched,
+    reaching,
+    served,
+)
+from tests.site_tools import built_site, code_blocks, page_path, soup_of
 
-MODELS = sorted(card.name for card in load_model_index().members("AdvProp"))
-NOTEBOOKS = [f"notebooks/{path.stem}" for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-KINDS = [
-    "",
-    "models/advprop",
-    f"models/{MODELS[4]}",
-    "guides",
-    "guides/export",
-    "reference",
-    "reference/tasks",
-    "architecture",
-    "changelog",
-]
-PAGES = [*KINDS, "tutorials", *NOTEBOOKS]
-INSTALL = "sudo apt-get install chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 KIB = 1024
 
 pytestmark = pytest.mark.slow
@@ -57,27 +38,18 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
     """Where the site is served, with the headers that it asks for."""
-    handler = type("Handler", (SiteHandler,), {"headers_of_all": read_headers(site)})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(site)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(site) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; without it these tests are skipped, and fail in CI."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
+    if (program := chromium()) is None:
         stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         stop(f"there is no Chromium; install it: {INSTALL}")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with launched(program) as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -142,7 +114,7 @@ def visit(context: BrowserContext, address: str, name: str) -> list[str]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("response", lambda answer: faults.extend(_bad(answer.status, answer.url)))
     page.on("request", lambda asked: faults.extend(_foreign(asked.url, address)))
-    page.goto(f"{address}{name}/" if name else address, wait_until="networkidle")
+    page.goto(address_of(address, name), wait_until="networkidle")
     found = page.evaluate(STRUCTURE)
     titled = found["title"] != "" and found["lang"] == "en" and found["h1"] == 1
     if not titled or found["wide"] or found["noAlt"] or found["unnamed"] or found["sameIds"]:
@@ -161,31 +133,13 @@ def _foreign(url: str, address: str) -> list[str]:
     return [] if own else [f"asks {url}"]
 
 
-# What reaches over the edge of the text into the table of contents, or out of the window.
-REACHING = """() => {
-    const beside = document.querySelector(".md-sidebar--secondary");
-    const shown = beside?.checkVisibility() && beside.getBoundingClientRect().width > 0;
-    const edge = shown ? beside.getBoundingClientRect().left : document.documentElement.clientWidth;
-    const cut = (element) => element && element.tagName !== "ARTICLE" &&
-        (getComputedStyle(element).overflowX !== "visible" || cut(element.parentElement));
-    const right = (element) => element.getBoundingClientRect().right;
-    return [...document.querySelectorAll("article *")]
-        .filter((each) => each.checkVisibility() && right(each) > edge + 1)
-        .filter((each) => !cut(each.parentElement))
-        .map((each) => `${each.outerHTML.slice(0, 60)} reaches to ${right(each)}, the edge is at ${edge}`);
-}"""
-
-
 def test_nothing_lies_over_the_table_of_contents(browser: Browser, address: str) -> None:
     faults = []
     with browser.new_context(reduced_motion="reduce") as opened:
         page = opened.new_page()
         for name in PAGES:
-            page.goto(f"{address}{name}/" if name else address, wait_until="load")
-            for width in (320, 768, 1024, 1280, 1440, 2560):
-                page.set_viewport_size({"width": width, "height": 900})
-                found = page.evaluate(REACHING)
-                faults += [f"{name} at {width} px: {each}" for each in found[:1]]
+            page.goto(address_of(address, name), wait_until="load")
+            faults += [f"{name} at {each}" for each in reaching(page)]
     assert faults == []
 
 
@@ -205,17 +159,15 @@ def test_pages_are_light(name: str, site: Path) -> None:
     assert weight < (96 if name.startswith("reference/") else 72) * KIB
 
 
-@pytest.mark.parametrize("name", PAGES)
+HEAVY = ["", "models/advprop", "reference/tasks", "tutorials", "notebooks/02_from_scratch"]
+
+
+@pytest.mark.parametrize("name", HEAVY)
 def test_a_first_visit_is_light(name: str, browser: Browser, address: str) -> None:
     """All that a page loads, in bytes before compression; of the search nothing is among it."""
-    with browser.new_context() as opened:
-        page = opened.new_page()
-        answers = []
-        page.on("response", lambda answer: answers.append(answer))
-        page.goto(f"{address}{name}/" if name else address, wait_until="networkidle")
-        weights = {answer.url.removeprefix(address): len(answer.body()) for answer in answers}
+    weights = first_visit(browser, address_of(address, name))
     assert not [each for each in weights if "search" in each]
-    assert 0 < sum(weights.values()) < (430 if name == "tutorials" else 360) * KIB, weights
+    assert 0 < sum(weights.values()) < 360 * KIB, weights
 
 
 def names(page: Page) -> list[str]:
@@ -346,16 +298,21 @@ def test_found_words_are_legible(browser: Browser, address: str, theme: str) -> 
         assert page.evaluate(CONTRAST) == []
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(
+    ("scheme", "width", "pages"),
+    [
+        ("light", 1280, (*PAGES, "models/photo", "404.html")),
+        ("dark", 390, HEAVY),
+        pytest.param("dark", 390, PAGES, marks=pytest.mark.nightly),
+    ],
+)
 def test_axe_finds_nothing(
-    scheme: Literal["light", "dark"], width: int, browser: Browser, address: str
+    scheme: Literal["light", "dark"], width: int, pages: Sequence[str], browser: Browser, address: str
 ) -> None:
-    pages = [*KINDS, "results", "tutorials", "notebooks/05_robustness", "models/photo", "404.html"]
     found = []
     with browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}) as opened:
         page = opened.new_page()
         for name in pages:
             page.goto(address + name, wait_until="networkidle")
-            for each in Axe().run(page).response["violations"]:
-                found.append(f"{name}: {each['id']}: {each['nodes'][0]['html'][:100]}")
+            found += [f"{name}: {each}" for each in axe_findings(page)]
     assert found == []

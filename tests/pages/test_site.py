@@ -434,6 +434,10 @@ def test_white_space_goes_but_not_out_of_code_and_pictures() -> None:
     assert lighten(page) == "<ul> <li>a b</li> </ul> <pre>c\n    d</pre> <svg>\n  <text>e  f</text></svg>"
 
 
+def test_an_empty_corner_of_a_table_is_no_head() -> None:
+    assert lighten('<th align="right"></th><th>a</th>') == '<td align="right"></td><th>a</th>'
+
+
 def test_line_numbers_and_the_lines_of_a_docstring_need_no_tags_of_their_own() -> None:
     lines = '<pre><span class="normal"> 1</span>\n<span class="normal"> 2</span></pre>'
     docstring = '<pre><span class="sd">"""One.</span>\n\n<span class="sd">Two."""</span></pre>'
