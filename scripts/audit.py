@@ -2,7 +2,7 @@
 
 The site is served as hosts do, compressed and with its headers. Chromium loads each page and tells how much a
 first visit loads, what axe finds, what reaches over the edge of the text. Lighthouse is asked where it is
-installed (`npm install --global lighthouse`), on a simulated phone. `docs/measured/site.json` keeps the outcome.
+installed (`npm install --global lighthouse`), on a simulated phone. The record is `docs/measured/site.json`.
 """
 
 import argparse
