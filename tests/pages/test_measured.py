@@ -81,7 +81,9 @@ def _even(rates):
 
 
 def test_the_page_has_the_numbers_of_the_records(root):
-    page = render(environment(measured=measured), (root / "docs" / "results.md").read_text(), where="page")
+    page = render(
+        environment(measured=measured, prices=list), (root / "docs" / "results.md").read_text(), where="page"
+    )
     runs = measured.record("fashion_mnist")["table"]["runs"]
     for row in measured.trained(runs):
         assert f"| {row.method} | {row.clean:.1f} | {row.corrupted:.1f} |" in page
