@@ -14,7 +14,7 @@ from advprop.cards.counts import count_macs
 from advprop.models import create_model
 from advprop.recipes import make_recipe
 from docs.hooks.facts import Model
-from docs.hooks.measured import IMAGENET
+from docs.hooks.measured import IMAGENET, on_gpu
 from scripts.benchmark import METHODS
 
 # A method, and the steps of its attack where they can be chosen.
@@ -124,8 +124,7 @@ def prices(models: Iterable[Model], records: Sequence[Mapping[str, Any]]) -> lis
     """
     told = (_network(model, model.measured) for model in models if model.measured and model.card.epochs)
     networks = [_resnet50(), *told]
-    records = [each for each in records if not (each["device"].startswith("CPU") or each["compile"])]
-    measured = {each["model"]: each for each in reversed(records)}  # the first of several
+    measured = {each["model"]: each for each in reversed(records) if on_gpu(each)}  # the first of several
     bases = [each for each in networks if _is_of(measured.get(each.model), each)]
     if networks[0] not in bases:
         return []
