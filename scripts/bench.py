@@ -1,8 +1,9 @@
-"""The whole set of benchmarks, `make bench`: networks of three families, eager and compiled.
+"""The whole set of benchmarks, `make bench`: networks of several families, eager and compiled, and the data.
 
 On a GPU each network is measured at the size and precision that a run would have. On a CPU images and batches
 are small, so that the set takes minutes, and what is compiled is one network by two methods. Each measurement
-is kept in `docs/measured/benchmark.json` as soon as it is there, as `scripts.benchmark` keeps it.
+is kept in `docs/measured/benchmark.json` as soon as it is there, as `scripts.benchmark` keeps it. At the end
+`scripts.data_path` measures how fast images are read.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from scripts import benchmark
+from scripts import benchmark, data_path
 
 # Model, pixels and batch on a GPU, the same on a CPU, and which norms get an auxiliary set.
 NETWORKS = (
@@ -24,6 +25,10 @@ NETWORKS = (
     ("vit_small_patch16_224", (224, 256), (224, 8), "all"),
 )
 COMPILED_ON_CPU = "resnet18"
+READ = {
+    "cpu": ["--images", "512", "--workers", "0", "1", "2"],
+    "cuda": ["--images", "4096", "--batch-size", "256", "--workers", "0", "1", "4", "8", "16"],
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--device", choices=("cpu", "cuda"), default=None, help="by default a GPU, if there is one"
     )
     parser.add_argument("--models", nargs="+", choices=[each[0] for each in NETWORKS], default=None)
-    parser.add_argument("--record", type=Path, default=benchmark.RECORD, help="where to keep it")
+    parser.add_argument("--record", type=Path, default=benchmark.RECORD, help="where to keep the steps")
     asked = parser.parse_args(arguments)
     device = asked.device or ("cuda" if torch.cuda.is_available() else "cpu")
     for case in cases(device):
@@ -41,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"\n{' '.join(case)}")
             if status := benchmark.main([*case, "--record", str(asked.record)]):
                 return status
-    return 0
+    return data_path.main(READ[device]) if asked.models is None else 0
 
 
 def cases(device: str) -> Iterator[list[str]]:

@@ -53,6 +53,11 @@ def record(name: str) -> Any:
     return json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def recorded(name: str) -> bool:
+    """Whether a program has written to `docs/measured/`."""
+    return (MEASURED / f"{name}.json").is_file()
+
+
 def text(name: str) -> str:
     """A file of `docs/measured/` as it is."""
     return (MEASURED / name).read_text(encoding="utf-8")

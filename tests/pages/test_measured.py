@@ -110,3 +110,24 @@ def test_a_benchmark_with_memory_and_one_of_before_are_shown(root, monkeypatch):
     assert page.count("Share of the floor |\n| --- | ---: | ---: | ---: | ---: |\n") == 1
     guide = render(env, (root / "docs/guides/imagenet.md").read_text(), where="page")
     assert guide.count("Hours on one") == 1
+
+
+def test_how_fast_images_are_read_is_shown_once_it_was_measured(root, monkeypatch):
+    rates = {"folder": {"0": 99.6, "4": 1234.5}, "tar": {"0": 5.0, "4": 6.0}}
+    reading = {"images": 2048, "pixels": [500, 375], "batch_size": 64, "images_per_second": rates}
+    reading |= {
+        "command": "python -m scripts.data_path",
+        "date": "",
+        "device": "",
+        "commit": "",
+        "versions": {},
+    }
+    found = measured.record
+    monkeypatch.setattr(measured, "record", lambda name: reading if name == "data_path" else found(name))
+    for there in (True, False):
+        monkeypatch.setattr(measured, "recorded", lambda name, there=there: there)
+        env = environment(measured=measured, prices=list)
+        page = render(env, (root / "docs" / "results.md").read_text(), where="page")
+        table = "| `--workers` | folder | tar |\n| ---: | ---: | ---: |\n| 0 | 100 | 5 |\n| 4 | 1,234 | 6 |\n"
+        assert (table in page) == there
+        assert ("## How fast images are read" in page) == there
