@@ -47,7 +47,7 @@ notebooks: setup  ## run the tutorials that changed (FORCE=1: all of them)
 gpu: notebooks  ## keep the tutorials' runs on this machine's GPU in notebooks/gpu/
 	@$(RUN) -m scripts.gpu_runs
 
-bench: setup  ## measure training steps and reading of images, and keep it in docs/measured/ (some 20 minutes)
+bench: setup  ## measure training steps and the reading of images; keep it in docs/measured/
 	@$(RUN) -m scripts.bench
 
 publish: notebooks  ## put the site on the branch gh-pages and push it (REF=main, or a tag such as v0.1.0)

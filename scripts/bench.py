@@ -22,7 +22,7 @@ NETWORKS = (
     ("resnet18", (224, 256), (64, 16), "batch"),
     ("resnet50", (224, 256), (64, 8), "batch"),
     ("convnext_tiny", (224, 128), (64, 8), "all"),
-    ("vit_small_patch16_224", (224, 256), (224, 8), "all"),
+    ("vit_small_patch16_224", (224, 256), (64, 8), "all"),
 )
 COMPILED_ON_CPU = "resnet18"
 READ = {
