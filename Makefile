@@ -14,7 +14,11 @@ export NO_MKDOCS_2_WARNING := 1
 # Without compiled bytecode every new Python spends some ten seconds on compiling torch.
 unexport PYTHONDONTWRITEBYTECODE
 
+<<<<<<< HEAD
 .PHONY: help serve docs test nightly coverage lint format notebooks gpu site setup lock clean publish audit
+=======
+.PHONY: help serve docs test nightly coverage lint format notebooks gpu bench site setup lock clean publish
+>>>>>>> bench
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +50,9 @@ notebooks: setup  ## run the tutorials that changed (FORCE=1: all of them)
 
 gpu: notebooks  ## keep the tutorials' runs on this machine's GPU in notebooks/gpu/
 	@$(RUN) -m scripts.gpu_runs
+
+bench: setup  ## measure training steps and the reading of images; keep it in docs/measured/
+	@$(RUN) -m scripts.bench
 
 publish: notebooks  ## put the site on the branch gh-pages and push it (REF=main, or a tag such as v0.1.0)
 	@$(RUN) -m scripts.publish_site --push "$(or $(REF),main)"

@@ -14,24 +14,24 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
-from timm.task import ClassificationTask
 from torch import Tensor
 from tqdm import tqdm
 
 from advprop import make_recipe
 from advprop.data import Batches, Data, TensorSet
-from advprop.models import data_config
-from advprop.recipes import Recipe
+from advprop.recipes import MethodSettings, Recipe
 from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
-from advprop.training import Loop, build_model, build_optimizer, build_schedule
+from advprop.training import Loop
+from scripts.naive_step import NaiveStep
+from scripts.peak_memory import peak_bytes
 from scripts.surroundings import ROOT, circumstances, read_record, write_record
+from scripts.timm_step import Step, timms_step
 
 RECORD = ROOT / "docs" / "measured" / "benchmark.json"
 TIMM = "timm"
@@ -43,13 +43,17 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "advprop-5": {"method": "advprop", "steps": 5},
     "fine-grained-1": {"method": "fine-grained", "steps": 1},
 }
+# AdvProp written plainly from the paper: fp32, channels first, not compiled.
+NAIVE: Mapping[str, Mapping[str, Any]] = {
+    f"naive-{steps}": {"method": "advprop", "steps": steps} for steps in (1, 5)
+}
+CANDIDATES = {**METHODS, **NAIVE}
 # What a measurement is of; one with all of these as before takes its place.
-SETTINGS = ("model", "image_size", "batch_size", "precision", "channels_last", "compile")
+SETTINGS = ("model", "image_size", "batch_size", "precision", "channels_last", "compile", "norms")
+OLDER = {"norms": "batch"}  # of measurements that do not state it
 # Images are not changed at random, which costs the same for all; the run would be long.
 SHARED: Mapping[str, Any] = {"data": "noise", "flip": 0.0, "epochs": 1000, "workers": 0}
 BATCHES = 4
-
-Step: TypeAlias = Callable[[Tensor, Tensor], None]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,10 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="bf16")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--norms", choices=("batch", "all"), default="batch", help="all: ConvNeXt and ViT")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10, help="steps of a candidate in a round")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=CANDIDATES, default=list(CANDIDATES))
     parser.add_argument("--record", type=Path, default=RECORD, help="where to keep it")
     asked = parser.parse_args(arguments)
     try:
@@ -95,16 +100,15 @@ def benchmark(
     Raises:
         ValueError: If there is no such model or device.
     """
-    recipes = {name: make_recipe(settings, SHARED, METHODS[name]) for name in methods}
+    recipes = {name: make_recipe(settings, SHARED, CANDIDATES[name]) for name in methods}
     plain = make_recipe(settings, SHARED, METHODS["standard"])
     with join(device) as world, gpu_kernels(tf32=False), own_randomness():
         on_cpu = world.device.type == "cpu"
         with cpu_threads(1 if on_cpu else None):
             data = random_data(plain, world.device)
-            candidates = {TIMM: timms_step(plain, world, data)}
-            for name, recipe in tqdm(recipes.items(), "making candidates", leave=False, disable=None):
-                candidates[name] = Loop(recipe, world, data).advance
-            batches = cycle(list(Batches(data.train, plain.batch_size)))
+            kept = list(Batches(data.train, plain.batch_size))
+            candidates, peaks = make_candidates(plain, recipes, world, data, kept[0])
+            batches = cycle(kept)
 
             def turn(step: Step) -> None:
                 for images, labels in islice(batches, steps):
@@ -120,9 +124,38 @@ def benchmark(
             name: [round(plain.batch_size * steps / each, 1) for each in taken]
             for name, taken in seconds.items()
         },
+        "peak_bytes": peaks,
         "clock": "processor, one thread" if on_cpu else "wall",
         **circumstances(world.device.type),
     }
+
+
+def make_candidates(
+    plain: Recipe, recipes: Mapping[str, Recipe], world: World, data: Data, batch: tuple[Tensor, Tensor]
+) -> tuple[dict[str, Step], dict[str, int]]:
+    """Each candidate after its first step, and the most bytes that it had on the device until then.
+
+    On a CPU a compiled one has no number: a profile of the compiler would take longer than all else.
+    """
+
+    def made(make: Callable[[], Step]) -> Step:
+        (step := make())(*batch)
+        return step
+
+    makers: dict[str, Callable[[], Step]] = {TIMM: partial(timms_step, plain, world, data)}
+    for name, recipe in recipes.items():
+        makers[name] = partial(NaiveStep if name in NAIVE else _our_step, recipe, world, data)
+    candidates, peaks = {}, {}
+    for name, make in tqdm(makers.items(), "making candidates", leave=False, disable=None):
+        if plain.compile and world.device.type == "cpu":
+            candidates[name] = made(make)
+        else:
+            candidates[name], peaks[name] = peak_bytes(world.device, partial(made, make))
+    return candidates, peaks
+
+
+def _our_step(recipe: Recipe, world: World, data: Data) -> Step:
+    return Loop(recipe, world, data).advance
 
 
 def random_data(recipe: Recipe, device: torch.device) -> Data:
@@ -134,42 +167,6 @@ def random_data(recipe: Recipe, device: torch.device) -> Data:
     labels = torch.randint(1000, (count,), generator=generator)
     several = TensorSet(images, labels).to(device)
     return Data(train=several, test=several, class_names=tuple(map(str, range(1000))), shape=shape)
-
-
-def timms_step(recipe: Recipe, world: World, data: Data) -> Step:
-    """A step as timm's training script takes it, but for reading the loss, which waits for the device."""
-    torch.manual_seed(recipe.seed)
-    layout = torch.channels_last if recipe.channels_last else torch.preserve_format
-    model = build_model(recipe, data).to(world.device).to(memory_format=layout)
-    smoothing = {"smoothing": recipe.label_smoothing, "soft_targets": False}
-    task = ClassificationTask(model, device=world.device, criterion_kwargs=smoothing, verbose=False)
-    optimizer = build_optimizer(recipe, model)
-    schedule = build_schedule(recipe, optimizer, len(data.train) // recipe.batch_size)
-    if recipe.compile:
-        task.compile()
-    scaler = torch.amp.GradScaler(world.device.type, enabled=recipe.precision == "fp16")
-    cast = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision)
-    config = data_config(model)
-    mean, std = (torch.tensor(config[name], device=world.device).view(1, 3, 1, 1) for name in ("mean", "std"))
-    taken = 0
-
-    def step(images: Tensor, labels: Tensor) -> None:
-        nonlocal taken
-        task.train()
-        images = images.sub(mean).div(std)  # timm's loader does it, on the device as well
-        if recipe.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(world.device.type, cast) if cast else nullcontext():
-            loss = task(images, labels)["loss"]
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
-        taken += 1
-        if schedule is not None:
-            schedule.step_update(taken)
-
-    return step
 
 
 def take_turns(
@@ -197,8 +194,35 @@ def clock(device: torch.device) -> float:
 def keep(measured: Mapping[str, Any], path: Path) -> None:
     """Add a measurement to those in a file, in the place of one of the same device and settings."""
     same = ("device", *SETTINGS)
-    kept = [each for each in read_record(path, []) if any(each[name] != measured[name] for name in same)]
+    kept = [
+        each for each in read_record(path, []) if any(_setting(each, name) != measured[name] for name in same)
+    ]
     write_record(path, [*kept, measured])
+
+
+def _setting(measured: Mapping[str, Any], name: str) -> Any:
+    return measured[name] if name in measured else OLDER[name]
+
+
+def arithmetic_floor(name: str) -> float:
+    """Passes of a candidate's step over the three of a standard step: what arithmetic alone costs.
+
+    Examples:
+        >>> from scripts.benchmark import arithmetic_floor
+        >>> arithmetic_floor("fast"), arithmetic_floor("advprop-5")
+        (1.2, 5.333333333333333)
+    """
+    settings = CANDIDATES.get(name, METHODS["standard"])
+    attack = 2 * settings.get("steps", 0)  # forward, and back to the images
+    trained = {"standard": 1, "fast": 1 + MethodSettings().share, "fine-grained": 3}  # times each image
+    return float(attack + 3 * trained.get(settings["method"], 2)) / 3
+
+
+def share_of_floor(measured: Mapping[str, Any], name: str) -> float:
+    """The arithmetic floor over what a step costs, standard training = 1: the median of all rounds."""
+    speeds = measured["images_per_second"]
+    costs = [standard / own for own, standard in zip(speeds[name], speeds["standard"], strict=True)]
+    return arithmetic_floor(name) / float(statistics.median(costs))
 
 
 def share_of_timm(measured: Mapping[str, Any], name: str) -> tuple[float, float, float]:

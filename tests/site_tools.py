@@ -27,6 +27,8 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from filelock import FileLock
 
+from scripts.audit import INSTALL, chromium
+
 ROOT = Path(__file__).resolve().parent.parent
 RUN_LANGUAGES = ("python", "pycon", "bash")
 SHOWN_LANGUAGES = ("text", "BibTeX", "yaml", "toml", "json", "markdown", "diff")  # nobody runs these
@@ -64,6 +66,15 @@ class Outcome:
     status: int
     output: str
     seconds: float
+
+
+def needed_chromium() -> str:
+    """The browser's program; without it a test is skipped, and fails in CI."""
+    program = chromium()
+    if program is None:
+        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        stop(f"there is no Chromium; install it: {INSTALL}")
+    return program
 
 
 def copied_checkout(copy: Path) -> Path:

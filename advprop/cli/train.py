@@ -40,6 +40,8 @@ class Train:
             settings.
         compare: Train with --method standard, too, and show both.
         log: Where the records of the run go beside its directory: tensorboard, wandb.
+        profile: Number of steps to profile after three others: a trace in trace.json of the run's directory,
+            for Chrome and Perfetto, and the operations that take longest.
     """
 
     recipe: tuple[str, ...] = ()
@@ -47,6 +49,7 @@ class Train:
     resume: Switch = False
     compare: Switch = False
     log: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    profile: int | None = None
     data: DataSettings = field(default_factory=DataSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -79,7 +82,12 @@ class Train:
         from advprop.runtime import duration
         from advprop.training import train
 
-        more: dict[str, Any] = {"resume": self.resume, "progress": True, "logs": self.log}
+        more: dict[str, Any] = {
+            "resume": self.resume,
+            "progress": True,
+            "logs": self.log,
+            "profile": self.profile,
+        }
         outcomes = [train(each, out, **more) for each, out in recipes]
         if rank() == 0:
             say(outcome_table(outcomes))

@@ -29,6 +29,7 @@ def train(
     resume: bool = False,
     progress: bool = False,
     logs: Sequence[Log] = (),
+    profile: int | None = None,
 ) -> Outcome:
     """Trains a model by a recipe; the run's directory has all that it takes to repeat it or go on with it.
 
@@ -42,6 +43,7 @@ def train(
             interrupted, bit for bit on a CPU.
         progress: Whether to show progress.
         logs: Where the records go beside the files of the run: `"tensorboard"`, `"wandb"`.
+        profile: Steps to profile, after three others: a trace in `trace.json`, and a printed table.
 
     Raises:
         MissingExtraError: If a package of these is not installed.
@@ -57,11 +59,9 @@ def train(
 
     Examples:
         >>> import tempfile
-        >>> from advprop import make_recipe
-        >>> from advprop import train
+        >>> from advprop import make_recipe, train
         >>> recipe = make_recipe(data="digits", epochs=1, severities=())
-        >>> outcome = train(recipe, tempfile.mkdtemp() + "/run")
-        >>> outcome.clean.n
+        >>> train(recipe, tempfile.mkdtemp() + "/run").clean.n
         1597
     """
     with (
@@ -77,7 +77,7 @@ def train(
         run = Run(directory)
         with Journal(run, recipe, logs) as journal:
             with short_of_memory("before the first step", lambda: before_training(recipe)):
-                trainer = Trainer(recipe, world, journal)
+                trainer = Trainer(recipe, world, journal, profile)
                 trainer.begin(resume, job)
             with signals.deferred():
                 trainer.fit(signals, progress)

@@ -2,9 +2,11 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
+from tqdm import tqdm
 
 from advprop.recipes import Recipe
 from advprop.runs import Journal, Run
@@ -13,6 +15,7 @@ from advprop.training.advice import in_test, in_training
 from advprop.training.estimate import plan_of, told_before
 from advprop.training.loop import Loop
 from advprop.training.preflight import check_data, optimizer_bytes
+from advprop.training.profiling import check_profile, profiling
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -20,10 +23,12 @@ logger: logging.Logger = logging.getLogger(__name__)
 class Trainer:
     """A run under way: `begin`, `fit`. The journal has its files and takes its records."""
 
-    def __init__(self, recipe: Recipe, world: World, journal: Journal) -> None:
+    def __init__(self, recipe: Recipe, world: World, journal: Journal, profile: int | None = None) -> None:
         self.recipe = recipe
         self.world = world
         self.journal = journal
+        self.profile = profile  # steps
+        self.stepped: Callable[[], None] = lambda: None  # tells the profiler
         self.run: Run = journal.run
         self.loop: Loop = Loop(recipe, world, division=world.on_first(self.run.division))
         self.best: dict[str, float] = {"step": 0, "top1": -1.0}
@@ -41,12 +46,14 @@ class Trainer:
             resume: Whether to go on from the latest checkpoint, if there is one.
             job: torchrun's job.
         """
+        check_profile(self.profile, self.loop.total_steps)
         check_data(self.recipe, self.loop.data)
         growth = optimizer_bytes(self.recipe, self.loop.task.trainable_module)
         self.world.on_first(lambda: self.run.begin(self.recipe, resume, job))
         self.world.on_first(lambda: self.run.keep_division(self.loop.data.division))
         if not self.load():
             self.save()  # what cannot be written is known before hours are spent
+        check_profile(self.profile, self.loop.total_steps - self.loop.step)
         self.check_room(growth=0 if self.loop.step else growth)
 
     def load(self) -> bool:
@@ -70,6 +77,7 @@ class Trainer:
         with (
             short_of_memory("in training", lambda: in_training(loop, self.run.directory, self.saved[0])),
             Progress(pace, shown, lambda seconds: told_before(loop, begun, seconds), self.world.wait) as bar,
+            profiling(self.profile, self.run.directory, self.world, tqdm.write) as self.stepped,
         ):
             if self.untested:
                 self.end_epoch(bar)
@@ -84,6 +92,7 @@ class Trainer:
         for images, labels in loop.train_batches.epoch(*divmod(loop.step, per_epoch)):
             self.advance(images, labels)
             bar.stepped(loop.step)
+            self.stepped()
             at_end = loop.step % per_epoch == 0
             at_record = at_end or loop.step % recipe.log_every == 0
             at_save = at_end or bool(recipe.save_every and loop.step % recipe.save_every == 0)

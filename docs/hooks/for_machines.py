@@ -61,7 +61,7 @@ def in_words(markdown: str) -> str:
 
 
 def preprocess(page: BeautifulSoup, _output: str) -> None:
-    """Prepare a page for its conversion: figures and tabs become words, and listings of sources go."""
+    """Prepare a page for its conversion: figures and tabs become words; sources and hidden parts go."""
     for figure in page.select("svg[role=img][aria-label], img[alt]"):
         words = figure.get("aria-label") or figure.get("alt")
         if words:
@@ -73,8 +73,8 @@ def preprocess(page: BeautifulSoup, _output: str) -> None:
             tab.insert(0, name)
     for badge in page.select(".badge + .badge"):
         badge.insert_before("; ")
-    for source in page.select("details.mkdocstrings-source"):
-        source.decompose()
+    for unseen in page.select("details.mkdocstrings-source, [hidden]"):
+        unseen.decompose()
     autoclean(page)
 
 

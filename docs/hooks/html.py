@@ -86,9 +86,11 @@ def lighten(page: str) -> str:
 
 
 def only_needed(page: str) -> str:
-    """A whole page without the style of the reference where there is none, and without the tables' script."""
+    """A whole page without the style of the reference and the scripts that have nothing to do there."""
     if 'class="doc ' not in page:
         page = re.sub(r'<link [^>]*_mkdocstrings\.css"[^>]*>', "", page)
     if "data-table" not in page:
         page = re.sub(r'<script [^>]*assets/table\.js"[^>]*></script>', "", page)
+    if "data-calculator" not in page:
+        page = re.sub(r'<script [^>]*assets/calculator\.js"[^>]*></script>', "", page)
     return page

@@ -10,7 +10,7 @@ from typing import Any
 
 from advprop.cards import snippet
 from advprop.recipes import make_recipe, recipe_names
-from scripts.benchmark import share_of_timm
+from scripts.benchmark import share_of_floor, share_of_timm
 from scripts.surroundings import ROOT
 
 MEASURED = ROOT / "docs" / "measured"
@@ -35,16 +35,27 @@ class Trained:
 
 @dataclass(frozen=True)
 class Speed:
-    """Images per second, and as a share of timm's: median, least and most."""
+    """Images per second, and as a share of timm's: median, least and most.
+
+    `floor` is the share of a step's time that its arithmetic alone explains, and None without standard
+    training beside it; `peak_bytes` is None where it was not measured.
+    """
 
     name: str
     images_per_second: float
     share: tuple[float, float, float]
+    floor: float | None
+    peak_bytes: int | None
 
 
 def record(name: str) -> Any:
     """What a program has written to `docs/measured/`."""
     return json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def recorded(name: str) -> bool:
+    """Whether a program has written to `docs/measured/`."""
+    return (MEASURED / f"{name}.json").is_file()
 
 
 def text(name: str) -> str:
@@ -93,10 +104,22 @@ def gain(values: Mapping[int, float], others: Mapping[int, float]) -> tuple[floa
 
 def speeds(measured: Mapping[str, Any]) -> list[Speed]:
     """What a benchmark has measured, in its order."""
+    rates, peaks = measured["images_per_second"], measured.get("peak_bytes", {})
     return [
-        Speed(name, statistics.median(each), share_of_timm(measured, name))
-        for name, each in measured["images_per_second"].items()
+        Speed(
+            name,
+            statistics.median(each),
+            share_of_timm(measured, name),
+            share_of_floor(measured, name) if STANDARD in rates else None,
+            peaks.get(name),
+        )
+        for name, each in rates.items()
     ]
+
+
+def on_gpu(measured: Mapping[str, Any]) -> bool:
+    """Whether a benchmark is of a GPU, without torch.compile: what runs on ImageNet are reckoned from."""
+    return not (measured["device"].startswith("CPU") or measured["compile"])
 
 
 @dataclass(frozen=True)

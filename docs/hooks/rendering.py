@@ -52,6 +52,7 @@ def environment(**globals: Any) -> jinja2.Environment:
         autoescape=False,
     )
     env.globals.update(globals)
+    env.filters["amount"] = amount
     return env
 
 

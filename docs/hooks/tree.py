@@ -12,13 +12,13 @@ import yaml
 
 from advprop.cards import load_model_index, load_results, show, strip_model_index
 from advprop.recipes import AUTO_MODELS, FEW_IMAGES, defaults_by_data
-from docs.hooks import charts, commands, measured, rendering, rooms, stamps
+from docs.hooks import calculator, charts, commands, measured, rendering, rooms, stamps
 from docs.hooks.facts import Facts, Model, verified
 from docs.hooks.for_machines import in_words
 from docs.hooks.markdown_cells import title_and_summary
 from docs.hooks.notebooks import Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
-from docs.hooks.rendering import PageError, amount, render
+from docs.hooks.rendering import PageError, render
 from scripts import gpu_runs, notebook_cache
 from scripts.published import PAPER, Published, published
 from scripts.surroundings import ROOT
@@ -72,6 +72,8 @@ class Site:
             command_help=commands.command_help,
             glossary=yaml.safe_load(_text(TEMPLATES / "glossary.yaml")),
             measured=measured,
+            calculator=calculator,
+            prices=lambda: calculator.prices(self.facts.members("AdvProp"), measured.record("benchmark")),
             install=published().install(),
             defaults_by_data=defaults_by_data,
             few_images=FEW_IMAGES,
@@ -85,7 +87,6 @@ class Site:
         )
         self.env.filters["timm_name"] = lambda name: self.facts.model(name).timm_name
         self.env.filters["show"] = show
-        self.env.filters["amount"] = amount
 
     def written_page(self, path: str, markdown: str, source: str) -> str:
         """A page of `docs/` with its Jinja rendered and no model index; `source` is the whole file.

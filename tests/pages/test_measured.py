@@ -4,7 +4,7 @@ import pytest
 
 from docs.hooks import measured
 from docs.hooks.rendering import environment, render
-from scripts.benchmark import METHODS
+from scripts.benchmark import CANDIDATES
 from scripts.fashion_mnist import CHOICE_EPS
 
 RUNS = [
@@ -51,7 +51,7 @@ def test_what_is_published_is_whole():
     assert f"eps: {chosen['eps']}\n" in measured.text("fashion_mnist.yaml")
     for each in measured.record("benchmark"):
         assert list(each["images_per_second"])[:2] == ["timm", "standard"]
-        assert set(each["images_per_second"]) <= {"timm", *METHODS}
+        assert set(each["images_per_second"]) <= {"timm", *CANDIDATES}
 
 
 def test_hours_are_epochs_by_images_per_second(root):
@@ -81,7 +81,9 @@ def _even(rates):
 
 
 def test_the_page_has_the_numbers_of_the_records(root):
-    page = render(environment(measured=measured), (root / "docs" / "results.md").read_text(), where="page")
+    page = render(
+        environment(measured=measured, prices=list), (root / "docs" / "results.md").read_text(), where="page"
+    )
     runs = measured.record("fashion_mnist")["table"]["runs"]
     for row in measured.trained(runs):
         assert f"| {row.method} | {row.clean:.1f} | {row.corrupted:.1f} |" in page
@@ -90,3 +92,42 @@ def test_the_page_has_the_numbers_of_the_records(root):
             assert f"| {speed.name} | {speed.images_per_second:,.0f} | {speed.share[0]:.3f} (" in page
         assert each["command"] in page
     assert json.dumps(runs[0]["n"]) not in page  # 10,000 is written for readers
+
+
+def test_a_benchmark_with_memory_and_one_of_before_are_shown(root, monkeypatch):
+    (older,) = (each for each in measured.record("benchmark") if "peak_bytes" not in each)
+    rates = {"timm": [10.0], "standard": [10.0], "advprop-1": [3.0], "naive-1": [1.5]}
+    newer = older | {"images_per_second": rates, "norms": "all", "compile": True, "device": "CPU"}
+    newer["peak_bytes"] = {"timm": 1_000_000, "standard": 1e9, "advprop-1": 2.5e9, "naive-1": 5_100_000_000}
+    records = [older, newer]
+    found = measured.record
+    monkeypatch.setattr(measured, "record", lambda name: records if name == "benchmark" else found(name))
+    env = environment(measured=measured, prices=list)
+    page = render(env, (root / "docs" / "results.md").read_text(), where="page")
+    assert "| advprop-1 | 3 | 0.300 (0.300 to 0.300) | 3.3 | 0.80 | 2.50 GB |\n" in page  # 8/3 of 10/3
+    assert "| naive-1 | 2 | 0.150 (0.150 to 0.150) | 6.7 | 0.40 | 5.10 GB |\n" in page
+    assert "### resnet50, compiled, CPU" in page
+    assert page.count("Share of the floor |\n| --- | ---: | ---: | ---: | ---: |\n") == 1
+    guide = render(env, (root / "docs/guides/imagenet.md").read_text(), where="page")
+    assert guide.count("Hours on one") == 1
+
+
+def test_how_fast_images_are_read_is_shown_once_it_was_measured(root, monkeypatch):
+    rates = {"folder": {"0": 99.6, "4": 1234.5}, "tar": {"0": 5.0, "4": 6.0}}
+    reading = {"images": 2048, "pixels": [500, 375], "batch_size": 64, "images_per_second": rates}
+    reading |= {
+        "command": "python -m scripts.data_path",
+        "date": "",
+        "device": "",
+        "commit": "",
+        "versions": {},
+    }
+    found = measured.record
+    monkeypatch.setattr(measured, "record", lambda name: reading if name == "data_path" else found(name))
+    for there in (True, False):
+        monkeypatch.setattr(measured, "recorded", lambda name, there=there: there)
+        env = environment(measured=measured, prices=list)
+        page = render(env, (root / "docs" / "results.md").read_text(), where="page")
+        table = "| `--workers` | folder | tar |\n| ---: | ---: | ---: |\n| 0 | 100 | 5 |\n| 4 | 1,234 | 6 |\n"
+        assert (table in page) == there
+        assert ("## How fast images are read" in page) == there

@@ -1,6 +1,5 @@
 """The built site as a reader meets it: in a browser, light and dark, on a screen and on a phone."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,19 +9,19 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from advprop.cards.timm_results import load_results
+from docs.hooks import calculator, measured
+from docs.hooks.facts import Facts, verified
 from scripts.audit import (
-    INSTALL,
     MODELS,
     PAGES,
     address_of,
     axe_findings,
-    chromium,
     first_visit,
     launched,
     reaching,
     served,
 )
-from tests.site_tools import built_site, code_blocks, page_path, soup_of
+from tests.site_tools import built_site, code_blocks, needed_chromium, page_path, soup_of
 
 KIB = 1024
 
@@ -45,10 +44,7 @@ def address(site: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium; without it these tests are skipped, and fail in CI."""
-    if (program := chromium()) is None:
-        stop = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        stop(f"there is no Chromium; install it: {INSTALL}")
-    with launched(program) as running:
+    with launched(needed_chromium()) as running:
         yield running
 
 
@@ -222,6 +218,76 @@ def test_the_table_is_whole_without_javascript(browser: Browser, address: str) -
         page.goto(address + "models/advprop/")
         assert names(page) == MODELS
         assert page.get_by_label("Filter").count() == 0
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, calculator.Row]:
+    """What training takes, by the name of the network."""
+    index = load_model_index()
+    models = Facts(index, load_results(), verified(index)).members("AdvProp")
+    return {row.network.name: row for row in calculator.prices(models, measured.record("benchmark"))}
+
+
+def estimate(page: Page, **choices: str) -> list[str]:
+    """Images/s, days and GPU hours that the calculator shows, or else its words."""
+    for name, value in choices.items():
+        control = page.locator(f"[data-calculator] [name={name}]")
+        if control.evaluate("tag => tag.tagName") == "SELECT":
+            control.select_option(value)
+        elif control.is_enabled():
+            control.fill(value)
+    shown = page.locator("[data-calculator] [role=status]")
+    return shown.locator("dd:visible").all_inner_texts() or [shown.inner_text().strip()]
+
+
+def test_the_calculator_reckons_as_python_does(
+    browser: Browser, address: str, rows: dict[str, calculator.Row]
+) -> None:
+    choices = [("EfficientNet-B0", "advprop", 5, 1), ("EfficientNet-B7", "advprop", 3, 8)]
+    choices += [("ResNet-50", "fast", 5, 8), ("EfficientNet-B8", "standard", 5, 1024)]
+    choices += [("ResNet-50", "advprop", 10, 1), ("EfficientNet-B4", "fine-grained", 1, 2)]
+    with browser.new_context() as opened:
+        page = opened.new_page()
+        page.goto(address + "results/")
+        for model, method, steps, gpus in choices:
+            row = rows[model]
+            shown = estimate(page, model=model, method=method, steps=str(steps), gpus=str(gpus))
+            cost = row.cost(method, steps)
+            assert cost
+            found = calculator.run(row.rate / cost, row.network.epochs[method], gpus)
+            told = (found.images_per_second, found.days, found.gpu_hours)
+            assert shown == [calculator.figure(each) for each in told], (model, method, steps, gpus)
+        # one of one's own: 2000 images/s in standard training
+        own = estimate(page, model="ResNet-50", method="standard", gpus="1", rate="2000")
+        days = calculator.run(2000, 105).days
+        assert own[:2] == ["2,000", calculator.figure(days)]
+
+
+def test_the_calculator_shows_no_number_that_nothing_was_measured_for(browser: Browser, address: str) -> None:
+    with browser.new_context() as opened:
+        page = opened.new_page()
+        page.goto(address + "results/")
+        estimate(page, gpus="1", rate="100")
+        [told] = estimate(page, method="fine-grained", steps="5")
+        assert told == "Fine-grained with K = 5 was not measured on a GPU. Only K = 1 was."
+        assert len(estimate(page, method="fine-grained", steps="1")) == 3
+        for wrong in ("0", "1.5", ""):
+            assert estimate(page, gpus=wrong) == ["GPUs: enter a whole number from 1 to 10,000."]
+        assert len(estimate(page, gpus="10000")) == 3
+
+
+def test_without_javascript_the_calculator_is_a_table(
+    browser: Browser, address: str, rows: dict[str, calculator.Row]
+) -> None:
+    with browser.new_context(java_script_enabled=False) as opened:
+        page = opened.new_page()
+        page.goto(address + "results/")
+        assert not page.get_by_label("GPUs").is_visible()
+        table = page.locator("[data-calculator] tbody tr")
+        assert table.locator("th").all_inner_texts() == list(rows)
+        run = rows["EfficientNet-B4"].run("advprop", 5)
+        assert run
+        assert calculator.figure(run.days) in table.nth(5).locator("td").all_inner_texts()
 
 
 def test_figures_follow_the_theme(page: Page) -> None:

@@ -470,6 +470,7 @@ def test_style_sheets_keep_what_some_page_or_script_may_use() -> None:
 
 def test_pages_load_what_they_use(site: Path) -> None:
     uses = {"_mkdocstrings.css": 'class="doc ', "assets/table.js": "data-table"}
+    uses["assets/calculator.js"] = "data-calculator"
     texts = [path.read_text(encoding="utf-8") for path in site.rglob("index.html")]
     for loaded, sign in uses.items():
         with_it = [loaded in text for text in texts]

@@ -22,7 +22,9 @@ def test_a_share_is_of_the_same_round():
 
 
 def test_the_page_has_what_was_measured(root):
-    page = render(environment(measured=measured), (root / "docs" / "results.md").read_text(), where="page")
+    page = render(
+        environment(measured=measured, prices=list), (root / "docs" / "results.md").read_text(), where="page"
+    )
     record = measured.record("attack_cost")
     for case in record["cases"]:
         assert list(case["shares"]) == list(record["cases"][0]["shares"])

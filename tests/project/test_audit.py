@@ -1,4 +1,4 @@
-"""What `make audit` measures, on a small site: weights as they are before compression, faults that are there."""
+"""What `make audit` measures, on a small site: weights before compression, faults that are there."""
 
 import gzip
 import json
@@ -10,6 +10,7 @@ import pytest
 
 from scripts import audit
 from scripts.audit import CompressingHandler, served
+from tests.site_tools import needed_chromium
 
 PAGE = "<!doctype html><html lang='en'><head><title>A</title></head><body><p>{}</p></body></html>"
 
@@ -39,8 +40,7 @@ def test_text_is_served_compressed_and_pictures_as_they_are(site: Path) -> None:
 
 
 def test_a_page_is_weighed_and_its_faults_are_found(site: Path) -> None:
-    if (program := audit.chromium()) is None:
-        pytest.skip(f"there is no Chromium; install it: {audit.INSTALL}")
+    program = needed_chromium()
     with served(site, CompressingHandler) as address, audit.launched(program) as browser:
         light, wide = (audit.measure(browser, address, name, site) for name in ("", "wide"))
     assert light["first_visit"] == light["html"] == (site / "index.html").stat().st_size
@@ -50,8 +50,7 @@ def test_a_page_is_weighed_and_its_faults_are_found(site: Path) -> None:
 
 
 def test_what_is_missing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if audit.chromium() is None:
-        pytest.skip(f"there is no Chromium; install it: {audit.INSTALL}")
+    needed_chromium()
     assert audit.main([str(tmp_path), "--record", str(tmp_path / "a.json")]) == 2
     assert f"there is no site in {tmp_path}; build it: make site" in capsys.readouterr().err
     assert not (tmp_path / "a.json").exists()

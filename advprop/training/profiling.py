@@ -1,0 +1,68 @@
+"""A profile of some steps of a run: a trace in its directory, and the operations that take longest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch.profiler import ProfilerActivity, profile, schedule
+
+from advprop.runtime import World
+
+TRACE = "trace.json"
+WARM_UP = 3  # steps before the profile: kernels are chosen, memory is allocated
+OPERATIONS = 10  # of the table
+
+
+def check_profile(steps: int | None, left: int) -> None:
+    """Looks whether a run has the steps that a profile takes.
+
+    Args:
+        steps: How many are profiled; None for no profile.
+        left: How many the run has still to take.
+
+    Raises:
+        ValueError: If it has fewer than these and those before them, or none is to be profiled.
+    """
+    if steps is None:
+        return
+    if steps < 1:
+        raise ValueError(f"--profile takes 1 step or more, got {steps}; leave it out for no profile")
+    if left < WARM_UP + steps:
+        raise ValueError(
+            f"--profile {steps} needs {WARM_UP + steps} steps with its warm-up, and the run has {left} left; "
+            "take fewer, or more --epochs"
+        )
+
+
+@contextmanager
+def profiling(
+    steps: int | None, directory: Path, world: World, show: Callable[[str], None] = print
+) -> Iterator[Callable[[], None]]:
+    """Profiles steps on the first rank; what it gives is called after each step.
+
+    The trace is in the format of Chrome and Perfetto.
+
+    Args:
+        steps: How many, after the warm-up; None for no profile.
+        directory: Where `trace.json` is written.
+        world: This process among the ranks.
+        show: Takes the table of the operations that take longest.
+    """
+    if steps is None or not world.is_first:
+        yield lambda: None
+        return
+    on_gpu = world.device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+
+    def ready(profiled: profile) -> None:
+        trace = directory / TRACE
+        profiled.export_chrome_trace(str(trace))
+        order = f"self_{'cuda' if on_gpu else 'cpu'}_time_total"
+        table = profiled.key_averages().table(sort_by=order, row_limit=OPERATIONS, max_name_column_width=40)
+        show(f"{table}\n{steps} steps, in {trace}")
+
+    plan = schedule(wait=WARM_UP - 1, warmup=1, active=steps, repeat=1)
+    with profile(activities=activities, schedule=plan, on_trace_ready=ready) as running:
+        yield running.step

@@ -1,0 +1,191 @@
+"""What training on ImageNet takes: days and GPU hours from measured images per second, scaled by MACs."""
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from advprop.cards import Result, Results
+from advprop.models import create_model
+from advprop.recipes import make_recipe
+from docs.hooks.facts import Model
+from docs.hooks.measured import IMAGENET, on_gpu
+from scripts.benchmark import METHODS
+
+# A method, and the steps of its attack where they can be chosen.
+Case: TypeAlias = tuple[str, int | None]
+CASES: Mapping[str, Case] = {name: (each["method"], each.get("steps")) for name, each in METHODS.items()}
+LABELS: Mapping[str, str] = {
+    "standard": "Standard",
+    "advprop": "AdvProp",
+    "fast": "Fast AdvProp",
+    "adversarial": "One set of norms",
+    "fine-grained": "Fine-grained",
+}
+MAX_STEPS = 10
+# Images per second of resnet50 in timm's training benchmark: the file and commit that
+# advprop/data_files/timm_imagenet_results.yaml names, which has the EfficientNets' own.
+TIMM_RESNET50 = 826.06
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, and what a run on ImageNet trains it with.
+
+    Attributes:
+        name: As readers know it.
+        model: As the benchmark knows it.
+        image_size: Height and width of an image, in pixels.
+        macs: Multiply-accumulates of the forward pass of such an image.
+        timm_rate: Images per second in timm's training benchmark.
+        epochs: Of the recipe of each method.
+    """
+
+    name: str
+    model: str
+    image_size: int
+    macs: int
+    timm_rate: float
+    epochs: Mapping[str, int]
+
+    @property
+    def family(self) -> str:
+        """What networks of other sizes share with it."""
+        return self.name.partition("-")[0]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a network's training steps take on one GPU.
+
+    Attributes:
+        network: The network.
+        base: The network whose speed was measured; another one's is scaled by MACs.
+        rate: Images per second in standard training.
+        costs: Time of an image over that in standard training, of each measured case.
+        slower: How many times slower timm's benchmark has it than its base and MACs predict.
+    """
+
+    network: Network
+    base: Network
+    rate: float
+    costs: Mapping[Case, float]
+    slower: float
+
+    def cost(self, method: str, steps: int) -> float | None:
+        """Time of an image over that in standard training; None if nothing was measured that tells it.
+
+        Between and beyond two measured numbers of attack steps it lies on the line through both.
+        """
+        known = {steps if k is None else k: cost for (name, k), cost in self.costs.items() if name == method}
+        if steps in known or len(known) < 2:
+            return known.get(steps)
+        first, last = min(known), max(known)
+        return known[first] + (steps - first) * (known[last] - known[first]) / (last - first)
+
+    def run(self, method: str, steps: int = 1) -> "Run | None":
+        """The recipe's run on one GPU; None if nothing was measured that tells what it takes."""
+        cost = self.cost(method, steps)
+        return run(self.rate / cost, self.network.epochs[method]) if cost else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run takes."""
+
+    images_per_second: float
+    days: float
+    gpu_hours: float
+
+
+def run(rate: float, epochs: int, gpus: int = 1) -> Run:
+    """What training on ImageNet takes, if `gpus` GPUs are so many times as fast as one.
+
+    Args:
+        rate: Images per second of one GPU.
+        epochs: Passes over the training images.
+        gpus: How many train.
+    """
+    seconds = epochs * IMAGENET / (rate * gpus)
+    return Run(rate * gpus, seconds / 86400, seconds * gpus / 3600)
+
+
+def prices(models: Iterable[Model], records: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """What each network takes: ResNet-50, then those of the cards; empty if ResNet-50 was not measured.
+
+    Args:
+        models: Those whose cards state no epochs, or that timm has not measured, are left out.
+        records: What `scripts.benchmark` has measured; those of GPUs count, without torch.compile.
+    """
+    told = (_network(model, model.measured) for model in models if model.measured and model.card.epochs)
+    networks = [_resnet50(), *told]
+    measured = {each["model"]: each for each in reversed(records) if on_gpu(each)}  # the first of several
+    bases = [each for each in networks if _is_of(measured.get(each.model), each)]
+    if networks[0] not in bases:
+        return []
+    return [_row(each, base := _base(each, bases), measured[base.model]) for each in networks]
+
+
+def _is_of(record: Mapping[str, Any] | None, network: Network) -> bool:
+    """Whether a record is of a network, with images of its size."""
+    return record is not None and record["image_size"] == network.image_size
+
+
+def _base(network: Network, bases: Sequence[Network]) -> Network:
+    """The measured network that is most alike: of the same family, then nearest in MACs."""
+    return min(bases, key=lambda each: (each.family != network.family, _apart(each, network)))
+
+
+def _apart(one: Network, other: Network) -> float:
+    return abs(math.log(one.macs / other.macs))
+
+
+def _row(network: Network, base: Network, record: Mapping[str, Any]) -> Row:
+    rates = {name: statistics.median(each) for name, each in record["images_per_second"].items()}
+    costs = {CASES[name]: rates["standard"] / rate for name, rate in rates.items() if name in CASES}
+    scale = base.macs / network.macs
+    slower = base.timm_rate * scale / network.timm_rate
+    return Row(network, base, rates["standard"] * scale, costs, slower)
+
+
+def _network(model: Model, result: Result) -> Network:
+    """The network of a card, trained by each method for as long as the card states."""
+    speed = next(each for each in result.throughput if each.hardware.task == "training")
+    size, epochs = int(model.card.image_size), make_recipe(f"card:{model.name}", data="imagenet").epochs
+    name = model.timm_name.partition(".")[0]
+    return Network(
+        model.network, name, size, model.macs, speed.images_per_second, dict.fromkeys(LABELS, epochs)
+    )
+
+
+@cache
+def _resnet50() -> Network:
+    """ResNet-50, trained for as long as the recipes of the package have it."""
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        create_model("resnet50").eval()(torch.empty(1, 3, 224, 224))
+    macs = counter.get_total_flops() // 2
+    usual, fast = (make_recipe(name, data="imagenet").epochs for name in ("resnet50", "resnet50-fast"))
+    epochs = dict.fromkeys(LABELS, usual) | {"fast": fast}
+    return Network("ResNet-50", "resnet50", 224, macs, TIMM_RESNET50, epochs)
+
+
+def figure(number: float) -> str:
+    """A number for readers, as assets/calculator.js writes it, too.
+
+    Examples:
+        >>> from docs.hooks.calculator import figure
+        >>> figure(3921.2), figure(12.34), figure(1.256)
+        ('3,921', '12.3', '1.26')
+    """
+    return f"{number:,.{0 if number >= 100 else 1 if number >= 10 else 2}f}"
+
+
+def timm_benchmark(results: Results) -> str:
+    """The file of timm's training benchmark."""
+    kinds = (each.hardware for each in results.rows[0].throughput)
+    return next(each.file for each in kinds if each.task == "training")

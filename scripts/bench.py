@@ -1,0 +1,70 @@
+"""The whole set of benchmarks, `make bench`: networks of several families, eager and compiled, and the data.
+
+On a GPU each network is measured at the size and precision that a run would have. On a CPU images and batches
+are small, so that the set takes minutes, and what is compiled is one network by two methods. Each measurement
+is kept in `docs/measured/benchmark.json` as soon as it is there, as `scripts.benchmark` keeps it. At the end
+`scripts.data_path` measures how fast images are read.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from scripts import benchmark, data_path
+
+# Model, pixels and batch on a GPU, the same on a CPU, and which norms get an auxiliary set.
+NETWORKS = (
+    ("tf_efficientnet_b0", (224, 256), (64, 8), "batch"),
+    ("tf_efficientnet_b4", (380, 64), (64, 8), "batch"),
+    ("resnet18", (224, 256), (64, 16), "batch"),
+    ("resnet50", (224, 256), (64, 8), "batch"),
+    ("convnext_tiny", (224, 128), (64, 8), "all"),
+    ("vit_small_patch16_224", (224, 256), (64, 8), "all"),
+)
+COMPILED_ON_CPU = "resnet18"
+READ = {
+    "cpu": ["--images", "512", "--workers", "0", "1", "2"],
+    "cuda": ["--images", "4096", "--batch-size", "256", "--workers", "0", "1", "4", "8", "16"],
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure all cases; return the exit status, which is that of the first case that fails."""
+    parser = argparse.ArgumentParser(description="The whole set of benchmarks.")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default=None, help="by default a GPU, if there is one"
+    )
+    parser.add_argument("--models", nargs="+", choices=[each[0] for each in NETWORKS], default=None)
+    parser.add_argument("--record", type=Path, default=benchmark.RECORD, help="where to keep the steps")
+    asked = parser.parse_args(arguments)
+    device = asked.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    for case in cases(device):
+        if asked.models is None or case[1] in asked.models:
+            print(f"\n{' '.join(case)}")
+            if status := benchmark.main([*case, "--record", str(asked.record)]):
+                return status
+    return data_path.main(READ[device]) if asked.models is None else 0
+
+
+def cases(device: str) -> Iterator[list[str]]:
+    """The arguments of `scripts.benchmark` of each case."""
+    on_gpu = device == "cuda"
+    fixed = ["--channels-last", "--rounds", "5", "--steps", "8"]
+    if not on_gpu:
+        fixed = ["--precision", "fp32", "--rounds", "3", "--steps", "1", "--device", "cpu"]
+    for model, on_a_gpu, on_a_cpu, norms in NETWORKS:
+        pixels, batch = on_a_gpu if on_gpu else on_a_cpu
+        sizes = ["--image-size", str(pixels), "--batch-size", str(batch)]
+        case = ["--model", model, *sizes, *fixed, *(["--norms", norms] if norms != "batch" else [])]
+        yield case
+        if on_gpu:
+            yield [*case, "--compile"]
+        elif model == COMPILED_ON_CPU:
+            yield [*case, "--compile", "--methods", "standard", "advprop-1"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""A step of AdvProp written plainly from the paper, as the peer of ours: fp32, two passes, no tricks.
+
+Algorithm 1 of Xie et al. (CVPR 2020): attack the network through its auxiliary norms, in evaluation mode and
+towards a random wrong class; then sum the losses of clean images through the main norms and of adversarial
+images through the auxiliary norms. Of this package it uses the optimizer and the schedule alone.
+"""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from advprop.data import Data
+from advprop.models import data_config
+from advprop.recipes import Recipe
+from advprop.runtime import World
+from advprop.training import build_model, build_optimizer, build_schedule
+
+NORMS = {
+    "batch": (nn.modules.batchnorm._BatchNorm,),
+    "all": (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm),
+}
+
+
+class TwoNorms(nn.Module):
+    """A norm and its auxiliary copy; `auxiliary` says which of the two is used."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.main = norm
+        self.aux = deepcopy(norm)
+        self.auxiliary = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The features `[B, ...]`, normalized by one of the two."""
+        found: Tensor = self.aux(images) if self.auxiliary else self.main(images)
+        return found
+
+
+def two_norms(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[TwoNorms]:
+    """Give each norm in a module an auxiliary copy; return the pairs."""
+    pairs = []
+    for name, child in module.named_children():
+        if isinstance(child, kinds):
+            pairs.append(pair := TwoNorms(child))
+            setattr(module, name, pair)
+        else:
+            pairs += two_norms(child, kinds)
+    return pairs
+
+
+class NaiveStep:
+    """A step of AdvProp as the paper has it: `step(images, labels)`.
+
+    Args:
+        recipe: Model, attack, optimizer and schedule.
+        world: The device.
+        data: Says how many classes and images there are.
+    """
+
+    def __init__(self, recipe: Recipe, world: World, data: Data) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe = recipe
+        self.model = build_model(recipe, data)
+        self.pairs = two_norms(self.model, NORMS[recipe.norms])
+        self.model.to(world.device)
+        self.optimizer = build_optimizer(recipe, self.model)
+        self.schedule = build_schedule(recipe, self.optimizer, len(data.train) // recipe.batch_size)
+        self.classes, self.taken = len(data.class_names), 0
+        config = data_config(recipe.model)
+        self.mean, self.std = (
+            torch.tensor(config[name], device=world.device).view(1, 3, 1, 1) for name in ("mean", "std")
+        )
+
+    def __call__(self, images: Tensor, labels: Tensor) -> None:
+        """Train on images `[B, 3, H, W]`, pixels in [0, 1], with classes `[B]`."""
+        if self.schedule is not None:
+            self.schedule.step_update(self.taken)
+        adversarial = self.attack(images, labels)
+        self.model.train()
+        self.optimizer.zero_grad()
+        smoothing = self.recipe.label_smoothing
+        clean = self.loss(images, labels, auxiliary=False, smoothing=smoothing)
+        (clean + self.loss(adversarial, labels, auxiliary=True, smoothing=smoothing)).backward()
+        self.optimizer.step()
+        self.taken += 1
+
+    def attack(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` within eps of the given ones, nearer to a random wrong class."""
+        self.model.eval()
+        eps, steps = self.recipe.eps, self.recipe.steps
+        step_size = self.recipe.step_size or eps / max(1, steps - 1)
+        targets = (labels + torch.randint_like(labels, 1, self.classes)) % self.classes
+        adversarial = (images + torch.empty_like(images).uniform_(-eps, eps)).clamp(0, 1)
+        for _ in range(steps):
+            adversarial.requires_grad_()
+            loss = self.loss(adversarial, targets, auxiliary=True)
+            (gradient,) = torch.autograd.grad(loss, adversarial)
+            moved = adversarial.detach() - step_size * gradient.sign()
+            adversarial = (images + (moved - images).clamp(-eps, eps)).clamp(0, 1)
+        return adversarial
+
+    def loss(self, images: Tensor, labels: Tensor, auxiliary: bool, smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy through one of the two norms."""
+        for pair in self.pairs:
+            pair.auxiliary = auxiliary
+        logits = self.model((images - self.mean) / self.std)
+        return cross_entropy(logits, labels, label_smoothing=smoothing)

@@ -1,0 +1,38 @@
+"""The most memory that something takes beyond what is allocated before it, in bytes."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from itertools import accumulate
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+Result = TypeVar("Result")
+
+
+def peak_bytes(device: torch.device, work: Callable[[], Result]) -> tuple[Result, int]:
+    """What some work returns, and the largest sum of its tensors' bytes on the device at one time.
+
+    On a GPU torch's allocator has counted it; on a CPU a profile lists each allocation.
+    """
+    if device.type == "cpu":
+        return _on_cpu(work)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    result = work()
+    torch.cuda.synchronize(device)
+    return result, torch.cuda.max_memory_allocated(device) - before
+
+
+def _on_cpu(work: Callable[[], Result]) -> tuple[Result, int]:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        result = work()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, "trace.json")
+        profiled.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    changes = sorted((event["ts"], event["args"]["Bytes"]) for event in events if event["name"] == "[memory]")
+    return result, max(accumulate((size for _, size in changes), initial=0))
