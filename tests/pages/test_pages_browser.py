@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from advprop.cards.model_index import load_model_index
 from advprop.cards.timm_results import load_results
 from docs.hooks import calculator, measured
 from docs.hooks.facts import Facts, verified
