@@ -1,8 +1,8 @@
 """Build the site with a generator of your choice: `python -m scripts.build_site zensical site`.
 
 MkDocs is in the lock. Other generators are installed into `.cache/engines/` when you first name them, with
-the lock's versions of the packages that they share with MkDocs. ProperDocs reads `mkdocs.yml` and runs the hooks.
-Zensical runs no hooks, so it builds the folder of Markdown that `docs/hooks/write_tree.py` writes.
+the lock's versions of the packages that they share with MkDocs. ProperDocs reads `mkdocs.yml` and runs the
+hooks. Zensical runs no hooks, so it builds the folder of Markdown that `docs/hooks/write_tree.py` writes.
 """
 
 import argparse

@@ -71,12 +71,9 @@ def judged(found: list[Difference], known: Iterable[str]) -> tuple[list[Differen
 
     Patterns are those of file names, for the text of a fact: `head * meta description`.
     """
-    patterns = list(known)
-    new = [each for each in found if not any(fnmatchcase(str(each.fact), pattern) for pattern in patterns)]
-    gone = [
-        pattern for pattern in patterns if not any(fnmatchcase(str(each.fact), pattern) for each in found)
-    ]
-    return new, gone
+    covers = {pattern: [each for each in found if fnmatchcase(str(each.fact), pattern)] for pattern in known}
+    gone = [pattern for pattern, covered in covers.items() if not covered]
+    return [each for each in found if each not in chain(*covers.values())], gone
 
 
 def facts(site: Path) -> Counter[Fact]:
