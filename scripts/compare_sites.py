@@ -1,12 +1,13 @@
-"""Build the site with every generator and compare the results: `python -m scripts.compare_sites`.
+"""Build the site with each generator and compare the results: `python -m scripts.compare_sites`.
 
-Compared are the pages, what programs read in their heads, headings, links, the search and the other files. A
-difference that `docs/measured/engines.json` does not list fails; so does one that it lists and that is gone.
+It compares pages, the elements in their heads, headings, links, the search and the other files. It fails for a
+difference that `docs/measured/engines.json` does not list, and for a listed one that is gone.
 """
 
 import argparse
 import html
 import json
+import os
 import re
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
+from textwrap import shorten
 from urllib.parse import unquote, urldefrag, urljoin
 
 from bs4 import BeautifulSoup, Tag
@@ -25,6 +27,9 @@ from scripts.build_site import ENGINES, EngineError, build, install, installed_v
 from scripts.surroundings import ROOT, read_record
 
 KNOWN = ROOT / "docs" / "measured" / "engines.json"
+# Where the sites are built for, so that what depends on it is compared, too.
+ADDRESSES = {"SITE_URL": "https://example.org/", "REPO_URL": "https://github.com/example/advprop"}
+_COUNTED = {"page": "pages", "heading": "headings", "link": "links", "search": "entries of the search"}
 _HOME = "http://site/"
 _SEARCH = {"search/search_index.json": "docs", "search.json": "items"}  # the entries' name in each
 _OF_THEMES = ("assets/javascripts/", "assets/stylesheets/", "assets/images/", "search/", "search.json")
@@ -144,40 +149,49 @@ def _words(text: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
-def report(engine: str, seconds: float, new: list[Difference], gone: list[str], pages: int) -> str:
-    """The result for one generator, as lines of a table."""
-    head = f"{engine} {installed_version(engine)}: {pages} pages in {seconds:.0f} s, "
-    lines = [f"{head}{len(new)} new differences"]
-    for each in new:
-        what = each.fact.what if len(each.fact.what) <= 60 else f"{each.fact.what[:57]}..."
-        lines.append(f"  {each.fact.kind:12} {each.fact.where or './':44} {each.owner:11} {what}".rstrip())
-    lines += [f"  not found any more; remove it from {KNOWN.name}: {pattern}" for pattern in gone]
-    return "\n".join(lines)
-
-
 def main() -> int:
-    """Build with all generators, print what differs from the site of MkDocs, and return the exit status."""
+    """Build with the generators, print what differs from the site of MkDocs, and return the exit status."""
+    others = [name for name in ENGINES if name != "mkdocs"]
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.parse_args()
-    status, ours = 0, Counter[Fact]()
-    with tempfile.TemporaryDirectory() as folder:
-        for engine in ENGINES:
-            site = Path(folder, engine)
-            started = time.perf_counter()
-            try:
-                install(engine)
-                build(engine, site)
-            except EngineError as error:
-                print(f"{engine}: {error}", file=sys.stderr)
-                return 1
-            seconds = time.perf_counter() - started
-            theirs = facts(site)
-            ours = ours or theirs
-            new, gone = judged(compare(ours, theirs, engine), known(engine))
-            pages = sum(fact.kind == "page" for fact in theirs)
-            print(report(engine, seconds, new, gone, pages), flush=True)
-            status |= bool(new or gone)
-    return status
+    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=f"{' or '.join(others)}; default: both")
+    engines = parser.parse_args().engines or others
+    if unknown := set(engines) - set(others):
+        parser.error(f"ENGINE must be {' or '.join(others)}; got {', '.join(sorted(unknown))}")
+    os.environ |= ADDRESSES
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            ours, told = built("mkdocs", Path(folder, "mkdocs"))
+            print(told, flush=True)
+            return int(sum(differs(engine, Path(folder, engine), ours) for engine in engines) > 0)
+    except EngineError as error:
+        print(f"engines: {error}", file=sys.stderr)
+        return 1
+
+
+def built(engine: str, site: Path) -> tuple[Counter[Fact], str]:
+    """Build the site; return its facts, and a line about them."""
+    install(engine)
+    started = time.perf_counter()
+    build(engine, site)
+    seconds = time.perf_counter() - started
+    found = facts(site)
+    kinds = Counter(fact.kind for fact in found.elements())
+    counts = ", ".join(f"{kinds[kind]} {name}" for kind, name in _COUNTED.items())
+    return found, f"{engine} {installed_version(engine)}: built in {seconds:.0f} s; {counts}"
+
+
+def differs(engine: str, site: Path, ours: Counter[Fact]) -> bool:
+    """Build with another generator and print what differs; return whether anything of it is new."""
+    theirs, told = built(engine, site)
+    found = compare(ours, theirs, engine)
+    new, gone = judged(found, known(engine))
+    print(f"{told}; {len(found)} differences, {len(new)} of them new", flush=True)
+    for each in new:
+        fact, what = each.fact, shorten(each.fact.what, 60)
+        print(f"  {fact.kind:12} {fact.where or './':44} {each.owner:11} {what}".rstrip())
+    for pattern in gone:
+        print(f"  {KNOWN.name} lists a difference that is gone: {pattern}")
+    return bool(new or gone)
 
 
 def known(engine: str) -> list[str]:
