@@ -1,7 +1,7 @@
 """Build the site with each generator and compare the results: `python -m scripts.compare_sites`.
 
-It compares pages, the elements in their heads, headings, links, the search and the other files. It fails for a
-difference that `docs/measured/engines.json` does not list, and for a listed one that is gone.
+It compares pages, the elements in their heads, headings, links, the search and the other files. It fails for
+a difference that `docs/measured/engines.json` does not list, and for a listed one that is gone.
 """
 
 import argparse

@@ -3,15 +3,24 @@
 A generator without hooks has the extension in its configuration, see `write_tree.py`.
 """
 
+import logging
 import re
 from importlib import import_module
 from typing import Any
 
 from docs.hooks.html import to_mathml
+from docs.hooks.rendering import PageError
+
+log = logging.getLogger(__name__)
 
 _SOURCE = '<details class="mkdocstrings-source"'
-# At the end of a page of which the search has the prose alone: no cells with what they show, no programs.
-PROSE_ONLY = "\n<!-- search: prose only -->\n"
+# At the end of a page for a generator without hooks: its path, and whether the search has only its prose.
+_MARK = re.compile(r"<!-- page: (\S+)( prose only)? -->")
+
+
+def marked(markdown: str, path: str, *, prose_only: bool = False) -> str:
+    """A page with what `extension` has to know of it."""
+    return f"{markdown}\n<!-- page: {path}{' prose only' * prose_only} -->\n"
 
 
 def finished(html: str, where: str, *, prose_only: bool) -> str:
@@ -30,9 +39,14 @@ class _Finish:
     """A postprocessor of Python-Markdown."""
 
     def run(self, html: str) -> str:
-        """Finish the content of a page, which its last line says more of."""
-        without = html.replace(PROSE_ONLY.strip(), "")
-        return finished(without, "a page", prose_only=without != html)
+        """Finish the content of a page, or that of a docstring."""
+        mark = _MARK.search(html)
+        where, prose_only = (mark[1], bool(mark[2])) if mark else ("a docstring", False)
+        try:
+            return finished(_MARK.sub("", html), where, prose_only=prose_only)
+        except PageError as error:
+            log.error(str(error))  # Zensical cuts the messages of errors
+            raise
 
 
 def extension() -> Any:

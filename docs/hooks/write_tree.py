@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from docs.hooks import tree
-from docs.hooks.content import PROSE_ONLY
+from docs.hooks.content import marked
 from docs.hooks.for_machines import redirect
 from docs.hooks.markdown_cells import split_code
 from scripts.published import Published
@@ -39,15 +39,16 @@ def write(folder: Path, place: Published) -> list[str]:
         files[name] = source.read_bytes()
         if source.suffix == ".md":
             text = source.read_text(encoding="utf-8")
-            files[name] = _linked(name, site.written_page(name, text, text))
+            files[name] = _linked(name, marked(site.written_page(name, text, text), f"docs/{name}"))
     for model in site.facts.models:
-        files[model.path] = _linked(model.path, site.model_page(model)) + PROSE_ONLY
+        text = marked(site.model_page(model), f"docs/{model.path}", prose_only=True)
+        files[model.path] = _linked(model.path, text)
     for path in site.collection_pages():
         files[f"{path.removesuffix('.md')}.html"] = redirect(f"{Path(path).stem}/")
     for path in tree.notebook_pages():
         found, stem = tree.notebook(path, place), path.removesuffix(".ipynb")
         problems += [found.problem] * bool(found.problem)
-        files[f"{stem}.md"] = _linked(f"{stem}.md", found.markdown) + PROSE_ONLY
+        files[f"{stem}.md"] = _linked(f"{stem}.md", marked(found.markdown, path, prose_only=True))
         files[f"{stem}/{found.path.name}"] = found.path.read_bytes()
         files |= {f"{stem}/{name}": content for name, content in found.files.items()}
     for name, content in files.items():
