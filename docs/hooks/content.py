@@ -52,7 +52,6 @@ class _Finish:
 def extension() -> Any:
     """The same as an extension of Python-Markdown."""
     made = import_module("markdown.extensions").Extension()  # has no types
-    made.extendMarkdown = lambda md: md.postprocessors.register(
-        _Finish(), "content", -100
-    )  # after all others
+    after_all = -100
+    made.extendMarkdown = lambda md: md.postprocessors.register(_Finish(), "content", after_all)
     return made

@@ -39,16 +39,16 @@ def write(folder: Path, place: Published) -> list[str]:
         files[name] = source.read_bytes()
         if source.suffix == ".md":
             text = source.read_text(encoding="utf-8")
-            files[name] = _linked(name, marked(site.written_page(name, text, text), f"docs/{name}"))
+            files[name] = linked(name, marked(site.written_page(name, text, text), f"docs/{name}"))
     for model in site.facts.models:
         text = marked(site.model_page(model), f"docs/{model.path}", prose_only=True)
-        files[model.path] = _linked(model.path, text)
+        files[model.path] = linked(model.path, text)
     for path in site.collection_pages():
         files[f"{path.removesuffix('.md')}.html"] = redirect(f"{Path(path).stem}/")
     for path in tree.notebook_pages():
         found, stem = tree.notebook(path, place), path.removesuffix(".ipynb")
         problems += [found.problem] * bool(found.problem)
-        files[f"{stem}.md"] = _linked(f"{stem}.md", marked(found.markdown, path, prose_only=True))
+        files[f"{stem}.md"] = linked(f"{stem}.md", marked(found.markdown, path, prose_only=True))
         files[f"{stem}/{found.path.name}"] = found.path.read_bytes()
         files |= {f"{stem}/{name}": content for name, content in found.files.items()}
     for name, content in files.items():
@@ -59,7 +59,7 @@ def write(folder: Path, place: Published) -> list[str]:
     return problems
 
 
-def _linked(path: str, markdown: str) -> str:
+def linked(path: str, markdown: str) -> str:
     """A page with links to other pages' Markdown, and with addresses in HTML from the place of the file.
 
     A browser takes the latter from the address of the page, `a/b/` for `a/b.md`, and so does MkDocs.
