@@ -6,6 +6,7 @@ $(error make needs a POSIX system; on Windows use WSL, or the commands in CONTRI
 endif
 
 PORT ?= 8000
+ENGINE := mkdocs
 JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -gt 8 ] && n=8; echo $$n)
 RUN := .venv/bin/python
 
@@ -14,11 +15,7 @@ export NO_MKDOCS_2_WARNING := 1
 # Without compiled bytecode every new Python spends some ten seconds on compiling torch.
 unexport PYTHONDONTWRITEBYTECODE
 
-<<<<<<< HEAD
-.PHONY: help serve docs test nightly coverage lint format notebooks gpu site setup lock clean publish audit
-=======
-.PHONY: help serve docs test nightly coverage lint format notebooks gpu bench site setup lock clean publish
->>>>>>> bench
+.PHONY: help serve docs test nightly coverage lint format notebooks gpu bench site engines audit setup lock clean publish
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -60,8 +57,11 @@ publish: notebooks  ## put the site on the branch gh-pages and push it (REF=main
 docs: setup  ## show the pages while you write them, with the tutorials' kept runs (PORT=8000)
 	@$(RUN) -m mkdocs serve --dirty --quiet --dev-addr "127.0.0.1:$(PORT)"
 
-site: notebooks  ## build the site into site/
-	@$(RUN) -m mkdocs build --strict --quiet
+site: notebooks  ## build the site into site/ (ENGINE=properdocs or zensical: with another generator than MkDocs)
+	@$(RUN) -m scripts.build_site "$(ENGINE)" site
+
+engines: notebooks  ## build the site with each generator and compare the results
+	@$(RUN) -m scripts.compare_sites
 
 audit: site  ## measure how light and how accessible the site is, for docs/measured/site.json
 	@$(RUN) -m scripts.audit

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -20,10 +19,11 @@ sys.path.insert(0, str(ROOT))  # the hook is loaded from its file, not as a part
 
 from advprop.cards import ModelIndexError
 from docs.hooks import rooms, tree
+from docs.hooks.content import finished
 from docs.hooks.facts import package_changed
 from docs.hooks.for_machines import Release, feed, opensearch, redirect, releases, sections
 from docs.hooks.head import Told, structured_data
-from docs.hooks.html import lighten, only_needed, to_mathml
+from docs.hooks.html import lighten, only_needed
 from docs.hooks.policy import headers, inline_scripts, styles_apart, with_policy
 from docs.hooks.rendering import PageError
 from docs.hooks.social_card import social_card
@@ -85,8 +85,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         log.warning(
             f"{check.model}: {check.field} is {check.stated} on its card and {check.found} in the code"
         )
-    added = {"models/*": _site.collection_pages(), "notebooks/*": tree.notebook_pages()}
-    config.nav = _expanded(config.nav or [], added)
+    config.nav = _site.navigation(config.nav or [])
     if not _watched:
         config.plugins["llmstxt"].config.sections = sections(config.nav, _site.about)
     if os.environ.get("MIKE_DOCS_VERSION"):  # only a published site has other versions to choose from
@@ -146,12 +145,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 @_mistakes_told()
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Formulas become MathML; the search leaves out sources, cells and programs."""
-    source = '<details class="mkdocstrings-source"'
     path = page.file.src_uri
-    shown = to_mathml(html, path if path in _notebooks else f"docs/{path}")
-    if path in _notebooks or page.file.generated_by:  # cells with what they show; each model's programs
-        shown = re.sub(r"<(figure|pre|table)\b", r"<\1 data-search-exclude", shown)
-    return shown.replace(source, f"{source} data-search-exclude")
+    where = path if path in _notebooks else f"docs/{path}"
+    return finished(html, where, prose_only=path in _notebooks or bool(page.file.generated_by))
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
@@ -205,14 +201,3 @@ def _finished(page: str) -> str:
     _scripts.update(inline_scripts(page))
     _names.update(named_in_page(page))
     return page if _watched else with_policy(page)
-
-
-def _expanded(nav: list[Any], added: dict[str, list[str]]) -> list[Any]:
-    """The navigation with `folder/*` replaced by the pages added there."""
-    expanded: list[Any] = []
-    for item in nav:
-        if isinstance(item, dict):
-            expanded.append({k: _expanded(v, added) if isinstance(v, list) else v for k, v in item.items()})
-        else:
-            expanded += added.get(item, [item])
-    return expanded

@@ -125,6 +125,18 @@ class Site:
             found += [model.path for each in collections for model in self.facts.members(each.name)]
         return found
 
+    def navigation(self, nav: list[Any]) -> list[Any]:
+        """The navigation with `models/*` and `notebooks/*` replaced by the pages that these stand for."""
+        expanded: list[Any] = []
+        for item in nav:
+            if isinstance(item, dict):
+                below = {k: self.navigation(v) if isinstance(v, list) else v for k, v in item.items()}
+                expanded.append(below)
+            else:
+                added = {"models/*": self.collection_pages, "notebooks/*": notebook_pages}.get(item)
+                expanded += added() if added else [item]
+        return expanded
+
     def model_page(self, model: Model) -> str:
         """The page of one model.
 
