@@ -132,7 +132,7 @@ def _of_page(address: str, page: BeautifulSoup, places: dict[str, set[str]]) -> 
 
 def _target(address: str, link: Tag) -> str:
     """The address that a link of a page leads to."""
-    given = link.get("href") or link.get("src") or link.get("srcset")
+    given = next(link[name] for name in ("href", "src", "srcset") if link.has_attr(name))  # may be empty
     return urljoin(_HOME + address, str(given))
 
 

@@ -15,7 +15,7 @@ from scripts.compare_sites import Difference, Fact, compare, facts, judged, know
 from tests.site_tools import ROOT
 
 PAGE = """<html><head><title>{title}</title><meta name="description" content="x"></head><body>
-<nav><a href="{up}guide/">Guide</a></nav>
+<nav><a href="{up}">Home</a> <a href="{up}guide/">Guide</a></nav>
 <article><h1 id="top">{title}<a class="headerlink" href="#top">#</a></h1>
 <p>See <a href="{up}guide/#top">the guide</a>, <a href="https://example.org">others</a>.</p>
 <img src="{up}a.png"></article></body></html>"""
