@@ -3,7 +3,6 @@
 The first of the three ideas of Fast AdvProp (Mei et al., ICLR 2022, section 3).
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from advprop.attacks import HALF_SCALE
-from advprop.runtime import rank_and_ranks
+from advprop.runtime import largest_magnitude, rank_and_ranks
 
 # The scale comes back from a halving after so many steps, as that of torch's GradScaler does.
 _STEPS_TO_DOUBLE = 2000
@@ -61,7 +60,7 @@ class _Kept(torch.autograd.Function):
 @torch.no_grad()
 def adapt_scale(scale: Tensor, gradients: Sequence[Tensor]) -> None:
     """Halves the scale in place where a gradient of any rank is not finite, else it grows; nothing waits."""
-    finite = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).isfinite().float()
+    finite = largest_magnitude(gradients).isfinite().float()
     if rank_and_ranks(all_ranks=True)[1] > 1:
         dist.all_reduce(finite, dist.ReduceOp.MIN)
     grown = (scale * 2 ** (1 / _STEPS_TO_DOUBLE)).clamp(max=HALF_SCALE)

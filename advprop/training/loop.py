@@ -18,7 +18,7 @@ from advprop.data import Augment, Batches, Data, Division, open_data
 from advprop.evaluation import Accuracy, Answers, evaluate_answers
 from advprop.models import data_config
 from advprop.recipes import Recipe
-from advprop.runtime import World, seed_all
+from advprop.runtime import World, largest_magnitude, seed_all
 from advprop.tasks import StandardTask
 from advprop.training.build import build_augment, build_model, build_optimizer, build_schedule, build_task
 from advprop.training.meters import Losses
@@ -171,7 +171,7 @@ class Loop:
         """
         parameters = [] if self.scaler.is_enabled() else self.task.trainable_module.parameters()
         gradients = [p.grad for p in parameters if p.grad is not None]
-        largest = torch.nn.utils.get_total_norm(gradients, norm_type=math.inf).to(loss.device)
+        largest = largest_magnitude(gradients).to(loss.device)
         found = self.world.sum(torch.stack([loss, largest])) / self.world.ranks
         if torch.isfinite(found).all():
             return
@@ -188,7 +188,7 @@ class Loop:
         """Whether losses and weights are numbers so far, on all ranks; this waits for the device."""
         self.losses.share()
         weights = [p.detach() for p in self.task.trainable_module.parameters()]
-        largest = torch.nn.utils.get_total_norm(weights, norm_type=math.inf)
+        largest = largest_magnitude(weights)
         return all(math.isfinite(value) for value in (*self.losses.sums.values(), largest))
 
     def model(self) -> PixelModel:

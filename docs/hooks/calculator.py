@@ -1,4 +1,4 @@
-"""What training on ImageNet takes: days and GPU hours from measured images per second, scaled by MACs."""
+"""What training on ImageNet takes: days and GPU hours from measured images per second."""
 
 import math
 import statistics
@@ -65,10 +65,10 @@ class Row:
 
     Attributes:
         network: The network.
-        base: The network whose speed was measured; another one's is scaled by MACs.
+        base: The network whose speed was measured; another one's is scaled as timm's benchmark has the two.
         rate: Images per second in standard training.
         costs: Time of an image over that in standard training, of each measured case.
-        slower: How many times slower timm's benchmark has it than its base and MACs predict.
+        slower: How many times slower that makes it than MACs would.
     """
 
     network: Network
@@ -148,8 +148,8 @@ def _apart(one: Network, other: Network) -> float:
 def _row(network: Network, base: Network, record: Mapping[str, Any]) -> Row:
     rates = {name: statistics.median(each) for name, each in record["images_per_second"].items()}
     costs = {CASES[name]: rates["standard"] / rate for name, rate in rates.items() if name in CASES}
-    scale = base.macs / network.macs
-    slower = base.timm_rate * scale / network.timm_rate
+    scale = network.timm_rate / base.timm_rate
+    slower = base.macs / network.macs / scale
     return Row(network, base, rates["standard"] * scale, costs, slower)
 
 
