@@ -1,6 +1,7 @@
 """The most memory that something takes beyond what is allocated before it, in bytes."""
 
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from itertools import accumulate
@@ -28,6 +29,7 @@ def peak_bytes(device: torch.device, work: Callable[[], Result]) -> tuple[Result
 
 
 def _on_cpu(work: Callable[[], Result]) -> tuple[Result, int]:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else each start and stop is a line
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         result = work()
     with tempfile.TemporaryDirectory() as folder:

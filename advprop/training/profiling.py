@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,7 @@ def profiling(
     if steps is None or not world.is_first:
         yield lambda: None
         return
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else torch tells of its start, and of missing GPUs
     on_gpu = world.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
 
