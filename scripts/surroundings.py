@@ -129,11 +129,18 @@ def write_record(path: Path, record: Any) -> None:
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def commit() -> str:
-    """Return the commit that is checked out, with "-dirty" after it where files differ from it."""
-    describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    result = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
+def commit(root: Path = ROOT) -> str:
+    """Return the commit that is checked out, with "-dirty" after it where files differ from it.
+
+    Records do not count: those of a set of measurements are written one after the other.
+    """
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False).stdout
+
+    found = git("describe", "--always", "--exclude=*").strip()
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs/measured")
+    return (found + "-dirty" * bool(changed)) or "unknown"
 
 
 def clean_environment(notes: Path) -> dict[str, str]:

@@ -1,4 +1,6 @@
 import json
+import re
+import subprocess
 from copy import deepcopy
 
 import pytest
@@ -10,6 +12,7 @@ from advprop.runtime import World
 from advprop.training.loop import Loop
 from scripts import benchmark, naive_step, timm_step
 from scripts.peak_memory import peak_bytes
+from scripts.surroundings import commit
 
 SMALL = ["--model", "test_resnet", "--image-size", "32", "--batch-size", "10", "--precision", "fp32"]
 QUICK = [*SMALL, "--device", "cpu", "--rounds", "2", "--steps", "1"]
@@ -138,3 +141,24 @@ def test_a_model_that_timm_does_not_have_is_an_error_of_one_line(capsys, tmp_pat
     assert status == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not record.exists()
+
+
+def test_a_record_does_not_make_the_next_one_dirty(tmp_path):
+    def git(*words):
+        author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    assert commit(tmp_path) == "unknown"
+    record, code = tmp_path / "docs" / "measured" / "a.json", tmp_path / "code.py"
+    record.parent.mkdir(parents=True)
+    for file in (record, code):
+        file.write_text("1")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--message", "All")
+    record.write_text("2")
+    (tmp_path / "notes.txt").write_text("mine")
+    clean = commit(tmp_path)
+    assert re.fullmatch(r"[0-9a-f]{7,}", clean)
+    code.write_text("2")
+    assert commit(tmp_path) == f"{clean}-dirty"
