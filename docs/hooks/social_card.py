@@ -25,7 +25,7 @@ def social_card(title: str, about: str, kind: str) -> bytes:
     draw.text((_LEFT + 108, 78), "AdvProp", _WHITE, _font(700, 44))
     if kind:
         draw.text((_LEFT + _WIDTH, 84), kind, _CLEAN, _font(400, 36), anchor="ra")
-    large = _font(700, 72 if len(title) < 45 else 56)
+    large = _title_font(title)
     place = 210
     for line in _lines(title, large, 2):
         draw.text((_LEFT, place), line, _WHITE, large)
@@ -43,6 +43,16 @@ def social_card(title: str, about: str, kind: str) -> bytes:
 @cache
 def _font(weight: int, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(FONTS / f"inter-latin-{weight}-normal.woff", size)
+
+
+def _title_font(title: str) -> ImageFont.FreeTypeFont:
+    """The largest in which the title has two lines at most, and its longest word fits into one."""
+    fonts = [_font(700, size) for size in (72, 56, 44, 32)]
+
+    def fits(font: ImageFont.FreeTypeFont) -> bool:
+        return len(_lines(title, font, 3)) < 3 and max(map(font.getlength, title.split())) <= _WIDTH
+
+    return next(filter(fits, fonts), fonts[-1])
 
 
 def _lines(text: str, font: ImageFont.FreeTypeFont, most: int) -> list[str]:

@@ -107,6 +107,13 @@ def test_a_card_is_a_light_picture_with_all_of_a_short_text() -> None:
     assert short != social_card("Title", "word " * 9, "Guide")
 
 
+@pytest.mark.parametrize("title", ["tf_efficientnetv2_xl.in21k_ft_in1k_with_advprop", "A long title " * 8])
+def test_a_long_title_stays_on_its_card(title: str) -> None:
+    card = Image.open(io.BytesIO(social_card(title, "", ""))).convert("RGB")
+    for beside in ((1125, 150, SIZE[0], 600), (0, 380, SIZE[0], 600)):  # right of two lines, and below
+        assert len(card.crop(beside).getcolors()) == 1
+
+
 def test_the_fonts_of_cards_have_every_letter_of_every_page(site: tree.Site) -> None:
     fonts = [ImageFont.truetype(path, 40) for path in FONTS.glob("*.woff")]
     assert len(fonts) == 2
