@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any, NamedTuple
 
-import markdown
+from markdown import markdown as to_html
 from bs4 import BeautifulSoup
 from mkdocs_llmstxt import autoclean
 
@@ -109,7 +109,7 @@ def feed(name: str, of: list[Release], home: str) -> str:
     entries = "".join(
         f"<entry><title>{escape(name)} {each.version}</title><id>{home}changelog/#{each.version}</id>"
         f'<updated>{each.date}T00:00:00Z</updated><link href="{home}changelog/"/>'
-        f'<content type="html">{escape(markdown.markdown(each.changes))}</content></entry>'
+        f'<content type="html">{escape(to_html(each.changes))}</content></entry>'
         for each in of
     )
     return (

@@ -1,4 +1,4 @@
-"""Style sheets without the rules that no page of the site can use: a third of the theme's."""
+"""Style sheets without the rules that no page of the site can use: a quarter of the theme's."""
 
 import re
 from collections.abc import Iterable, Iterator
