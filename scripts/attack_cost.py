@@ -8,6 +8,7 @@ The outcome is written to `docs/measured/attack_cost.json`, beside what was pred
 """
 
 import argparse
+import os
 import statistics
 import sys
 import time
@@ -114,6 +115,7 @@ def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[
 
 def operations(run: Callable[[], object]) -> dict[str, float]:
     """The shares of the time of the operations that take longest, with the shapes of what they take."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else each start and stop is a line
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as found:
         run()
     events = found.key_averages(group_by_input_shape=True)
