@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any, NamedTuple
 
-from markdown import markdown as to_html
 from bs4 import BeautifulSoup
+from markdown import markdown as to_html
 from mkdocs_llmstxt import autoclean
 
 Page = dict[str, str]
