@@ -90,8 +90,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     with served(asked.site, CompressingHandler) as address, launched(program) as browser:
         rows = {name: measure(browser, address, name, asked.site) for name in tqdm(PAGES, disable=None)}
-        for name in tqdm(PAGES, "Lighthouse", disable=None):
-            rows[name] |= lighthouse(address_of(address, name), program)
+        try:
+            for name in tqdm(PAGES, "Lighthouse", disable=None):
+                rows[name] |= lighthouse(address_of(address, name), program)
+        except subprocess.CalledProcessError as error:
+            print(f"error: Lighthouse failed: {error.stderr.strip()}", file=sys.stderr)
+            return 1
     record = {"pages": rows, **circumstances("cpu"), "command": "make audit"}
     write_record(asked.record, record)
     print(table(rows))

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def test_lighthouse_is_optional_and_asked_for_two_figures(
     program.chmod(0o755)
     monkeypatch.setattr(shutil, "which", lambda name: str(program))
     assert audit.lighthouse("http://a/", "chromium") == {"performance": 99, "accessibility": 100}
+
+
+def test_a_lighthouse_that_fails_is_told_and_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch, site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed_chromium()
+
+    def failing(url: str, program: str) -> dict[str, int | None]:
+        raise subprocess.CalledProcessError(1, "lighthouse", stderr="no browser\n")
+
+    monkeypatch.setattr(audit, "PAGES", [""])
+    monkeypatch.setattr(audit, "lighthouse", failing)
+    assert audit.main([str(site), "--record", str(tmp_path / "a.json")]) == 1
+    assert "error: Lighthouse failed: no browser" in capsys.readouterr().err
+    assert not (tmp_path / "a.json").exists()
 
 
 def test_the_table_has_a_line_for_each_page() -> None:
