@@ -52,9 +52,17 @@ const scrolling = new ResizeObserver((entries) => {
   }
 });
 
+// The contents of a page stand once in its HTML, beside the page; a phone shows them in the menu.
+function fillMenu() {
+  const menu = document.querySelector(".md-nav--primary .md-nav--secondary:empty");
+  if (!menu || !document.querySelector(".md-content")) return; // which comes after the contents
+  menu.append(...document.querySelector(".md-sidebar--secondary nav").cloneNode(true).childNodes);
+}
+
 // The theme makes its boxes while the page is open. It calls that of each copy button a navigation.
 const WIDE = ":is(.output, .scroll, .models-table, .md-typeset__scrollwrap, .formula > math):not([data-watched])";
 new MutationObserver(() => {
+  fillMenu();
   for (const box of document.querySelectorAll(".md-code__nav:not([role])")) box.setAttribute("role", "none");
   for (const box of document.querySelectorAll(WIDE)) {
     box.dataset.watched = "";

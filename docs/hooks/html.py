@@ -15,12 +15,23 @@ _ENVIRONMENT = re.compile(r"\\begin\b.*\\end\b", re.DOTALL)
 # The place of an equation with a label, and a link to one that is not there.
 _LABEL = re.compile(r' id="formula-([^"]*)"')
 _NOWHERE = re.compile(r'<a href="#formula-([^"]*)">\(\?\?\)</a>')
-# Pygments' classes of names, punctuation, operators, space: of the color of all code; and of line numbers.
-_PLAIN = re.compile(r'<span class="(?:n|o|p|w|normal)">([^<]*)</span>')
+# Pygments' classes of the color of all code, such as names, punctuation, operators, space, line numbers.
+# Strings are of one color, and so are the braces of what they format.
+_PLAIN_CLASSES = "fm|kc|n|normal|o|ow|p|sa|w"
+_PLAIN = re.compile(rf'<span class="(?:{_PLAIN_CLASSES})">([^<]*|<(span|a) [^>]*>[^<]*</\2>)</span>')
+_STRING = re.compile(r'<span class="s[12bci]">')
+_IN_TWO_PARTS = re.compile(r'(<span class="s">[^<]*)</span><span class="s">')
 _DOCSTRING_LINES = re.compile(r'</span>(\n+)<span class="sd">')  # each is a span of its own
+_CONTENTS = re.compile(r'(<nav class="md-nav md-nav--secondary"[^>]*>)\s*<label')
+_SVG = '<svg xmlns="http://www.w3.org/2000/svg"'  # which HTML knows without the name
 _NO_HEAD = re.compile(r"<th([^>]*)></th>")
 # White space that a browser shows as one space, and before it what has to stay as it is.
 _SPACE = re.compile(r"(<(pre|svg|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*|[ \t]{2,}", re.DOTALL)
+# Space beside these is never seen; a style may show a paragraph or a division within a line.
+_BLOCKS = "body|d[dlt]|footer|h[1-6]|head(?:er)?|li|link|meta|nav|ol|t[drh]|table|tbody|thead|title|ul"
+_BESIDE_BLOCK = re.compile(
+    rf'(<(pre|svg|script|style|textarea)\b.*?</\2>)| ?(</?(?:{_BLOCKS})\b(?:[^>"]|"[^"]*")*>) ?', re.DOTALL
+)
 
 
 def to_mathml(page: str, where: str) -> str:
@@ -80,13 +91,23 @@ def lighten(page: str) -> str:
 
     A head without words, as in the corner of a table, is no head.
     """
-    page = _NO_HEAD.sub(r"<td\1></td>", page)
-    plain = _DOCSTRING_LINES.sub(r"\1", _PLAIN.sub(r"\1", page))
-    return _SPACE.sub(lambda match: match[1] or " ", plain)
+    page = _NO_HEAD.sub(r"<td\1></td>", page).replace(_SVG, "<svg").replace("<pre><span></span>", "<pre>")
+    code = _STRING.sub('<span class="s">', _PLAIN.sub(r"\1", page))
+    while _IN_TWO_PARTS.search(code):
+        code = _IN_TWO_PARTS.sub(r"\1", code)
+    short = _SPACE.sub(lambda match: match[1] or " ", _DOCSTRING_LINES.sub(r"\1", code))
+    return _BESIDE_BLOCK.sub(lambda match: match[1] or match[3], short)
 
 
 def only_needed(page: str) -> str:
-    """A whole page without the style of the reference and the scripts that have nothing to do there."""
+    """A whole page without the style of the reference and the scripts that have nothing to do there.
+
+    Its contents stand beside it alone: `docs/assets/theme.js` puts them into the menu of a phone, too.
+    """
+    sidebar = page.find("md-sidebar--secondary")
+    if sidebar >= 0 and (contents := _CONTENTS.search(page, sidebar)):
+        whole = page[contents.start() : page.index("</div>", contents.start())].strip()
+        page = page.replace(whole, f"{contents[1]}</nav>", page.count(whole) - 1)
     if 'class="doc ' not in page:
         page = re.sub(r'<link [^>]*_mkdocstrings\.css"[^>]*>', "", page)
     if "data-table" not in page:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from itertools import groupby
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -13,6 +14,9 @@ _URL = re.compile(r"""(url\(["']?#)([^)"']+)""")
 _SELECTOR = re.compile(r"(#)([\w.-]+)")  # in a style; it may be a color
 _DATA_IMAGE = "data:image/png;base64,"
 _CONTAINERS = ("svg", "g", "defs", "symbol", "marker", "clipPath", "mask", "pattern")  # of no text
+_MOVED = re.compile(r"translate\((-?[\d.]+)[ ,]+(-?[\d.]+)\)")
+_DRAWN = ("circle", "ellipse", "line", "path", "polygon", "polyline", "rect", "text", "use")
+_NOT_INHERITED = re.compile(r"(?<!-)\b(?:clip-path|filter|mask|mix-blend-mode|opacity|transform)\b")
 _MANY = 3  # elements of one style share a class
 
 
@@ -45,8 +49,7 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], Sequence[
     root = _parsed(markup)
     _own_ids(root, name)
     for element in root.iter():
-        if element.get("transform", "").startswith(("rotate(-0 ", "rotate(0 ")):  # turns it by nothing
-            del element.attrib["transform"]
+        _place_plainly(element)
         for key, value in element.attrib.items():
             if key == "style":
                 element.attrib[key] = _themed(value)
@@ -56,7 +59,9 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], Sequence[
                 element.attrib[key] = _short(value)
         if element.get("href", "").startswith(_DATA_IMAGE):
             _place(element, keep(element.attrib["href"].removeprefix(_DATA_IMAGE)))
+    _drop_unseen(root, outlined=any("stroke:" in (style.text or "") for style in root.iter("style")))
     _open_groups(root)
+    _share_looks(root)
     _share_styles(root, name)
     width = re.fullmatch(r"([\d.]+)(pt|px)?", root.attrib.pop("width", ""))
     root.attrib.pop("height", None)
@@ -85,6 +90,35 @@ def _parsed(markup: str) -> Element:
     if root.tag != "svg":
         raise ValueError(f"not an SVG: {markup[:60]!r}")
     return root
+
+
+def _place_plainly(element: Element) -> None:
+    """Gives a text coordinates in the place of a transform that only moves it, or turns it by nothing."""
+    moved = _MOVED.fullmatch(element.get("transform", ""))
+    if element.tag == "text" and moved and not {"x", "y"} & set(element.attrib):
+        del element.attrib["transform"]
+        element.attrib |= {"x": moved[1], "y": moved[2]}
+    if element.get("transform", "").startswith(("rotate(-0 ", "rotate(0 ")):
+        del element.attrib["transform"]
+
+
+def _drop_unseen(element: Element, *, outlined: bool) -> None:
+    """Paths without fill and outline go, such as the background of a chart; so do empty definitions."""
+    outlined = outlined or "stroke" in element.attrib or "stroke:" in element.get("style", "")
+    element[:] = [
+        child
+        for child in element
+        if len(child)
+        or child.tag not in ("defs", "path")
+        or (child.tag == "path" and (outlined or _seen(child)))
+    ]
+    for child in element:
+        _drop_unseen(child, outlined=outlined)
+
+
+def _seen(path: Element) -> bool:
+    """Whether a path in a group without an outline may be seen."""
+    return path.get("style") != "fill:none" or bool({"class", "id", "stroke"} & set(path.attrib))
 
 
 def _place(image: Element, files: Sequence[str]) -> None:
@@ -151,6 +185,32 @@ def _open_groups(element: Element) -> None:
     bare = [child for child in element if child.tag in ("g", "defs") and not child.attrib]
     opened = {id(child) for child in bare if child.tag == "g" or not len(child)}
     element[:] = [each for child in element for each in (child if id(child) in opened else [child])]
+
+
+def _share_looks(element: Element) -> None:
+    """Neighbors that look alike are put into a group that says how: the bars of a chart, its numbers."""
+    children: list[Element] = []
+    for look, run in groupby(element, key=_look):
+        alike = list(run)
+        if look and len(alike) > 1:
+            for each in alike:
+                each.attrib = {key: value for key, value in each.attrib.items() if key not in look}
+            group = Element("g", look)
+            group.extend(alike)
+            alike = [group]
+        children += alike
+    element[:] = children
+    for child in element:
+        if child.tag == "g":
+            _share_looks(child)
+
+
+def _look(element: Element) -> dict[str, str]:
+    """What an element could have from a group around it; nothing if that would look otherwise."""
+    if element.tag not in _DRAWN or "transform" in element.attrib:
+        return {}
+    look = {key: value for key, value in element.attrib.items() if key in ("style", "clip-path")}
+    return {} if _NOT_INHERITED.search(look.get("style", "")) else look
 
 
 def _share_styles(root: Element, name: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +27,7 @@ from docs.hooks.html import lighten, only_needed
 from docs.hooks.policy import headers, inline_scripts, styles_apart, with_policy
 from docs.hooks.rendering import PageError
 from docs.hooks.social_card import social_card
+from docs.hooks.sources import Source, listed, page_of_sources, path_beside, sources_apart
 from docs.hooks.styles import keep_used, named_in_page
 from scripts import notebook_cache
 from scripts.notebook_cache import NotebookError
@@ -37,6 +38,7 @@ log = logging.getLogger("mkdocs.hooks.advprop")
 _site: tree.Site
 _place: Published
 _notebooks: dict[str, str] = {}
+_sources: dict[str, list[Source]] = {}  # by the paths of their pages
 _scripts: set[str] = set()  # in the HTML of any page
 _releases: list[Release] = []
 _names: set[str] = set()  # of classes there, and its settings
@@ -76,6 +78,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         config.theme["features"].append("content.action.edit")
     _site = tree.Site()
     _notebooks.clear()
+    _sources.clear()
     _scripts.clear()
     _names.clear()
     _releases[:] = releases((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
@@ -107,6 +110,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File(path, str(found.path.parent.parent), config.site_dir, config.use_directory_urls))
         for name, picture in found.files.items():
             files.append(File.generated(config, f"{path.removesuffix('.ipynb')}/{name}", content=picture))
+    if not _watched:  # else a page is built anew without those that belong to it
+        for told in [each for each in files if re.search("^::: ", _markdown(each), re.MULTILINE)]:
+            path, text = page_of_sources(told.src_uri, _markdown(told))
+            _sources[path] = []
+            unlisted = InclusionLevel.NOT_IN_NAV
+            files.append(File.generated(config, path, content=text, inclusion=unlisted))
     for path in _site.collection_pages():  # others link to models/advprop.html
         page = Path(path).with_suffix(".html")
         files.append(File.generated(config, page.as_posix(), content=with_policy(redirect(f"{page.stem}/"))))
@@ -134,6 +143,8 @@ def on_pre_page(page: Page, config: MkDocsConfig, files: Files) -> Page:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Render a page's Jinja; a model index at its end stays out of it."""
     path = page.file.src_uri
+    if path in _sources:
+        return markdown
     page.meta["description"] = _site.about(path) or config.site_description
     if path in _notebooks:
         return _notebooks[path]
@@ -147,7 +158,12 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
     """Formulas become MathML; the search leaves out sources, cells and programs."""
     path = page.file.src_uri
     where = path if path in _notebooks else f"docs/{path}"
-    return finished(html, where, prose_only=path in _notebooks or bool(page.file.generated_by))
+    if path in _sources:
+        return f"{html}\n{listed(_sources[path])}"
+    shown = finished(html, where, prose_only=path in _notebooks or bool(page.file.generated_by))
+    if (beside := path_beside(path)) in _sources:
+        shown, _sources[beside] = sources_apart(shown)
+    return shown
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
@@ -155,6 +171,8 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
     What the search has left out need not say so any more.
     """
+    if page.file.src_uri in _sources:
+        return _finished(only_needed(output))
     told = _told(page, config)
     head = told.tags(structured_data(told, _site.facts, _place), has_feed=bool(_releases))
     output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
@@ -175,6 +193,10 @@ def _told(page: Page, config: MkDocsConfig) -> Told:
     home = _home(config) if config.site_url else ""
     about = str(page.meta["description"])
     return Told(path, title, about, page.canonical_url or "", home, config.site_name)
+
+
+def _markdown(file: File) -> str:
+    return file.content_string if file.is_documentation_page() and not file.generated_by else ""
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:

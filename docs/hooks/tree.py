@@ -16,7 +16,7 @@ from docs.hooks import calculator, charts, commands, measured, rendering, rooms,
 from docs.hooks.facts import Facts, Model, verified
 from docs.hooks.for_machines import in_words
 from docs.hooks.markdown_cells import title_and_summary
-from docs.hooks.notebooks import Rendered, first_figure, render_notebook
+from docs.hooks.notebooks import LARGEST_FIGURE, Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
 from docs.hooks.rendering import PageError, render
 from scripts import gpu_runs, notebook_cache
@@ -183,7 +183,7 @@ def gallery() -> Gallery:
 
 @lru_cache(maxsize=1)
 def _gallery(_as_of: Sources) -> Gallery:
-    figures = Figures(widest=_CARD)
+    figures = Figures(largest=LARGEST_FIGURE, widest=_CARD)
     return Gallery([_tutorial(path, figures) for path in notebook_pages()], figures.files)
 
 

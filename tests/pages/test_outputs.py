@@ -106,11 +106,33 @@ def test_colors_are_no_references_and_ids_in_styles_are() -> None:
 
 
 def test_styles_of_many_points_are_said_once() -> None:
-    points = '<circle style="fill: red; font-family: x, y"/>' * 3 + '<path style="fill: none"/>'
-    svg = inline_svg(f"<svg>{points}</svg>", "f1", "x", str)
+    point, line = '<circle style="fill: red; font-family: x, y"/>', '<path style="stroke: black"/>'
+    svg = inline_svg(f"<svg>{point}{line}{point}{line}{point}</svg>", "f1", "x", str)
     assert "<style>.f1-s0{fill:red}</style>" in svg
     assert svg.count('<circle class="f1-s0"/>') == 3
-    assert '<path style="fill:none"/>' in svg
+    assert '<path style="stroke:currentColor"/>' in svg
+
+
+def test_neighbors_that_look_alike_share_a_group() -> None:
+    bar = '<rect style="fill: red" clip-path="url(#a)" x="1"/>'
+    turned = '<rect style="fill: green" transform="rotate(9)"/>'
+    faint = '<rect style="fill: red; opacity: 0.5"/>'
+    svg = inline_svg(f"<svg><clipPath id='a'/>{bar * 2}{turned * 2}{faint * 2}</svg>", "f1", "x", str)
+    together = '<g style="fill:red" clip-path="url(#f1-0)"><rect x="1"/><rect x="1"/></g>'
+    assert together in svg
+    assert (
+        svg.count("<g ") == 1
+    )  # what is turned is cut elsewhere, and what is faint shines through each other
+
+
+def test_what_draws_nothing_is_left_out() -> None:
+    unseen, text = '<path style="fill: none" d="M0 0"/>', '<text transform="translate(1.04 2.16)">a</text>'
+    assert inline_svg(f"<svg><defs/>{unseen}</svg>", "f1", "x", str).endswith('aria-label="x"/>')
+    assert '<text x="1" y="2.1">a</text>' in inline_svg(f"<svg>{text}</svg>", "f1", "x", str)
+    outlined = inline_svg(f'<svg><g stroke="red">{unseen}</g></svg>', "f1", "x", str)
+    assert "<path " in outlined
+    by_rule = inline_svg(f"<svg><style>path {{stroke: red}}</style>{unseen}</svg>", "f1", "x", str)
+    assert "<path " in by_rule
 
 
 @pytest.mark.parametrize("markup", ["<svg><g></svg>", "<html/>"])
@@ -234,3 +256,6 @@ def test_in_a_list_a_tall_picture_is_shown_from_its_top(height: int, cut: bool) 
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 {height}"><path d="M1 0"/></svg>'
     picture = notebooks.first_figure(v4.new_notebook(cells=[code("a", display(svg=svg))]), Figures())
     assert ('<svg preserveAspectRatio="xMidYMin slice" ' in picture) == cut
+    beside = notebooks.first_figure(v4.new_notebook(cells=[code("a", display(svg=svg))]), Figures(largest=0))
+    assert beside.startswith('<figure class="output">\n<img class="drawn" ')
+    assert ("object-position: top" in beside) == cut

@@ -20,7 +20,7 @@ from advprop.cards.timm_results import load_results
 from advprop.cards.verification import Check
 from docs.hooks import notebooks, rendering, rooms, tree
 from docs.hooks.for_machines import in_words
-from docs.hooks.html import lighten
+from docs.hooks.html import lighten, only_needed
 from docs.hooks.policy import styles_apart
 from docs.hooks.styles import named_in_page, named_in_script, only_used
 from scripts.serve import read_headers
@@ -42,6 +42,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built_site(tmp_path_factory)
 
 
+def written_of(site: Path) -> list[Path]:
+    """The pages that somebody wrote, and not the sources that the reference leads to."""
+    return [path for path in sorted(site.rglob("index.html")) if path.parent.name != "source"]
+
+
 def pages_of(site: Path) -> set[str]:
     return {path.parent.relative_to(site).as_posix() for path in site.rglob("index.html")}
 
@@ -52,6 +57,8 @@ def pages_of(site: Path) -> set[str]:
 def test_every_page_is_built_and_no_other(site: Path) -> None:
     expected = {re.sub(r"(^|/)index$", "", page) or "." for page in WRITTEN}
     expected |= {f"models/{name}" for name in MODELS} | {f"notebooks/{name}" for name in NOTEBOOKS}
+    texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md")}
+    expected |= {f"reference/{path.stem}/source" for path, text in texts.items() if "\n::: " in text}
     assert pages_of(site) == expected
     assert (site / "404.html").is_file()
 
@@ -73,13 +80,19 @@ def test_the_reference_has_every_public_name(site: Path) -> None:
     assert missing == []
 
 
-def test_the_reference_shows_the_source_of_every_function(site: Path) -> None:
+def test_the_reference_leads_to_the_source_of_every_function(site: Path) -> None:
     shown = {}
-    for path in site.glob("reference/*/index.html"):
-        for block in soup_of(path).select("details.mkdocstrings-source"):
-            found = re.search(r"def (\w+)\(", block.get_text())
-            assert found, f"{path} has source without a function"
-            shown[found[1]] = block.select_one("summary code").get_text()
+    for path in site.glob("reference/*/source/index.html"):
+        told = soup_of(path.parent.parent / "index.html")
+        links = {str(link["href"]) for link in told.select("p.source a")}
+        headings = soup_of(path).select("article h2")
+        assert links == {f"source/#{heading['id']}" for heading in headings}
+        for heading in headings:
+            name, file, code = str(heading["id"]), heading.find_next("p"), heading.find_next("td", "code")
+            assert f"def {name.rpartition('.')[2]}(" in code.get_text() or "def __init__(" in code.get_text()
+            assert heading.a["href"] == f"../#{name}"
+            assert told.find(id=name)
+            shown[name.rpartition(".")[2]] = file.get_text()
     functions = {name: thing for name in advprop.__all__ if isfunction(thing := getattr(advprop, name))}
     assert len(functions) > 20
     for name, function in functions.items():
@@ -200,7 +213,8 @@ def test_the_gallery_has_a_card_for_each_tutorial(site: Path) -> None:
         any("svg" in str(output) for cell in notebook_cells(site, name) for output in cell["outputs"])
         for name in NOTEBOOKS
     ]
-    assert [len(card.select(".picture svg")) for card in cards] == [int(each) for each in drawn]
+    shown = [len(card.select(".picture svg, .picture img.drawn")) for card in cards]
+    assert shown == [int(each) for each in drawn]
     assert all(card.select_one(".badge") for card in cards)
 
 
@@ -430,8 +444,10 @@ def test_the_command_line_is_told_in_full(site: Path) -> None:
 
 
 def test_white_space_goes_but_not_out_of_code_and_pictures() -> None:
-    page = "<ul>\n    <li>a   b</li>\n</ul>\n<pre>c\n    d</pre>  <svg>\n  <text>e  f</text></svg>"
-    assert lighten(page) == "<ul> <li>a b</li> </ul> <pre>c\n    d</pre> <svg>\n  <text>e  f</text></svg>"
+    page = "<ul>\n    <li>a   b</li>\n</ul>\n<pre>c\n  <li>  d</pre>  <svg>\n  <text>e  f</text></svg>"
+    assert lighten(page) == "<ul><li>a b</li></ul><pre>c\n  <li>  d</pre> <svg>\n  <text>e  f</text></svg>"
+    in_a_line = '<li>a &ndash; <div class="inline">b</div> c</li>'
+    assert lighten(in_a_line) == in_a_line
 
 
 def test_an_empty_corner_of_a_table_is_no_head() -> None:
@@ -444,6 +460,22 @@ def test_line_numbers_and_the_lines_of_a_docstring_need_no_tags_of_their_own() -
     assert (
         lighten(lines + docstring) == '<pre> 1\n 2</pre><pre><span class="sd">"""One.\n\nTwo."""</span></pre>'
     )
+
+
+def test_code_has_tags_where_its_color_changes() -> None:
+    f_string = '<span class="sa">f</span><span class="s2">"a</span><span class="si">{</span>'
+    f_string += '<span class="n">b</span><span class="si">}</span><span class="s2"> c"</span>'
+    assert lighten(f_string) == 'f<span class="s">"a{</span>b<span class="s">} c"</span>'
+    assert lighten('<span class="n"><span title="torch.Tensor">T</span></span>').startswith("<span title")
+    assert lighten('<span class="k">if</span>') == '<span class="k">if</span>'
+
+
+def test_the_contents_of_a_page_stand_in_it_once() -> None:
+    contents = '<nav class="md-nav md-nav--secondary" aria-label="x"> <label>y</label> <ul></ul> </nav>'
+    menu, beside = f"<li>{contents}</li>", f'<div class="md-sidebar--secondary"><div>{contents} </div></div>'
+    kept = f'<li><nav class="md-nav md-nav--secondary" aria-label="x"></nav></li>{beside}'
+    assert only_needed(menu + beside) == kept
+    assert only_needed(menu) == menu  # of a page without contents beside it
 
 
 def test_style_sheets_keep_what_some_page_or_script_may_use() -> None:
@@ -485,7 +517,7 @@ def test_every_page_is_there_as_markdown(site: Path) -> None:
     listed = re.findall(
         r"^- \[.+?\]\(/(\S*)\)", (site / "llms.txt").read_text(encoding="utf-8"), re.MULTILINE
     )
-    pages = sorted(path.relative_to(site).with_suffix(".md").as_posix() for path in site.rglob("index.html"))
+    pages = sorted(path.relative_to(site).with_suffix(".md").as_posix() for path in written_of(site))
     assert sorted(listed) == pages
     whole = (site / "llms-full.txt").read_text(encoding="utf-8")
     for name in pages:
@@ -511,7 +543,7 @@ def test_pages_as_markdown_have_what_a_reader_sees(site: Path) -> None:
 
 
 def test_pages_say_where_their_markdown_is(site: Path) -> None:
-    for path in site.rglob("index.html"):
+    for path in written_of(site):
         link = soup_of(path).select_one("link[type='text/markdown']")
         assert link
         assert (path.parent / str(link["href"])).is_file()
