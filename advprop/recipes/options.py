@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
     target: Target
     norms: Literal["batch", "all"]
     share: float
+    separate_passes: bool
     epochs: int
     batch_size: int
     accumulate: int

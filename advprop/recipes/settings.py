@@ -128,6 +128,8 @@ class MethodSettings:
         target: Class that the attack drives an image towards; none: away from its label.
         norms: Which layers get a second set: batch norms, or all normalization layers.
         share: Share of the images that `fast` attacks.
+        separate_passes: Clean and adversarial images go through the model one after the other, for want of
+            memory: about half of it, and the same gradients.
     """
 
     method: Method = "advprop"
@@ -137,6 +139,7 @@ class MethodSettings:
     target: Target = "random"
     norms: Literal["batch", "all"] = "batch"
     share: float = 0.2
+    separate_passes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ _NAMED = ("digits", "torch", "hfds", "wds")
 # Settings that a run may be resumed with others of.
 _FREE = (
     *("data_dir", "download", "workers", "prefetch_factor", "persistent_workers"),
-    *("keep", "test_batch_size", "grad_checkpointing"),
+    *("keep", "test_batch_size", "grad_checkpointing", "separate_passes"),
 )
 TESTED = ("test_top1_percent", "test_top5_percent", "test_loss")
 

@@ -8,17 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from advprop.attacks import HALF_SCALE, PGD, check_classes, check_finite, check_pixels, finite_images, is_half
+from advprop.attacks import PGD, check_classes, check_finite, check_pixels, finite_images, is_half
 from advprop.norms import MAIN, add_aux_norm, branch_names, branch_parameters, forget_passes, use_branch
-from advprop.tasks.gradient_reuse import adapt_scale, input_and_parameter_gradients
+from advprop.tasks.gradient_reuse import GradientKeeper
 from advprop.tasks.rebalance import Rebalancing
 from advprop.tasks.shuffle import shuffle_ranks
-from advprop.tasks.standard import StandardTask
 
 ADV = "adv"
 
 
-class FastAdvPropTask(StandardTask):
+class FastAdvPropTask(GradientKeeper):
     """Fast AdvProp (Mei et al., ICLR 2022, section 3).
 
     A share of each batch is attacked, with one step, and trained on as adversarial images only; the
@@ -31,9 +30,6 @@ class FastAdvPropTask(StandardTask):
     at the same speed. The adversarial images are shuffled, across all ranks, before they are trained on.
 
     The auxiliary norms bring parameters: make the optimizer after the task, of `task.parameters()`.
-
-    In fp16 a gradient of the attack may be too large. It is left to the `torch.amp.GradScaler` of the
-    training loop, which skips the step; the next attack scales its loss by half as much.
 
     Args:
         model: Any model with batch norms; the branch `"adv"` is added in place where it has none.
@@ -56,7 +52,6 @@ class FastAdvPropTask(StandardTask):
         ['loss', 'loss_adv', 'loss_clean', 'loss_noise', 'output']
     """
 
-    scale: Tensor
     trains_auxiliaries = True
 
     def __init__(
@@ -75,8 +70,6 @@ class FastAdvPropTask(StandardTask):
         super().__init__(model, **kwargs)
         self.attack = attack
         self.share = share
-        self.register_buffer("scale", torch.tensor(HALF_SCALE, device=self.device), persistent=False)
-        self.scale_moves: bool = False
         self.rebalancing: Rebalancing = Rebalancing()
 
     def passes(self, count: int) -> list[dict[str, int]]:
@@ -133,38 +126,18 @@ class FastAdvPropTask(StandardTask):
             check_pixels(images)
         groups = branch_parameters(self.trainable_module)
         parameters = [p for p in (*groups["shared"], *groups[ADV]) if p.requires_grad]
-        start = self.attack.start(images.detach()).requires_grad_()
-        half = is_half(images)
-        scale = self.scale.clone() if half else None
+        start, half = self.attack.start(images.detach()).requires_grad_(), is_half(images)
         with use_branch(self.trainable_module, ADV), torch.enable_grad():
             logits = self.attackable()(start)
             if self.attack.check:
                 check_classes(labels, logits.shape[1])
             loss = self.criterion(logits, labels)
-            ascent, kept, gradients = input_and_parameter_gradients(loss, start, parameters, scale)
+            (ascent,), kept = self.keep_gradients(loss, parameters, start, half=half)
         if half:
-            self.scale_moves = True
-            adapt_scale(self.scale, gradients)
             ascent = ascent.nan_to_num(0, 0, 0)
         elif self.attack.check:
             check_finite(finite_images(ascent))
         return self.attack.step(start.detach(), images, ascent), loss.detach(), kept
-
-    def get_task_state(self, module: nn.Module | None = None, ema: bool = False) -> dict[str, Any]:
-        """What timm's checkpoints keep beside the model: the scale of the attack's loss, after fp16 alone."""
-        return {"scale": self.scale.clone()} if self.scale_moves and not ema else {}
-
-    def load_task_state(
-        self,
-        state: dict[str, Any] | None,
-        strict: bool = True,
-        module: nn.Module | None = None,
-        ema: bool = False,
-    ) -> None:
-        """Takes over what `get_task_state` gave; without it the scale stays as it is."""
-        if state and not ema:
-            self.scale.copy_(state["scale"])
-            self.scale_moves = True
 
 
 def _check_attack(attack: PGD) -> None:

@@ -7,6 +7,7 @@ from timm.utils.model import unwrap_model
 from advprop.norms import can_checkpoint
 from advprop.recipes import Recipe
 from advprop.runtime import shell_word
+from advprop.training.build import APART
 from advprop.training.loop import Loop
 from advprop.training.refusals import options
 
@@ -19,14 +20,19 @@ def before_training(recipe: Recipe) -> str:
 
 def in_training(loop: Loop, directory: Path, saved: int) -> str:
     """What to do where training runs out of memory, with the last checkpoint at step `saved`."""
-    again, slower = resume(directory), ""
+    again, ways = resume(directory), []
+    if loop.recipe.method in APART and not loop.recipe.separate_passes:
+        ways.append(
+            "resume with clean and adversarial images one after the other, which changes no result: "
+            f"{again} --separate-passes; or "
+        )
     if not loop.recipe.grad_checkpointing and can_checkpoint(unwrap_model(loop.task.trainable_module)):
-        slower = (
+        ways.append(
             "resume with gradient checkpointing, which is slower and changes no result: "
             f"{again} --grad-checkpointing; or "
         )
     return (
-        f"{slower}{smaller(loop)}, in a new run (--out). This run is kept at step "
+        f"{''.join(ways)}{smaller(loop)}, in a new run (--out). This run is kept at step "
         f"{saved}; with more memory, resume it: {again}"
     )
 

@@ -28,6 +28,7 @@ _OF_ARCHITECTURE = ("architecture", "fixed_input_size", "min_input_size", "first
 # timm's schedules that go by optimizer steps, which is all of them but `plateau`.
 SCHEDULES = ("cosine", "tanh", "step", "constant", "multistep", "poly", "wsd", "rsqrt", "none")
 # The auxiliary branches of each method.
+APART = ("advprop", "fine-grained")  # whose branches can go through the model one after the other
 _BRANCHES = {"advprop": ("adv",), "fine-grained": ("adv", "aug"), "fast": ("adv",)}
 
 
@@ -121,6 +122,11 @@ def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.dev
     Raises:
         ValueError: If the method cannot train this model: it has no batch norms.
     """
+    if recipe.separate_passes and recipe.method not in APART:
+        raise ValueError(
+            f"--separate-passes is for --method {' and '.join(APART)}, got --method {recipe.method}; "
+            "leave it out"
+        )
     model = build_branches(recipe, model)
     if recipe.sync_batch_norm:
         if device.type == "cpu":
@@ -151,7 +157,8 @@ def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.dev
     if recipe.method == "adversarial":
         return AdversarialTask(model, attack, **settings)
     sources: dict[str, Source] = {"adv": attack, "aug": AutoAugmented()}
-    return AdvPropTask(model, {name: sources[name] for name in _BRANCHES[recipe.method]}, **settings)
+    used = {name: sources[name] for name in _BRANCHES[recipe.method]}
+    return AdvPropTask(model, used, separate_passes=recipe.separate_passes, **settings)
 
 
 def _mixup(recipe: Recipe, classes: int) -> Mixup | None:

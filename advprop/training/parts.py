@@ -71,7 +71,7 @@ def _passes(task: StandardTask, recipe: Recipe, ranks: int) -> list[dict[str, in
         passes = task.passes(images_per_pass(recipe, ranks))
     except ValueError as error:
         raise ValueError(f"{error} ({options(recipe, 'batch_size', 'accumulate', 'share')})") from error
-    clean = passes[-1][MAIN]
+    clean = sum(sizes.get(MAIN, 0) for sizes in passes)
     if task.mixup is not None and clean % 2:
         raise ValueError(
             f"mixup pairs clean images, and {options(recipe, 'batch_size', 'accumulate', 'share')} leaves "

@@ -33,6 +33,7 @@ SINCE = {  # settings that came after it
     "loss": "ce",
     "bce_target_thresh": None,
     "grad_checkpointing": False,
+    "separate_passes": False,
 }
 RUNS = {"advprop": ("main", "adv"), "fast": ("main", "adv"), "fine-grained": ("main", "adv", "aug")}
 

@@ -58,12 +58,15 @@ MAKE: dict[str, Callable[[], StandardTask]] = {
     "fine_grained": lambda: AdvPropTask(
         add_aux_norm(group_net(), ("adv", "flipped"), norms="all"), {"adv": ATTACK, "flipped": flip}
     ),
+    "separate": lambda: AdvPropTask(add_aux_norm(group_net(), norms="all"), ATTACK, separate_passes=True),
     "fast": lambda: FastAdvPropTask(add_aux_norm(group_net(), norms="all"), FAST, share=0.25),
     "batch norms in evaluation": batch_norms_in_evaluation,
 }
 CASES = {
     **{name: {"make": name} for name in MAKE},
     "advprop, accumulated": {"make": "advprop", "accumulate": True},
+    "separate, accumulated": {"make": "separate", "accumulate": True},
+    "separate, compiled": {"make": "separate", "compiled": True},
     "fast, accumulated": {"make": "fast", "accumulate": True},
     "advprop, compiled": {"make": "advprop", "compiled": True},
     "fast, channels last": {"make": "fast", "memory_format": torch.channels_last},

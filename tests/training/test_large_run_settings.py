@@ -137,6 +137,7 @@ def test_arguments_of_the_model_are_kept_to_the_end(few, tmp_path, monkeypatch, 
         ),
         ({"model_args": {"features_only": True}}, "output in training must be|must take images"),
         ({"model": "advprop_convnet", "grad_checkpointing": True}, "ConvNet has no gradient checkpointing"),
+        ({"method": "adversarial", "separate_passes": True}, "is for --method advprop and fine-grained"),
         ({"aug_repeats": 3, "train_images": 300, "batch_size": 300}, "got 300 for 256"),
     ],
 )
@@ -144,6 +145,19 @@ def test_what_cannot_be_is_told_in_a_line(changes, message, tmp_path):
     with pytest.raises(ValueError, match=message) as told:
         train(make_recipe(vars(SMALL), **changes), tmp_path / "run")
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("method", ["advprop", "fine-grained"])
+def test_a_run_may_be_resumed_with_separate_passes(method, few, tmp_path):
+    recipe = make_recipe(vars(SMALL), data=few, batch_size=8, epochs=2, method=method)
+    straight = train(recipe, tmp_path / "run").run
+    directory = shutil.copytree(straight.directory, tmp_path / "again")
+    (directory / "checkpoints" / straight.checkpoints.paths()[-1].name).unlink()  # the second epoch
+    run = train(make_recipe(vars(recipe), separate_passes=True), directory, resume=True).run
+    assert run.recipe.separate_passes
+    models = [each.checkpoints.latest()["model"] for each in (run, straight)]
+    for name, value in models[0].items():
+        torch.testing.assert_close(value, models[1][name], rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_may_be_resumed_with_checkpointing_and_ends_alike(few, tmp_path, monkeypatch):

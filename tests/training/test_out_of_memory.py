@@ -75,14 +75,19 @@ def test_training_tells_the_options_and_keeps_the_run(kind, monkeypatch, capsys)
     assert equal(records(Run(Path("a run"))), records(train(SMALL, "whole").run))
 
 
-def test_training_resumes_with_gradient_checkpointing_where_the_model_has_it(monkeypatch, capsys):
+def test_training_resumes_with_what_takes_less_memory_and_changes_no_result(monkeypatch, capsys):
     fail_at(monkeypatch, Loop, "backward", 1, MemoryError())
-    words = [*TRAIN, "--model", "test_resnet", "--image-size", "32"]
+    of_advprop = [word.replace("standard", "advprop") for word in TRAIN]
+    words = [*of_advprop, "--model", "test_resnet", "--image-size", "32"]
     assert main(words) == 1
     asked = "which is slower and changes no result: advprop train --resume --out 'a run'"
-    assert f"{asked} --grad-checkpointing; or lower --batch-size" in one_line(capsys)
-    assert main([*words, "--out", "again", "--grad-checkpointing"]) == 1
-    assert asked not in one_line(capsys)
+    told = one_line(capsys)
+    assert f"{asked} --grad-checkpointing; or lower --batch-size" in told
+    assert "changes no result: advprop train --resume --out 'a run' --separate-passes; or resume" in told
+    assert main([*words, "--out", "again", "--grad-checkpointing", "--separate-passes"]) == 1
+    told = one_line(capsys)
+    assert asked not in told
+    assert "--separate-passes" not in told
 
 
 @pytest.mark.parametrize("kind", REPORTS)
