@@ -3,7 +3,8 @@
 On a GPU each network is measured at the size and precision that a run would have. On a CPU images and batches
 are small, so that the set takes minutes, and what is compiled is one network by two methods. Each measurement
 is kept in `docs/measured/benchmark.json` as soon as it is there, as `scripts.benchmark` keeps it. At the end
-`scripts.data_path` measures how fast images are read.
+`scripts.cost_curves` measures how the cost depends on settings, and `scripts.data_path` how fast images are
+read.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from scripts import benchmark, data_path
+from scripts import benchmark, cost_curves, data_path
 
 # Model, pixels and batch on a GPU, the same on a CPU, and which norms get an auxiliary set.
 NETWORKS = (
@@ -25,6 +26,7 @@ NETWORKS = (
     ("vit_small_patch16_224", (224, 256), (64, 8), "all"),
 )
 COMPILED_ON_CPU = "resnet18"
+ROUNDS = {"cpu": ["--rounds", "3"], "cuda": ["--rounds", "5", "--steps", "8"]}
 READ = {
     "cpu": ["--images", "512", "--workers", "0", "1", "2"],
     "cuda": ["--images", "4096", "--batch-size", "256", "--workers", "0", "1", "4", "8", "16"],
@@ -46,7 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"\n{' '.join(case)}")
             if status := benchmark.main([*case, "--record", str(asked.record)]):
                 return status
-    return data_path.main(READ[device]) if asked.models is None else 0
+    if asked.models is not None:
+        return 0
+    return cost_curves.main(["--device", device, *ROUNDS[device]]) or data_path.main(READ[device])
 
 
 def cases(device: str) -> Iterator[list[str]]:

@@ -41,6 +41,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "adversarial-1": {"method": "adversarial", "steps": 1},
     "advprop-1": {"method": "advprop", "steps": 1},
     "advprop-5": {"method": "advprop", "steps": 5},
+    "separate-1": {"method": "advprop", "steps": 1, "separate_passes": True},
     "fine-grained-1": {"method": "fine-grained", "steps": 1},
 }
 # AdvProp written plainly from the paper: fp32, channels first, not compiled.
@@ -212,7 +213,9 @@ def arithmetic_floor(name: str) -> float:
         >>> arithmetic_floor("fast"), arithmetic_floor("advprop-5")
         (1.2, 5.333333333333333)
     """
-    settings = CANDIDATES.get(name, METHODS["standard"])
+    kind, _, steps = name.rpartition("-")
+    known = CANDIDATES.get(name, METHODS["standard"])
+    settings: Mapping[str, Any] = {"method": kind, "steps": int(steps)} if kind == "advprop" else known
     attack = 2 * settings.get("steps", 0)  # forward, and back to the images
     trained = {"standard": 1, "fast": 1 + MethodSettings().share, "fine-grained": 3}  # times each image
     return float(attack + 3 * trained.get(settings["method"], 2)) / 3

@@ -1,18 +1,24 @@
 """Charts of the measured results, drawn by matplotlib when the site is built."""
 
 import io
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from advprop.cards import Results
-from advprop.figures import GREY, ORANGE, notebook_style
+from advprop.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, notebook_style
 from docs.hooks.outputs import Figures
+from scripts.benchmark import arithmetic_floor
 
 OURS, BASE = "ap_in1k", "aa_in1k"
 GAINS = ("imagenet", "v2", "a", "r", "sketch")
+_METHODS = {"fast": "Fast AdvProp", "advprop": "AdvProp", "advprop-1": "AdvProp-1", "advprop-5": "AdvProp-5"}
+_COLORS = {"fast": GREEN, "advprop-1": ORANGE, "advprop-5": BLUE}
+_FLOOR = "by arithmetic alone"
 _WIDTH, _FONT_SIZE = 4.6, 11  # inches and points: on a phone, too, the words are legible
 
 
@@ -62,6 +68,53 @@ def gain_chart(results: Results) -> str:
     )
     spoken = "; ".join(f"{names[key]}: {_spoken(row)}" for key, row in gains.items())
     return _on_page(drawn, 2, f"What AdvProp adds. {spoken}", caption)
+
+
+@matplotlib.rc_context()
+def cost_chart(measured: Mapping[str, Any]) -> str:
+    """What a step costs by settings, standard training = 1, beside what its arithmetic alone would cost.
+
+    Args:
+        measured: A record of `scripts.cost_curves`.
+    """
+    curves = measured["curves"]
+    notebook_style()
+    matplotlib.rcParams["font.size"] = _FONT_SIZE
+    drawn = Figure(figsize=(_WIDTH, 2.2 * len(curves)))
+    parts = drawn.subplots(len(curves), 1, squeeze=False)[:, 0]
+    for axes, (name, points) in zip(parts, curves.items(), strict=True):
+        _draw_costs(axes, name, points)
+    lines = {str(line.get_label()): line for axes in parts for line in axes.get_lines()}
+    shown = [name for name in (*_METHODS.values(), _FLOOR) if name in lines]
+    drawn.legend([lines[name] for name in shown], shown, loc="outside upper left", ncols=2)
+    spoken = "; ".join(
+        f"{name}: {'; '.join(_costs_spoken(point) for point in points)}" for name, points in curves.items()
+    )
+    settings = (
+        f"{measured['model']}, {measured['batch_size']} images of {measured['image_size']} pixels a side"
+    )
+    caption = f"What a step costs, standard training = 1: medians of {measured['rounds']} rounds; {settings}."
+    return _on_page(drawn, 3, f"What a step costs. {spoken}", caption)
+
+
+def _draw_costs(axes: Axes, name: str, points: Sequence[Mapping[str, Any]]) -> None:
+    at = [point["at"] for point in points]
+    for method in points[0]["costs"]:
+        by_steps = [f"{method}-{steps}" if method == "advprop" else method for steps in at]
+        color = _COLORS.get(method, PURPLE)
+        costs = [statistics.median(point["costs"][method]) for point in points]
+        axes.plot(at, costs, marker="o", markersize=4, color=color, label=_METHODS[method])
+        floors = [arithmetic_floor(each) for each in by_steps]
+        axes.plot(at, floors, linestyle=":", color=color, label=_FLOOR)
+    axes.set_xticks(at)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(name)
+    axes.grid(axis="y", alpha=0.25, linewidth=0.5)
+
+
+def _costs_spoken(point: Mapping[str, Any]) -> str:
+    costs = {_METHODS[method]: statistics.median(each) for method, each in point["costs"].items()}
+    return f"at {point['at']} " + ", ".join(f"{name} {cost:.3g}" for name, cost in costs.items())
 
 
 def _draw_gains(axes: Axes, name: str, row: Mapping[str, float]) -> None:

@@ -81,6 +81,7 @@ class Site:
             arxiv=PAPER,
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),
+            cost_chart=charts.cost_chart,
             advprop_picture=advprop_picture,
             rooms=rooms,
             changelog=lambda: _text(ROOT / "CHANGELOG.md"),

@@ -1,6 +1,10 @@
 import json
 
-from docs.hooks import measured
+import timm
+import torch
+
+from advprop import FastAdvPropTask
+from docs.hooks import charts, measured
 from docs.hooks.rendering import environment, render
 from scripts import attack_cost
 
@@ -17,13 +21,25 @@ def test_the_parts_of_an_attack_are_measured_and_kept(tmp_path, monkeypatch, cap
     assert "test_resnet" in capsys.readouterr().out
 
 
+def test_one_pass_for_clean_and_noisy_images_gives_the_same_gradients():
+    def gradients(kind):
+        torch.manual_seed(0)
+        task = kind(timm.create_model("test_resnet", num_classes=10).double()).train()
+        task(torch.rand(10, 3, 32, 32, dtype=torch.float64), torch.randint(10, (10,)))["loss"].backward()
+        return [each.grad for each in task.parameters()]
+
+    torch.testing.assert_close(gradients(attack_cost.OnePass), gradients(FastAdvPropTask))
+
+
 def test_a_share_is_of_the_same_round():
     assert attack_cost.share([1.0, 4.0, 9.0], [2.0, 4.0, 3.0]) == 1
 
 
 def test_the_page_has_what_was_measured(root):
     page = render(
-        environment(measured=measured, prices=list), (root / "docs" / "results.md").read_text(), where="page"
+        environment(measured=measured, prices=list, cost_chart=charts.cost_chart),
+        (root / "docs" / "results.md").read_text(),
+        where="page",
     )
     record = measured.record("attack_cost")
     for case in record["cases"]:

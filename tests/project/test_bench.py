@@ -3,7 +3,7 @@ import json
 import pytest
 import timm
 
-from scripts import bench, benchmark, data_path
+from scripts import bench, benchmark, cost_curves, data_path
 
 
 @pytest.fixture
@@ -16,10 +16,12 @@ def told(monkeypatch):
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_set_has_each_network_eager_and_compiled(device, told, tmp_path, monkeypatch):
-    read = []
+    read, drawn = [], []
+    monkeypatch.setattr(cost_curves, "main", lambda arguments: drawn.append(arguments) or 0)
     monkeypatch.setattr(data_path, "main", lambda arguments: read.append(arguments) or 0)
     assert bench.main(["--device", device, "--record", str(tmp_path / "record.json")]) == 0
     assert read == [bench.READ[device]]
+    assert drawn == [["--device", device, *bench.ROUNDS[device]]]
     models = [each[each.index("--model") + 1] for each in told]
     assert list(dict.fromkeys(models)) == [each[0] for each in bench.NETWORKS]
     assert all(timm.is_model(name) for name in models)

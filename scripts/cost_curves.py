@@ -1,0 +1,178 @@
+"""What a step costs by batch, image size, steps of the attack and ranks: `python -m scripts.cost_curves`.
+
+The methods take turns with standard training at the same settings, which is the unit. Points of several
+ranks run under torchrun with a batch that grows with them, on the clock of the wall; on a CPU each rank has a
+thread.
+Curves are added to those in `docs/measured/cost_curves.json`, in the place of those of the same device.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from tqdm import tqdm
+
+from advprop import make_recipe
+from advprop.data import Batches
+from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
+from advprop.training import Loop
+from scripts.benchmark import METHODS, SHARED, clock, command_of, random_data, take_turns
+from scripts.surroundings import ROOT, circumstances, read_record, write_record
+from scripts.timm_step import Step
+
+RECORD = ROOT / "docs" / "measured" / "cost_curves.json"
+UNIT = "standard"
+CURVES = ("fast", "advprop-1", "advprop-5")
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "cpu": {"model": "resnet18", "image_size": 96, "batch_size": 16, "precision": "fp32"},
+    "cuda": {
+        "model": "resnet50",
+        "image_size": 224,
+        "batch_size": 256,
+        "precision": "bf16",
+        "channels_last": True,
+    },
+}
+# What is changed, by what it is called in a chart.
+VALUES: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    "cpu": {
+        "images in a batch": (4, 8, 16, 32),
+        "pixels of a side": (64, 96, 128, 160),
+        "steps of the attack": (1, 2, 3, 5, 10),
+        "ranks": (1, 2),
+    },
+    "cuda": {
+        "images in a batch": (16, 32, 64, 128, 256),
+        "pixels of a side": (128, 160, 192, 224, 288),
+        "steps of the attack": (1, 2, 3, 5, 10),
+        "ranks": (1, 2, 4, 8),
+    },
+}
+
+
+class Point(NamedTuple):
+    """What is measured at once: settings of a recipe, methods by name, and how many ranks there are."""
+
+    settings: Mapping[str, Any]
+    methods: Mapping[str, Mapping[str, Any]]
+    ranks: int = 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, show and keep it; return the exit status."""
+    parser = argparse.ArgumentParser(description="What a step costs by batch, image size, steps and ranks.")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1, help="training steps of a method in a round")
+    parser.add_argument("--record", type=Path, default=RECORD, help="where to keep it")
+    parser.add_argument("--point", type=Path, help=argparse.SUPPRESS)  # of a rank, in the place of all
+    asked = parser.parse_args(arguments)
+    if asked.point:
+        point = Point(*json.loads(asked.point.read_text(encoding="utf-8")))
+        found = costs(point, asked.device, asked.rounds, asked.steps)
+        if found:
+            write_record(asked.record, found)
+        return 0
+    measured = {
+        **SETTINGS[asked.device],
+        "rounds": asked.rounds,
+        "steps": asked.steps,
+        "curves": curves(asked.device, asked.rounds, asked.steps),
+        **circumstances(asked.device),
+        "command": command_of("cost_curves", arguments),
+    }
+    kept = [each for each in read_record(asked.record, []) if each["device"] != measured["device"]]
+    write_record(asked.record, [*kept, measured])
+    for name, points in measured["curves"].items():
+        print(name, *points, sep="\n  ")
+    return 0
+
+
+def curves(device: str, rounds: int, steps: int) -> dict[str, list[dict[str, Any]]]:
+    """The points of each curve: at which value, and the costs of each method by round."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, value, point in tqdm(list(points(device)), "measuring", disable=None):
+        measure = costs if point.ranks == 1 else on_ranks
+        found.setdefault(name, []).append({"at": value, "costs": measure(point, device, rounds, steps)})
+    return found
+
+
+def points(device: str) -> Iterator[tuple[str, int, Point]]:
+    """What a curve is named after, the value, and what is measured there."""
+    base = SETTINGS[device]
+    methods = {name: METHODS[name] for name in (UNIT, *CURVES)}
+    for name, values in VALUES[device].items():
+        for value in values:
+            if name == "images in a batch":
+                yield name, value, Point({**base, "batch_size": value}, methods)
+            elif name == "pixels of a side":
+                yield name, value, Point({**base, "image_size": value}, methods)
+            elif name == "steps of the attack":
+                attacked = {"method": "advprop", "steps": value}
+                yield name, value, Point(base, {UNIT: METHODS[UNIT], "advprop": attacked})
+            elif device == "cpu" or value <= torch.cuda.device_count():
+                grown = {**base, "batch_size": value * base["batch_size"]}
+                yield name, value, Point(grown, methods, value)
+
+
+def costs(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[float]]:
+    """The time of each method over that of standard training in the same round; nothing but on rank 0."""
+    recipes = {name: make_recipe(point.settings, SHARED, method) for name, method in point.methods.items()}
+    threads = 1 if device == "cpu" else None
+    with join(device) as world, gpu_kernels(tf32=False), own_randomness(), cpu_threads(threads):
+        data = random_data(recipes[UNIT], world.device)
+        batches = cycle(list(Batches(data.train, recipes[UNIT].batch_size // world.ranks)))
+
+        def turn(step: Step) -> None:
+            for images, labels in islice(batches, steps):
+                step(images, labels)
+
+        turns = {name: partial(turn, Loop(recipe, world, data).advance) for name, recipe in recipes.items()}
+        seconds = take_turns(turns, rounds, partial(of_all_ranks, world))
+        unit = seconds.pop(UNIT)
+        if world.rank:
+            return {}
+    return {
+        name: [round(each / one, 3) for each, one in zip(taken, unit, strict=True)]
+        for name, taken in seconds.items()
+    }
+
+
+def of_all_ranks(world: World) -> float:
+    """Seconds on a clock that all ranks have come to."""
+    if world.ranks == 1:
+        return clock(world.device)
+    if world.device.type == "cuda":
+        torch.cuda.synchronize(world.device)
+    dist.barrier()
+    return time.perf_counter()
+
+
+def on_ranks(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[float]]:
+    """The same on several ranks of this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked, found = Path(folder, "point.json"), Path(folder, "found.json")
+        asked.write_text(json.dumps(point), encoding="utf-8")
+        launched = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(point.ranks)]
+        words = ["--device", device, "--rounds", str(rounds), "--steps", str(steps)]
+        words += ["--point", str(asked), "--record", str(found)]
+        program = [sys.executable, *launched, "-m", "scripts.cost_curves", *words]
+        subprocess.run(program, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
+        return dict(read_record(found, {}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
