@@ -27,8 +27,8 @@ from advprop.training.refusals import REFUSALS, options
 _OF_ARCHITECTURE = ("architecture", "fixed_input_size", "min_input_size", "first_conv", "classifier")
 # timm's schedules that go by optimizer steps, which is all of them but `plateau`.
 SCHEDULES = ("cosine", "tanh", "step", "constant", "multistep", "poly", "wsd", "rsqrt", "none")
+APART = ("advprop", "fine-grained")  # the methods whose branches can go through the model one after the other
 # The auxiliary branches of each method.
-APART = ("advprop", "fine-grained")  # whose branches can go through the model one after the other
 _BRANCHES = {"advprop": ("adv",), "fine-grained": ("adv", "aug"), "fast": ("adv",)}
 
 
