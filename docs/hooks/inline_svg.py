@@ -14,6 +14,7 @@ _URL = re.compile(r"""(url\(["']?#)([^)"']+)""")
 _SELECTOR = re.compile(r"(#)([\w.-]+)")  # in a style; it may be a color
 _DATA_IMAGE = "data:image/png;base64,"
 _CONTAINERS = ("svg", "g", "defs", "symbol", "marker", "clipPath", "mask", "pattern")  # of no text
+_OF_ALL = re.compile(r"\s*\*\s*\{([^{}]*)\}\s*")
 _MOVED = re.compile(r"translate\((-?[\d.]+)[ ,]+(-?[\d.]+)\)")
 _DRAWN = ("circle", "ellipse", "line", "path", "polygon", "polyline", "rect", "text", "use")
 _NOT_INHERITED = re.compile(r"(?<!-)\b(?:clip-path|filter|mask|mix-blend-mode|opacity|transform)\b")
@@ -47,6 +48,7 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], Sequence[
         ValueError: If it is no SVG.
     """
     root = _parsed(markup)
+    _inherit(root)
     _own_ids(root, name)
     for element in root.iter():
         _place_plainly(element)
@@ -61,7 +63,8 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], Sequence[
             _place(element, keep(element.attrib["href"].removeprefix(_DATA_IMAGE)))
     _drop_unseen(root, outlined=any("stroke:" in (style.text or "") for style in root.iter("style")))
     _open_groups(root)
-    _share_looks(root)
+    if root.find(".//style") is None:  # else a rule may be for elements of a place
+        _share_looks(root)
     _share_styles(root, name)
     width = re.fullmatch(r"([\d.]+)(pt|px)?", root.attrib.pop("width", ""))
     root.attrib.pop("height", None)
@@ -90,6 +93,16 @@ def _parsed(markup: str) -> Element:
     if root.tag != "svg":
         raise ValueError(f"not an SVG: {markup[:60]!r}")
     return root
+
+
+def _inherit(root: Element) -> None:
+    """Gives the root what a rule says of all elements, as that of matplotlib does; they inherit it."""
+    for parent in list(root.iter()):
+        for style in parent.findall("style"):
+            if rule := _OF_ALL.fullmatch(style.text or ""):
+                declared = (part.partition(":") for part in rule[1].split(";") if part.strip())
+                root.attrib |= {key.strip(): value.strip() for key, _, value in declared}
+                parent.remove(style)
 
 
 def _place_plainly(element: Element) -> None:

@@ -19,7 +19,7 @@ from docs.hooks.outputs import Figures, as_text, safe_html, show
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SVG = """<?xml version="1.0"?><!DOCTYPE svg><svg xmlns="http://www.w3.org/2000/svg"
  xmlns:xlink="http://www.w3.org/1999/xlink" width="72pt" viewBox="0 0 9 9" version="1.1">
-<metadata>no</metadata><defs><style>*{stroke-linecap: butt}</style><path id="p" d="M1.23456 0
+<metadata>no</metadata><defs><style>path{stroke-linecap: butt}</style><path id="p" d="M1.23456 0
 L 2 3.0"/></defs>
 
 <use xlink:href="#p" style="stroke: #000000; clip-path: url(#p)"/>
@@ -88,7 +88,7 @@ def test_two_figures_share_neither_ids_nor_styles() -> None:
     first, second = (figures.add_svg(SVG, "x") for _ in range(2))
     assert '<path id="f2-0"' in second
     assert 'id="f2-' not in first
-    assert "@scope (#f1) {*{stroke-linecap: butt}}" in first
+    assert "@scope (#f1) {path{stroke-linecap: butt}}" in first
     assert ' id="f1"' in first
     assert "@scope (#f2)" in second
 
@@ -123,6 +123,17 @@ def test_neighbors_that_look_alike_share_a_group() -> None:
     assert (
         svg.count("<g ") == 1
     )  # what is turned is cut elsewhere, and what is faint shines through each other
+
+
+def test_a_rule_for_all_elements_is_inherited_and_others_keep_elements_where_they_are() -> None:
+    bars = '<rect style="fill: red; stroke-linejoin: miter"/>' * 2
+    of_all = "<defs><style>*{stroke-linejoin: round; stroke-linecap: butt}</style></defs>"
+    svg = inline_svg(f"<svg>{of_all}{bars}</svg>", "f1", "x", str)
+    assert svg.startswith('<svg stroke-linejoin="round" stroke-linecap="butt" ')
+    assert '<g style="fill:red;stroke-linejoin:miter"><rect/><rect/></g>' in svg
+    assert "<style" not in svg
+    structured = inline_svg(f"<svg><style>svg > rect {{x: 1}}</style>{bars}</svg>", "f1", "x", str)
+    assert "<g" not in structured
 
 
 def test_what_draws_nothing_is_left_out() -> None:
