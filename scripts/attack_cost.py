@@ -1,8 +1,10 @@
-"""What a step of an attack costs on the CPU, and where the time goes: `python -m scripts.attack_cost`.
+"""What an attack and each method cost on the CPU, in time and memory: `python -m scripts.attack_cost`.
 
 All parts take turns on one thread, and the clock is the thread's, so that other programs disturb little.
 Each share is of a standard training step (passes alone) in the same round; what is kept is the median. The
 attack with norms as layers is that of a model with a hook, which `constant_norms` leaves as it is.
+
+Beside time there is memory: the most that a step takes beyond the weights.
 
 The outcome is written to `docs/measured/attack_cost.json`, beside what was predicted.
 """
@@ -13,22 +15,25 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from advprop import PGD, AdvPropTask, FastAdvPropTask, StandardTask, branch_parameters, use_branch
 from advprop.runtime import cpu_threads
 from scripts.benchmark import command_of, take_turns
+from scripts.peak_memory import peak_bytes
 from scripts.surroundings import ROOT, circumstances, write_record
 
 RECORD = ROOT / "docs" / "measured" / "attack_cost.json"
 # Model, size of the images and of the batch.
 CASES = (("resnet18", 112, 16), ("tf_efficientnet_b0", 128, 8))
+IN_MEMORY = (("resnet50", 224, 16), ("tf_efficientnet_b0", 224, 16))
 PREDICTED: Mapping[str, str] = {
     "attack, 1 step": "0.63 to 0.55 with norms folded, after 0.70 with norms as layers",
     "attack, 5 steps": "5 times that of one step",
@@ -53,10 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
     cases = [case for case in CASES if asked.models is None or case[0] in asked.models]
     with cpu_threads(1):
         found = [measure(*case, asked.rounds) for case in cases]
-    record = {"cases": found, "predicted": dict(PREDICTED), **circumstances("cpu")}
+        memory = [in_memory(*case) for case in IN_MEMORY]
+    record = {"cases": found, "memory": memory, "predicted": dict(PREDICTED), **circumstances("cpu")}
     write_record(asked.record, record | {"command": command_of("attack_cost", arguments)})
     for case in found:
         print(case["model"], *(f"{share:7.3f}  {part}" for part, share in case["shares"].items()), sep="\n")
+    for case in memory:
+        print(case["model"], *(f"{each:,} bytes  {part}" for part, each in case["bytes"].items()), sep="\n")
     return 0
 
 
@@ -78,6 +86,32 @@ def measure(name: str, size: int, count: int, rounds: int) -> dict[str, Any]:
     }
 
 
+def train(task: StandardTask, images: Tensor, labels: Tensor) -> None:
+    """The passes of a training step."""
+    task.zero_grad()
+    task(images, labels)["loss"].backward()
+
+
+def in_memory(name: str, size: int, count: int) -> dict[str, Any]:
+    """The most bytes that a step of each method takes beyond the weights; the gradients are among them."""
+    torch.manual_seed(0)
+    images, labels = torch.rand(2 * count, 3, size, size), torch.randint(1000, (2 * count,))
+    attack = PGD(steps=1, targeted="random")
+    tasks: dict[str, tuple[Callable[[nn.Module], StandardTask], int]] = {
+        "standard": (StandardTask, count),
+        "standard, twice the batch": (StandardTask, 2 * count),
+        "AdvProp": (partial(AdvPropTask, attack=attack), count),
+        "AdvProp, a pass for each branch": (partial(AdvPropTask, attack=attack, separate_passes=True), count),
+        "Fast AdvProp": (FastAdvPropTask, count),
+    }
+    found = {}
+    for part, (make, several) in tasks.items():
+        task = make(timm.create_model(name)).train()
+        step = partial(train, task, images[:several], labels[:several])
+        _, found[part] = peak_bytes(torch.device("cpu"), step)
+    return {"model": name, "image_size": size, "batch_size": count, "bytes": found}
+
+
 def share(seconds: list[float], unit: list[float]) -> float:
     """The median of what something takes over the unit in the same round."""
     return statistics.median(each / one for each, one in zip(seconds, unit, strict=True))
@@ -87,11 +121,7 @@ def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[
     """What is timed; the first is the unit."""
 
     def trained(task: StandardTask) -> Callable[[], object]:
-        def step() -> None:
-            task.zero_grad()
-            task(images, labels)["loss"].backward()
-
-        return step
+        return partial(train, task, images, labels)
 
     def taught(**settings: bool) -> Callable[[], object]:
         attack = PGD(steps=1, targeted="random")

@@ -58,17 +58,19 @@ def constant_norms(model: nn.Module, images: Tensor) -> Forward:
     constants = _Constants(pairs)
 
     def forward(images: Tensor) -> Tensor:
-        try:
-            return constants.run(model, images)
-        except (_Rewired, SavesItself) as change:  # the model was changed: the next attack looks again
-            found.pop(routes, None)
-            if isinstance(change, SavesItself):
-                logits: Tensor = model(images)
-                return logits
-            constants.pairs = {}
-            return forward(images)
+        for known in (constants.pairs, {}):
+            constants.pairs = known
+            try:
+                return constants.run(model, images)
+            except _Rewired:  # the model was changed: the next attack looks again
+                found.pop(routes, None)
+            except SavesItself:
+                found.pop(routes, None)
+                break
+        logits: Tensor = model(images)
+        return logits
 
-    return forward
+    return forward  # which does not name itself: a cycle would keep the weights until they are collected
 
 
 def _is_plain(model: nn.Module) -> bool:

@@ -11,11 +11,16 @@ from scripts import attack_cost
 
 def test_the_parts_of_an_attack_are_measured_and_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(attack_cost, "CASES", (("test_resnet", 32, 10),))
+    monkeypatch.setattr(attack_cost, "IN_MEMORY", (("test_resnet", 96, 10),))
     path = tmp_path / "attack_cost.json"
     assert attack_cost.main(["--rounds", "1", "--record", str(path)]) == 0
     (case,) = (record := json.loads(path.read_text()))["cases"]
     assert min(case["shares"].values()) > 0
     assert set(attack_cost.PREDICTED) <= set(case["shares"])
+    (memory,) = record["memory"]
+    used = memory["bytes"]
+    assert used["standard"] < used["AdvProp, a pass for each branch"] < 1.5 * used["standard"]
+    assert 1.5 * used["standard"] < used["AdvProp"] < 1.1 * used["standard, twice the batch"]
     assert len(case["operations"]) == attack_cost.OPERATIONS
     assert record["command"] == "python -m scripts.attack_cost --rounds 1"
     assert "test_resnet" in capsys.readouterr().out

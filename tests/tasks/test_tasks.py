@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -516,3 +517,23 @@ def test_the_model_of_pixels_is_made_once_and_follows_its_task() -> None:
     assert other is not first
     moved = task.double().pixels(task.trainable_module)
     assert moved(batch(2)[0].double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("make", [StandardTask, adversarial, advprop, fine_grained, FastAdvPropTask])
+def test_a_step_leaves_nothing_to_the_garbage_collector(make: Callable[..., StandardTask]) -> None:
+    """Weights that an attack folds would else wait for it, a copy of the model's."""
+
+    def alive() -> int:
+        tensors = [each for each in gc.get_objects() if type(each) in (Tensor, nn.Parameter)]
+        return sum(each.numel() * each.element_size() for each in tensors)
+
+    task, (images, labels) = make(tiny()).train(), batch(10)
+    task(images, labels)["loss"].backward()
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        task(images, labels)["loss"].backward()
+        assert alive() == before
+    finally:
+        gc.enable()
