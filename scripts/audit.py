@@ -45,7 +45,7 @@ KINDS = [
     "architecture",
     "changelog",
 ]
-PAGES = [*KINDS, "results", "tutorials", *NOTEBOOKS]
+PAGES = [*KINDS, "results", "cost", "tutorials", *NOTEBOOKS]
 WIDTHS = (320, 768, 1024, 1280, 1440, 2560)
 READERS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1280), ("dark", 390))
 INSTALL = "sudo apt-get install chromium"

@@ -45,7 +45,9 @@ def accuracy_chart(results: Results) -> str:
     axes.set_ylabel("ImageNet top-1, %")
     axes.legend(loc="lower right")
     caption = f"Top-1 accuracy on {results.test_sets['imagenet'].meaning}. {_credit(results)}"
-    return _on_page(drawn, 1, f"Accuracy against cost, with AdvProp: {_spoken(top1)}", caption)
+    return _on_page(
+        drawn, Figures(inlined=100), f"Accuracy against cost, with AdvProp: {_spoken(top1)}", caption
+    )
 
 
 @matplotlib.rc_context()
@@ -67,15 +69,16 @@ def gain_chart(results: Results) -> str:
         f"{results.recipes[BASE]} alone. {sets}. {results.caveats[0]} {_credit(results)}"
     )
     spoken = "; ".join(f"{names[key]}: {_spoken(row)}" for key, row in gains.items())
-    return _on_page(drawn, 2, f"What AdvProp adds. {spoken}", caption)
+    return _on_page(drawn, Figures(inlined=200), f"What AdvProp adds. {spoken}", caption)
 
 
 @matplotlib.rc_context()
-def cost_chart(measured: Mapping[str, Any]) -> str:
+def cost_chart(measured: Mapping[str, Any], figures: Figures) -> str:
     """What a step costs by settings, standard training = 1, beside what its arithmetic alone would cost.
 
     Args:
         measured: A record of `scripts.cost_curves`.
+        figures: Those of the page.
     """
     curves = measured["curves"]
     notebook_style()
@@ -94,7 +97,7 @@ def cost_chart(measured: Mapping[str, Any]) -> str:
         f"{measured['model']}, {measured['batch_size']} images of {measured['image_size']} pixels a side"
     )
     caption = f"What a step costs, standard training = 1: medians of {measured['rounds']} rounds; {settings}."
-    return _on_page(drawn, 3, f"What a step costs. {spoken}", caption)
+    return _on_page(drawn, figures, f"What a step costs. {spoken}", caption)
 
 
 def _draw_costs(axes: Axes, name: str, points: Sequence[Mapping[str, Any]]) -> None:
@@ -134,11 +137,11 @@ def _limits(row: Mapping[str, float]) -> tuple[float, float]:
     return lowest - 1.6 if lowest < 0 else 0, max(row.values()) + 1.6
 
 
-def _on_page(drawn: Figure, number: int, spoken: str, caption: str) -> str:
-    """A chart with the theme's colors; its number on the page keeps the names in its SVG apart."""
+def _on_page(drawn: Figure, figures: Figures, spoken: str, caption: str) -> str:
+    """A chart with the theme's colors; how many figures are inlined keeps the names in its SVG apart."""
     svg = io.StringIO()
     drawn.savefig(svg, format="svg", metadata={"Date": None}, bbox_inches="tight")
-    picture = Figures(inlined=100 * number).add_svg(svg.getvalue(), spoken)
+    picture = figures.add_svg(svg.getvalue(), spoken)
     return f'<figure class="drawn">\n{picture}\n<figcaption>{caption}</figcaption>\n</figure>'
 
 

@@ -87,7 +87,7 @@ def structured_data(told: Told, facts: Facts, place: Published) -> Data:
         data |= _of_model(model)
     elif told.path == "index.md":
         data |= _of_home(told, place)
-    elif told.path == "results.md":
+    elif told.path in ("results.md", "cost.md"):
         data |= {
             "@type": "Dataset",
             "license": _LICENSES["apache-2.0"],
@@ -97,7 +97,8 @@ def structured_data(told: Told, facts: Facts, place: Published) -> Data:
         data |= _of_results(facts)
     else:
         kinds: Data = {"Tutorial": ["TechArticle", "LearningResource"]}
-        data |= {"@type": kinds.get(told.kind, "TechArticle"), "headline": told.title, "inLanguage": "en"}
+        data["headline"] = data.pop("name")
+        data |= {"@type": kinds.get(told.kind, "TechArticle"), "inLanguage": "en"}
         data |= {"isPartOf": {"@type": "WebSite", "name": told.site, "url": told.home}} if told.home else {}
     return {key: value for key, value in data.items() if value}
 

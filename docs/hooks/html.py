@@ -24,6 +24,9 @@ _IN_TWO_PARTS = re.compile(r'(<span class="s">[^<]*)</span><span class="s">')
 _DOCSTRING_LINES = re.compile(r'</span>(\n+)<span class="sd">')  # each is a span of its own
 _CONTENTS = re.compile(r'(<nav class="md-nav md-nav--secondary"[^>]*>)\s*<label')
 _SVG = '<svg xmlns="http://www.w3.org/2000/svg"'  # which HTML knows without the name
+_GENERATOR = re.compile(r'<meta name="generator"[^>]*>')
+_MENU_LINK = re.compile(r'(class="md-(?:nav|tabs)__link[^"]*"[^>]*>) ')
+_MENU_WORDS = re.compile(r'(<span class="md-ellipsis">) ([^<]*) </span> ')
 _NO_HEAD = re.compile(r"<th([^>]*)></th>")
 # White space that a browser shows as one space, and before it what has to stay as it is.
 _SPACE = re.compile(r"(<(pre|svg|script|style|textarea)\b.*?</\2>)|[ \t]*\n\s*|[ \t]{2,}", re.DOTALL)
@@ -96,7 +99,8 @@ def lighten(page: str) -> str:
     while _IN_TWO_PARTS.search(code):
         code = _IN_TWO_PARTS.sub(r"\1", code)
     short = _SPACE.sub(lambda match: match[1] or " ", _DOCSTRING_LINES.sub(r"\1", code))
-    return _BESIDE_BLOCK.sub(lambda match: match[1] or match[3], short)
+    menus = _MENU_WORDS.sub(r"\1\2</span>", _MENU_LINK.sub(r"\1", short))
+    return _BESIDE_BLOCK.sub(lambda match: match[1] or match[3], menus)
 
 
 def only_needed(page: str) -> str:
@@ -108,6 +112,7 @@ def only_needed(page: str) -> str:
     if sidebar >= 0 and (contents := _CONTENTS.search(page, sidebar)):
         whole = page[contents.start() : page.index("</div>", contents.start())].strip()
         page = page.replace(whole, f"{contents[1]}</nav>", page.count(whole) - 1)
+    page = _GENERATOR.sub("", page)
     if 'class="doc ' not in page:
         page = re.sub(r'<link [^>]*_mkdocstrings\.css"[^>]*>', "", page)
     if "data-table" not in page:

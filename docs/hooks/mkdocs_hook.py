@@ -125,8 +125,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if _releases:
             content = feed(config.site_name, _releases, _home(config))
             files.append(File.generated(config, "feed.xml", content=content))
-    for name, picture in tree.gallery().files.items():
-        files.append(File.generated(config, f"tutorials/{name}", content=picture))
+    for place, pictures in (("tutorials", tree.gallery().files), ("cost", tree.cost_charts()[1])):
+        for name, picture in pictures.items():
+            files.append(File.generated(config, f"{place}/{name}", content=picture))
     return files
 
 

@@ -81,7 +81,7 @@ class Site:
             arxiv=PAPER,
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),
-            cost_chart=charts.cost_chart,
+            cost_charts=lambda: cost_charts()[0],
             advprop_picture=advprop_picture,
             rooms=rooms,
             changelog=lambda: _text(ROOT / "CHANGELOG.md"),
@@ -175,6 +175,13 @@ def _notebook(path: str, place: Published, _as_of: Sources) -> Rendered:
         return render_notebook(notebook_cache.run_of(source), gpu=gpu, links=links)
     except notebook_cache.MissingRunError as error:
         return render_notebook(source, problem=str(error), gpu=gpu, links=links)
+
+
+def cost_charts() -> tuple[list[str], dict[str, bytes]]:
+    """A chart for each record of what a step costs by settings, and the pictures that lie beside the page."""
+    figures = Figures(largest=LARGEST_FIGURE)
+    records = measured.record("cost_curves") if measured.recorded("cost_curves") else []
+    return [charts.cost_chart(each, figures) for each in records], figures.files
 
 
 def gallery() -> Gallery:

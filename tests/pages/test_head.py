@@ -56,6 +56,7 @@ def test_each_kind_of_page_says_what_it_is(site: tree.Site) -> None:
         "models/digits.md": "TechArticle",
         "models/tf_efficientnet_b0_ap.md": "SoftwareSourceCode",
         "results.md": "Dataset",
+        "cost.md": "Dataset",
         "guides/export.md": "TechArticle",
         "notebooks/03_train.ipynb": ["TechArticle", "LearningResource"],
     }

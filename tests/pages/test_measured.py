@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from docs.hooks import measured
+from docs.hooks import measured, tree
 from docs.hooks.rendering import environment, render
 from scripts.benchmark import CANDIDATES
 from scripts.fashion_mnist import CHOICE_EPS
@@ -80,18 +80,22 @@ def _even(rates):
     return {"timm": [1.0] * 3} | {name: (each * 3)[:3] for name, each in rates.items()}
 
 
+def cost_pages():
+    """What renders the page about cost."""
+    return environment(measured=measured, prices=list, cost_charts=lambda: tree.cost_charts()[0])
+
+
 def test_the_page_has_the_numbers_of_the_records(root):
-    page = render(
-        environment(measured=measured, prices=list), (root / "docs" / "results.md").read_text(), where="page"
-    )
+    page = render(environment(measured=measured), (root / "docs" / "results.md").read_text(), where="page")
     runs = measured.record("fashion_mnist")["table"]["runs"]
     for row in measured.trained(runs):
         assert f"| {row.method} | {row.clean:.1f} | {row.corrupted:.1f} |" in page
+    assert json.dumps(runs[0]["n"]) not in page  # 10,000 is written for readers
+    page = render(cost_pages(), (root / "docs" / "cost.md").read_text(), where="page")
     for each in measured.record("benchmark"):
         for speed in measured.speeds(each):
             assert f"| {speed.name} | {speed.images_per_second:,.0f} | {speed.share[0]:.3f} (" in page
         assert each["command"] in page
-    assert json.dumps(runs[0]["n"]) not in page  # 10,000 is written for readers
 
 
 def test_a_benchmark_with_memory_and_one_of_before_are_shown(root, monkeypatch):
@@ -102,8 +106,8 @@ def test_a_benchmark_with_memory_and_one_of_before_are_shown(root, monkeypatch):
     records = [older, newer]
     found = measured.record
     monkeypatch.setattr(measured, "record", lambda name: records if name == "benchmark" else found(name))
-    env = environment(measured=measured, prices=list)
-    page = render(env, (root / "docs" / "results.md").read_text(), where="page")
+    env = cost_pages()
+    page = render(env, (root / "docs" / "cost.md").read_text(), where="page")
     assert "| advprop-1 | 3 | 0.300 (0.300 to 0.300) | 3.3 | 0.80 | 2.50 GB |\n" in page  # 8/3 of 10/3
     assert "| naive-1 | 2 | 0.150 (0.150 to 0.150) | 6.7 | 0.40 | 5.10 GB |\n" in page
     assert "### resnet50, compiled, CPU" in page
@@ -126,8 +130,8 @@ def test_how_fast_images_are_read_is_shown_once_it_was_measured(root, monkeypatc
     monkeypatch.setattr(measured, "record", lambda name: reading if name == "data_path" else found(name))
     for there in (True, False):
         monkeypatch.setattr(measured, "recorded", lambda name, there=there: there)
-        env = environment(measured=measured, prices=list)
-        page = render(env, (root / "docs" / "results.md").read_text(), where="page")
+        env = cost_pages()
+        page = render(env, (root / "docs" / "cost.md").read_text(), where="page")
         table = "| `--workers` | folder | tar |\n| ---: | ---: | ---: |\n| 0 | 100 | 5 |\n| 4 | 1,234 | 6 |\n"
         assert (table in page) == there
         assert ("## How fast images are read" in page) == there

@@ -272,7 +272,7 @@ def test_the_calculator_reckons_as_python_does(
     choices += [("ResNet-50", "advprop", 10, 1), ("EfficientNet-B4", "fine-grained", 1, 2)]
     with browser.new_context() as opened:
         page = opened.new_page()
-        page.goto(address + "results/")
+        page.goto(address + "cost/")
         for model, method, steps, gpus in choices:
             row = rows[model]
             shown = estimate(page, model=model, method=method, steps=str(steps), gpus=str(gpus))
@@ -290,7 +290,7 @@ def test_the_calculator_reckons_as_python_does(
 def test_the_calculator_shows_no_number_that_nothing_was_measured_for(browser: Browser, address: str) -> None:
     with browser.new_context() as opened:
         page = opened.new_page()
-        page.goto(address + "results/")
+        page.goto(address + "cost/")
         estimate(page, gpus="1", rate="100")
         [told] = estimate(page, method="fine-grained", steps="5")
         assert told == "Fine-grained with K = 5 was not measured on a GPU. Only K = 1 was."
@@ -305,7 +305,7 @@ def test_without_javascript_the_calculator_is_a_table(
 ) -> None:
     with browser.new_context(java_script_enabled=False) as opened:
         page = opened.new_page()
-        page.goto(address + "results/")
+        page.goto(address + "cost/")
         assert not page.get_by_label("GPUs").is_visible()
         table = page.locator("[data-calculator] tbody tr")
         assert table.locator("th").all_inner_texts() == list(rows)

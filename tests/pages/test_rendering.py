@@ -154,7 +154,7 @@ CHANGES = [
     ("advprop/data_files/advprop_digits.json", '"torch": "', '"torch": "new-of-data-', "models/digits"),
     ("CHANGELOG.md", "# Changelog", "# Changelog\n\nnew-of-changes.", "changelog"),
     ("docs/guides/index.md", "# ", "# new-of-a-page ", "guides"),
-    ("docs/measured/benchmark.json", '"device": "', '"device": "new-of-a-measurement-', "results"),
+    ("docs/measured/benchmark.json", '"device": "', '"device": "new-of-a-measurement-', "cost"),
     ("docs/models/digits.md", "# ", "# new-of-a-model-page ", "models/digits"),
     ("docs/templates/citation.bib", "title", "note = {new-of-a-citation},\n  title", "models/advprop"),
     ("docs/templates/glossary.yaml", "Swish:", "Swish: new-of-a-glossary", "models/tf_efficientnet_b0_ap"),

@@ -446,6 +446,8 @@ def test_the_command_line_is_told_in_full(site: Path) -> None:
 def test_white_space_goes_but_not_out_of_code_and_pictures() -> None:
     page = "<ul>\n    <li>a   b</li>\n</ul>\n<pre>c\n  <li>  d</pre>  <svg>\n  <text>e  f</text></svg>"
     assert lighten(page) == "<ul><li>a b</li></ul><pre>c\n  <li>  d</pre> <svg>\n  <text>e  f</text></svg>"
+    menu = '<a class="md-nav__link"> <span class="md-ellipsis"> a b </span> </a>'
+    assert lighten(menu) == '<a class="md-nav__link"><span class="md-ellipsis">a b</span></a>'
     in_a_line = '<li>a &ndash; <div class="inline">b</div> c</li>'
     assert lighten(in_a_line) == in_a_line
 

@@ -4,7 +4,7 @@ import timm
 import torch
 
 from advprop import FastAdvPropTask
-from docs.hooks import charts, measured
+from docs.hooks import measured, tree
 from docs.hooks.rendering import environment, render
 from scripts import attack_cost
 
@@ -42,8 +42,8 @@ def test_a_share_is_of_the_same_round():
 
 def test_the_page_has_what_was_measured(root):
     page = render(
-        environment(measured=measured, prices=list, cost_chart=charts.cost_chart),
-        (root / "docs" / "results.md").read_text(),
+        environment(measured=measured, prices=list, cost_charts=lambda: tree.cost_charts()[0]),
+        (root / "docs" / "cost.md").read_text(),
         where="page",
     )
     record = measured.record("attack_cost")

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from docs.hooks.charts import cost_chart
+from docs.hooks.outputs import Figures
 from scripts import cost_curves
 from scripts.benchmark import arithmetic_floor
 
@@ -51,6 +52,7 @@ def test_the_chart_tells_what_it_shows():
     points = [{"at": 4, "costs": {"fast": [1.5, 1.3, 1.4], "advprop-1": [2.0, 2.5, 3.0], "advprop-5": [5.0]}}]
     attacked = [{"at": steps, "costs": {"advprop": [steps + 1.5]}} for steps in (1, 5)]
     base = {"model": "resnet18", "batch_size": 4, "image_size": 96, "rounds": 3}
-    chart = cost_chart(base | {"curves": {"ranks": points, "steps of the attack": attacked}})
+    curves = {"ranks": points, "steps of the attack": attacked}
+    chart = cost_chart(base | {"curves": curves}, Figures())
     assert "ranks: at 4 Fast AdvProp 1.4, AdvProp-1 2.5, AdvProp-5 5" in chart
     assert "steps of the attack: at 1 AdvProp 2.5; at 5 AdvProp 6.5" in chart
