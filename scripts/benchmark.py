@@ -43,13 +43,9 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "advprop-5": {"method": "advprop", "steps": 5},
     "fine-grained-1": {"method": "fine-grained", "steps": 1},
 }
-SEPARATE: Mapping[str, Mapping[str, Any]] = {
-    "separate-1": {"method": "advprop", "steps": 1, "separate_passes": True}
-}
+SEPARATE = {"separate-1": {**METHODS["advprop-1"], "separate_passes": True}}
 # AdvProp written plainly from the paper: fp32, channels first, not compiled.
-NAIVE: Mapping[str, Mapping[str, Any]] = {
-    f"naive-{steps}": {"method": "advprop", "steps": steps} for steps in (1, 5)
-}
+NAIVE = {f"naive-{steps}": METHODS[f"advprop-{steps}"] for steps in (1, 5)}
 CANDIDATES = {**METHODS, **SEPARATE, **NAIVE}
 # What a measurement is of; one with all of these as before takes its place.
 SETTINGS = ("model", "image_size", "batch_size", "precision", "channels_last", "compile", "norms")
