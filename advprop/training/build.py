@@ -123,10 +123,8 @@ def build_task(recipe: Recipe, model: nn.Module, classes: int, device: torch.dev
         ValueError: If the method cannot train this model: it has no batch norms.
     """
     if recipe.separate_passes and recipe.method not in APART:
-        raise ValueError(
-            f"--separate-passes is for --method {' and '.join(APART)}, got --method {recipe.method}; "
-            "leave it out"
-        )
+        known = " and ".join(APART)
+        raise ValueError(f"--separate-passes is for {known}, got --method {recipe.method}; leave it out")
     model = build_branches(recipe, model)
     if recipe.sync_batch_norm:
         if device.type == "cpu":

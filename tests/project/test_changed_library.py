@@ -39,7 +39,7 @@ CHANGES = {
     ),
     "adversarial images go through the main norms": Change(
         "tasks/advprop.py",
-        "with use_branch(self.trainable_module, parts):",
+        "with use_branch(self.trainable_module, sizes):",
         "with use_branch(self.trainable_module, MAIN):",
         "02_from_scratch.ipynb",
     ),

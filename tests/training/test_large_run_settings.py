@@ -137,7 +137,7 @@ def test_arguments_of_the_model_are_kept_to_the_end(few, tmp_path, monkeypatch, 
         ),
         ({"model_args": {"features_only": True}}, "output in training must be|must take images"),
         ({"model": "advprop_convnet", "grad_checkpointing": True}, "ConvNet has no gradient checkpointing"),
-        ({"method": "adversarial", "separate_passes": True}, "is for --method advprop and fine-grained"),
+        ({"method": "adversarial", "separate_passes": True}, "is for advprop and fine-grained, got"),
         ({"aug_repeats": 3, "train_images": 300, "batch_size": 300}, "got 300 for 256"),
     ],
 )
