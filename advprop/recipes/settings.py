@@ -129,7 +129,7 @@ class MethodSettings:
         norms: Which layers get a second set: batch norms, or all normalization layers.
         share: Share of the images that `fast` attacks.
         separate_passes: Clean and adversarial images go through the model one after the other, for want of
-            memory: about half of it, and the same gradients.
+            memory: about half of what images take. The gradients are the same, but for what dropout draws.
     """
 
     method: Method = "advprop"

@@ -21,7 +21,8 @@ class AdvPropTask(GradientKeeper):
     the auxiliary norms, in one forward pass; the losses are added with equal weight.
 
     `separate_passes` keeps the inside of one pass at a time: the gradients of all branches but the last are
-    computed in passes of their own, one after the other. Losses and gradients are the same but for rounding.
+    computed in passes of their own, one after the other. Losses and gradients are the same but for rounding,
+    and for what dropout and stochastic depth draw.
 
     With several sources this is fine-grained AdvProp: one auxiliary branch for each source of images.
 
@@ -110,8 +111,8 @@ class AdvPropTask(GradientKeeper):
             with use_branch(self.trainable_module, branch):
                 outputs.append(model(images))
             losses[branch] = self.criterion(outputs[-1], labels)
-            if branch != last and torch.is_grad_enabled():
-                parameters = [p for p in (*groups["shared"], *groups[branch]) if p.requires_grad]
+            parameters = [p for p in (*groups["shared"], *groups[branch]) if p.requires_grad]
+            if branch != last and parameters and torch.is_grad_enabled():
                 _, kept = self.keep_gradients(losses[branch], parameters, half=is_half(images))
                 losses[branch], outputs[-1] = losses[branch].detach() + kept, outputs[-1].detach()
         return losses, outputs[0]

@@ -23,8 +23,8 @@ def in_training(loop: Loop, directory: Path, saved: int) -> str:
     again, ways = resume(directory), []
     if loop.recipe.method in APART and not loop.recipe.separate_passes:
         ways.append(
-            "resume with clean and adversarial images one after the other, which changes no result: "
-            f"{again} --separate-passes; or "
+            "resume with clean and adversarial images one after the other, which changes no result but what "
+            f"dropout draws: {again} --separate-passes; or "
         )
     if not loop.recipe.grad_checkpointing and can_checkpoint(unwrap_model(loop.task.trainable_module)):
         ways.append(

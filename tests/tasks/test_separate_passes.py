@@ -11,7 +11,7 @@ import torch
 from timm.data.mixup import Mixup
 from torch import Tensor, nn
 
-from advprop import PGD, AdvPropTask
+from advprop import PGD, AdvPropTask, branch_parameters
 from advprop.attacks.objective import HALF_SCALE
 from advprop.norms import checkpoint_gradients
 from scripts.peak_memory import peak_bytes
@@ -96,6 +96,15 @@ def test_frozen_parameters_get_no_gradient() -> None:
     task(*batch(4))["loss"].backward()
     assert first.grad is None
     assert all(p.grad is not None for p in task.parameters() if p.requires_grad)
+
+
+def test_a_branch_without_anything_to_train_has_a_loss() -> None:
+    task = AdvPropTask(TinyNet(), ATTACK, separate_passes=True).train()
+    groups = branch_parameters(task.trainable_module)
+    for parameter in (*groups["shared"], *groups["main"]):
+        parameter.requires_grad_(False)
+    task(*batch(4))["loss"].backward()
+    assert all(p.grad is not None for p in groups["adv"])
 
 
 def steep(logits: Tensor, labels: Tensor) -> Tensor:

@@ -83,7 +83,8 @@ def test_training_resumes_with_what_takes_less_memory_and_changes_no_result(monk
     asked = "which is slower and changes no result: advprop train --resume --out 'a run'"
     told = one_line(capsys)
     assert f"{asked} --grad-checkpointing; or lower --batch-size" in told
-    assert "changes no result: advprop train --resume --out 'a run' --separate-passes; or resume" in told
+    separate = "advprop train --resume --out 'a run' --separate-passes; or resume"
+    assert f"changes no result but what dropout draws: {separate}" in told
     assert main([*words, "--out", "again", "--grad-checkpointing", "--separate-passes"]) == 1
     told = one_line(capsys)
     assert asked not in told
