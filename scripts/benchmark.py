@@ -13,7 +13,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
@@ -107,13 +107,7 @@ def benchmark(
             data = random_data(plain, world.device)
             kept = list(Batches(data.train, plain.batch_size))
             candidates, peaks = make_candidates(plain, recipes, world, data, kept[0])
-            batches = cycle(kept)
-
-            def turn(step: Step) -> None:
-                for images, labels in islice(batches, steps):
-                    step(images, labels)
-
-            turns = {name: partial(turn, step) for name, step in candidates.items()}
+            turns = in_turns(candidates, kept, steps)
             seconds = take_turns(turns, rounds, partial(clock, world.device))
     return {
         **settings,
@@ -166,6 +160,19 @@ def random_data(recipe: Recipe, device: torch.device) -> Data:
     labels = torch.randint(1000, (count,), generator=generator)
     several = TensorSet(images, labels).to(device)
     return Data(train=several, test=several, class_names=tuple(map(str, range(1000))), shape=shape)
+
+
+def in_turns(
+    candidates: Mapping[str, Step], batches: Iterable[tuple[Tensor, Tensor]], steps: int
+) -> dict[str, Callable[[], object]]:
+    """Each candidate's turn: so many steps, on batches that all go through in one order."""
+    endless = cycle(batches)
+
+    def turn(step: Step) -> None:
+        for images, labels in islice(endless, steps):
+            step(images, labels)
+
+    return {name: partial(turn, step) for name, step in candidates.items()}
 
 
 def take_turns(

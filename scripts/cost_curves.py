@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,9 +26,8 @@ from advprop import make_recipe
 from advprop.data import Batches
 from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
 from advprop.training import Loop
-from scripts.benchmark import METHODS, SHARED, clock, command_of, random_data, take_turns
+from scripts.benchmark import METHODS, SHARED, clock, command_of, in_turns, random_data, take_turns
 from scripts.surroundings import ROOT, circumstances, read_record, write_record
-from scripts.timm_step import Step
 
 RECORD = ROOT / "docs" / "measured" / "cost_curves.json"
 UNIT = "standard"
@@ -86,11 +84,16 @@ def main(arguments: list[str] | None = None) -> int:
         if found:
             write_record(asked.record, found)
         return 0
+    try:
+        drawn = curves(asked.device, asked.rounds, asked.steps)
+    except (ValueError, subprocess.CalledProcessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     measured = {
         **SETTINGS[asked.device],
         "rounds": asked.rounds,
         "steps": asked.steps,
-        "curves": curves(asked.device, asked.rounds, asked.steps),
+        "curves": drawn,
         **circumstances(asked.device),
         "command": command_of("cost_curves", arguments),
     }
@@ -134,13 +137,9 @@ def costs(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[
     threads = 1 if device == "cpu" else None
     with join(device) as world, gpu_kernels(tf32=False), own_randomness(), cpu_threads(threads):
         data = random_data(recipes[UNIT], world.device)
-        batches = cycle(list(Batches(data.train, recipes[UNIT].batch_size // world.ranks)))
-
-        def turn(step: Step) -> None:
-            for images, labels in islice(batches, steps):
-                step(images, labels)
-
-        turns = {name: partial(turn, Loop(recipe, world, data).advance) for name, recipe in recipes.items()}
+        batches = Batches(data.train, recipes[UNIT].batch_size // world.ranks)
+        steppers = {name: Loop(recipe, world, data).advance for name, recipe in recipes.items()}
+        turns = in_turns(steppers, list(batches), steps)
         seconds = take_turns(turns, rounds, partial(of_all_ranks, world))
         unit = seconds.pop(UNIT)
         if world.rank:

@@ -9,6 +9,7 @@ from bs4 import BeautifulSoup
 from markdown import markdown as to_html
 from mkdocs_llmstxt import autoclean
 
+_SHOWN = 160  # characters
 Page = dict[str, str]
 _RELEASE = re.compile(
     r"^## \[(?P<version>[^\]]+)\] - (?P<date>[\d-]+)\n(?P<changes>.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE
@@ -58,6 +59,16 @@ def in_words(markdown: str) -> str:
         return ""
     line = " ".join(re.sub(r"\[([^\]]*)\]\([^)]*\)|\*\*", r"\1", markdown).split())
     return re.sub(r"(^| )[^.:]+:$", "", line)
+
+
+def briefly(words: str) -> str:
+    """The first sentences of some words, as many as search engines show, and one at least."""
+    shown, *rest = re.split(r"(?<=[.?!]) ", words)
+    for sentence in rest:
+        if len(f"{shown} {sentence}") > _SHOWN:
+            break
+        shown = f"{shown} {sentence}"
+    return shown
 
 
 def preprocess(page: BeautifulSoup, _output: str) -> None:

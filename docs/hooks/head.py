@@ -70,7 +70,7 @@ class Told:
             "image": f"{self.address}card.png",
             "image:width": str(SIZE[0]),
             "image:height": str(SIZE[1]),
-            "image:alt": f"{self.title}. {self.about}",
+            "image:alt": self.title,
         }
 
 

@@ -27,7 +27,7 @@ from docs.hooks.html import lighten, only_needed
 from docs.hooks.policy import headers, inline_scripts, styles_apart, with_policy
 from docs.hooks.rendering import PageError
 from docs.hooks.social_card import social_card
-from docs.hooks.sources import Source, listed, page_of_sources, path_beside, sources_apart
+from docs.hooks.sources import Source, as_markdown, listed, page_of_sources, path_beside, sources_apart
 from docs.hooks.styles import keep_used, named_in_page
 from scripts import notebook_cache
 from scripts.notebook_cache import NotebookError
@@ -125,9 +125,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if _releases:
             content = feed(config.site_name, _releases, _home(config))
             files.append(File.generated(config, "feed.xml", content=content))
-    for place, pictures in (("tutorials", tree.gallery().files), ("cost", tree.cost_charts()[1])):
-        for name, picture in pictures.items():
-            files.append(File.generated(config, f"{place}/{name}", content=picture))
+    for name, picture in tree.pictures().items():
+        files.append(File.generated(config, name, content=picture))
     return files
 
 
@@ -172,8 +171,6 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
     What the search has left out need not say so any more.
     """
-    if page.file.src_uri in _sources:
-        return _finished(only_needed(output))
     told = _told(page, config)
     head = told.tags(structured_data(told, _site.facts, _place), has_feed=bool(_releases))
     output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
@@ -183,6 +180,9 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     if styles:
         (beside / "page.css").write_text(styles, encoding="utf-8")
         head += '<link rel="stylesheet" href="page.css">'
+    if told.path in _sources:  # the plugin writes that of pages in the navigation
+        text = as_markdown(told.title, _sources[told.path])
+        (beside / "index.md").write_text(text, encoding="utf-8")
     if told.home:
         (beside / "card.png").write_bytes(social_card(told.title, told.about, told.kind))
     return _finished(output.replace("</head>", f"{head}</head>", 1))

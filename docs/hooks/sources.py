@@ -4,6 +4,10 @@ import re
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from bs4 import BeautifulSoup
+
+from docs.hooks.markdown_cells import title_and_summary
+
 _SOURCE = re.compile(
     r'<details class="mkdocstrings-source"[^>]*>\s*<summary>(?P<title>.*?)</summary>(?P<code>.*?)</details>',
     re.DOTALL,
@@ -26,7 +30,7 @@ def path_beside(page: str) -> str:
 
 def page_of_sources(page: str, markdown: str) -> tuple[str, str]:
     """The path of that page, and its Markdown, to which `listed` is added; the search leaves it out."""
-    title = markdown.partition("\n")[0].removeprefix("# ")
+    title, _ = title_and_summary(markdown)
     about = f"The code behind the reference page {title}."
     return path_beside(page), (
         f"---\ndescription: {about}\nsearch:\n  exclude: true\n---\n"
@@ -52,3 +56,13 @@ def listed(sources: list[Source]) -> str:
         f'<h2 id="{name}"><a href="../#{name}"><code>{name}</code></a></h2>\n<p>{file}</p>\n{code}'
         for name, file, code in sources
     )
+
+
+def as_markdown(title: str, sources: list[Source]) -> str:
+    """The page for programs."""
+    parts = [f"# {title}"]
+    for source in sources:
+        file, page = (BeautifulSoup(html, "html.parser") for html in (source.file, source.code))
+        code = page.select("code")[-1].get_text().strip()
+        parts += [f"## `{source.name}`", f"`{file.get_text()}`", f"```python\n{code}\n```"]
+    return "\n\n".join(parts) + "\n"

@@ -14,7 +14,7 @@ from advprop.cards import load_model_index, load_results, show, strip_model_inde
 from advprop.recipes import AUTO_MODELS, FEW_IMAGES, defaults_by_data
 from docs.hooks import calculator, charts, commands, measured, rendering, rooms, stamps
 from docs.hooks.facts import Facts, Model, verified
-from docs.hooks.for_machines import in_words
+from docs.hooks.for_machines import briefly, in_words
 from docs.hooks.markdown_cells import title_and_summary
 from docs.hooks.notebooks import LARGEST_FIGURE, Rendered, first_figure, render_notebook
 from docs.hooks.outputs import Figures
@@ -112,11 +112,11 @@ class Site:
                 top1 = f", {found.accuracy['imagenet'].top1:.1f} % top-1 on ImageNet" if found else ""
                 return f"{model.network}, an image classifier {model.method}{top1}"
         if path.endswith(".ipynb"):
-            return in_words(_title_and_summary(path)[1])
+            return briefly(in_words(_title_and_summary(path)[1]))
         text = _text(DOCS / path)
         front = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
         told = yaml.safe_load(front[1]).get("description") if front else None
-        return str(told or in_words(title_and_summary(text[front.end() if front else 0 :])[1]))
+        return briefly(str(told or in_words(title_and_summary(text[front.end() if front else 0 :])[1])))
 
     def collection_pages(self) -> list[str]:
         """The pages of collections, each followed by those of its models."""
@@ -179,9 +179,19 @@ def _notebook(path: str, place: Published, _as_of: Sources) -> Rendered:
 
 def cost_charts() -> tuple[list[str], dict[str, bytes]]:
     """A chart for each record of what a step costs by settings, and the pictures that lie beside the page."""
+    return _cost_charts(measured.text("cost_curves.json") if measured.recorded("cost_curves") else "[]")
+
+
+@lru_cache(maxsize=1)
+def _cost_charts(records: str) -> tuple[list[str], dict[str, bytes]]:
     figures = Figures(largest=LARGEST_FIGURE)
-    records = measured.record("cost_curves") if measured.recorded("cost_curves") else []
-    return [charts.cost_chart(each, figures) for each in records], figures.files
+    return [charts.cost_chart(each, figures) for each in json.loads(records)], figures.files
+
+
+def pictures() -> dict[str, bytes]:
+    """What lies beside written pages, by its path."""
+    found = {"tutorials": gallery().files, "cost": cost_charts()[1]}
+    return {f"{page}/{name}": content for page, files in found.items() for name, content in files.items()}
 
 
 def gallery() -> Gallery:

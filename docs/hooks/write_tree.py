@@ -31,8 +31,7 @@ def write(folder: Path, place: Published) -> list[str]:
     """
     site = tree.Site()
     problems = [f"{check.model}: {check.field} differs" for check in site.facts.verification.failures]
-    files: dict[str, bytes | str] = {f"tutorials/{k}": v for k, v in tree.gallery().files.items()}
-    files |= {f"cost/{name}": picture for name, picture in tree.cost_charts()[1].items()}
+    files: dict[str, bytes | str] = dict(tree.pictures())
     for source in sorted(path for path in tree.DOCS.rglob("*") if path.is_file()):
         name = source.relative_to(tree.DOCS).as_posix()
         if name.partition("/")[0] in NOT_PAGES:

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from PIL import Image, ImageFont
 
 from docs.hooks import tree
-from docs.hooks.for_machines import feed, releases
+from docs.hooks.for_machines import briefly, feed, releases
 from docs.hooks.head import Data, Told, structured_data
 from docs.hooks.social_card import FONTS, SIZE, social_card
 from scripts.published import Published
@@ -47,6 +47,13 @@ def data_of(site: tree.Site, path: str, home: str = HOME) -> Data:
 def site() -> tree.Site:
     """The pages."""
     return tree.Site()
+
+
+def test_a_description_is_of_whole_sentences() -> None:
+    assert briefly("") == ""
+    assert briefly("One. Two? Three") == "One. Two? Three"
+    assert briefly(f"One {'x' * 160}. Two.") == f"One {'x' * 160}."
+    assert briefly(f"One. Two. {'x' * 160}.") == "One. Two."
 
 
 def test_each_kind_of_page_says_what_it_is(site: tree.Site) -> None:

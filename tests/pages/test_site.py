@@ -544,8 +544,17 @@ def test_pages_as_markdown_have_what_a_reader_sees(site: Path) -> None:
     assert "def make_folder(" in text("notebooks/04_your_images")
 
 
+def test_sources_are_there_as_markdown(site: Path) -> None:
+    text = (site / "reference" / "tasks" / "source" / "index.md").read_text(encoding="utf-8")
+    assert text.startswith(
+        "# Source of Training tasks\n\n## `advprop.StandardTask`\n\n`advprop/tasks/standard.py`\n"
+    )
+    assert "```python\ndef forward(self, input: Tensor" in text
+    assert "<span" not in text
+
+
 def test_pages_say_where_their_markdown_is(site: Path) -> None:
-    for path in written_of(site):
+    for path in site.rglob("index.html"):
         link = soup_of(path).select_one("link[type='text/markdown']")
         assert link
         assert (path.parent / str(link["href"])).is_file()

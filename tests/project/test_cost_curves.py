@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from docs.hooks.charts import cost_chart
 from docs.hooks.outputs import Figures
@@ -28,6 +29,14 @@ def test_curves_are_measured_on_one_rank_and_on_two_and_kept(tmp_path, monkeypat
             assert all(len(each) == 2 and min(each) > 1 for each in costs.values())
     one, four = (point["costs"]["advprop"] for point in curves["steps of the attack"])
     assert min(four) > max(one)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_an_error_of_one_line(tmp_path, capfd):
+    record = tmp_path / "curves.json"
+    assert cost_curves.main(["--device", "cuda", "--record", str(record)]) == 2
+    assert "error: there is no device 'cuda' here" in capfd.readouterr().err
+    assert not record.exists()
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
