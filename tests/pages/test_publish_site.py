@@ -94,6 +94,11 @@ def test_tutorials_open_on_colab(published: Path) -> None:
     assert "https://colab.research.google.com/github/a/b/blob/main/notebooks/03_train.ipynb" in page
 
 
+def test_pages_with_links_to_a_repository_are_light(published: Path) -> None:
+    weights = {path.parent.name: path.stat().st_size for path in (published / "dev").rglob("index.html")}
+    assert {name: weight for name, weight in weights.items() if weight > 64 * 1024} == {}
+
+
 def test_a_page_is_reached_by_the_address_of_a_file(published: Path) -> None:
     moved = published / "dev" / "models" / "advprop.html"
     target = soup_of(moved).select_one("a")["href"]
