@@ -18,7 +18,7 @@ TAG = "install"
 # What a tutorial names if it needs an extra of the package.
 EXTRAS = {"onnx": r"onnx", "plot": r"\bmatplotlib\b|\bnotebook_style\b", "photos": r"\.pypi_in1k\b"}
 SOURCE = """\
-# Installs what this notebook needs where it is missing, as on Colab; elsewhere it does nothing.
+# Installs missing packages, for example on Colab.
 from importlib.util import find_spec
 
 needed = {needed}

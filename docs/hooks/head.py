@@ -57,7 +57,7 @@ class Told:
             found += [
                 f'<link rel="alternate nofollow" type="application/atom+xml" href="{self.home}feed.xml">'
             ]
-        script = json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
+        script = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
         return "".join((*found, f'<script type="application/ld+json">{script}</script>'))
 
     def _card(self) -> dict[str, str]:

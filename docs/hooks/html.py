@@ -16,15 +16,30 @@ _ENVIRONMENT = re.compile(r"\\begin\b.*\\end\b", re.DOTALL)
 _LABEL = re.compile(r' id="formula-([^"]*)"')
 _NOWHERE = re.compile(r'<a href="#formula-([^"]*)">\(\?\?\)</a>')
 # Pygments' classes of the color of all code, such as names, punctuation, operators, space, line numbers.
-# Strings are of one color, and so are the braces of what they format.
 _PLAIN_CLASSES = "fm|kc|n|normal|o|ow|p|sa|w"
 _PLAIN = re.compile(rf'<span class="(?:{_PLAIN_CLASSES})">([^<]*|<(span|a) [^>]*>[^<]*</\2>)</span>')
-_STRING = re.compile(r'<span class="s[12bci]">')
+# One class for each color of the others, where Pygments has several: braces in a string are of its color.
+_CLASSES = {
+    "c": "c1 ch cm cs sd",
+    "k": "kn kr kt nd ni nl nt",
+    "m": "il mf mi mo",
+    "nb": "bp no",
+    "nf": "nc ne nn",
+    "s": "s1 s2 sb sc si",
+}
+_COLOR = {name: color for color, names in _CLASSES.items() for name in names.split()}
+_COLORED = re.compile(rf'(?<=<span class=")({"|".join(_COLOR)})(?=">)')
 _IN_TWO_PARTS = re.compile(r'(<span class="s">[^<]*)</span><span class="s">')
 _DOCSTRING_LINES = re.compile(r'</span>(\n+)<span class="sd">')  # each is a span of its own
 _CONTENTS = re.compile(r'(<nav class="md-nav md-nav--secondary"[^>]*>)\s*<label')
 _SVG = '<svg xmlns="http://www.w3.org/2000/svg"'  # which HTML knows without the name
 _GENERATOR = re.compile(r'<meta name="generator"[^>]*>')
+_ONLY_WITH = {  # what a page has, and tags that have nothing to do elsewhere
+    'class="doc ': r'<link [^>]*_mkdocstrings\.css"[^>]*>',
+    "data-table": r'<script [^>]*assets/table\.js"[^>]*></script>',
+    "data-calculator": r'<script [^>]*assets/calculator\.js"[^>]*></script>',
+    'class="tabbed-set': r"<script>var (?:tabs|target)=.*?</script>",
+}
 _MENU_LINK = re.compile(r'(class="md-(?:nav|tabs)__link[^"]*"[^>]*>) ')
 _MENU_WORDS = re.compile(r'(<span class="md-ellipsis">) ([^<]*) </span> ')
 _NO_HEAD = re.compile(r"<th([^>]*)></th>")
@@ -35,6 +50,8 @@ _BLOCKS = "body|d[dlt]|footer|h[1-6]|head(?:er)?|li|link|meta|nav|ol|t[drh]|tabl
 _BESIDE_BLOCK = re.compile(
     rf'(<(pre|svg|script|style|textarea)\b.*?</\2>)| ?(</?(?:{_BLOCKS})\b(?:[^>"]|"[^"]*")*>) ?', re.DOTALL
 )
+_TAG = re.compile(r'(<(script|style|textarea)\b.*?</\2>)|<[a-zA-Z](?:[^>"]|"[^"]*")*>', re.DOTALL)
+_NEEDLESS_QUOTES = re.compile(r"""="([^\s"'`=<>]+)"(?=[\s>])""")
 
 
 def to_mathml(page: str, where: str) -> str:
@@ -95,10 +112,11 @@ def lighten(page: str) -> str:
     A head without words, as in the corner of a table, is no head.
     """
     page = _NO_HEAD.sub(r"<td\1></td>", page).replace(_SVG, "<svg").replace("<pre><span></span>", "<pre>")
-    code = _STRING.sub('<span class="s">', _PLAIN.sub(r"\1", page))
+    page = _DOCSTRING_LINES.sub(r"\1", _PLAIN.sub(r"\1", page))
+    code = _COLORED.sub(lambda match: _COLOR[match[1]], page)
     while _IN_TWO_PARTS.search(code):
         code = _IN_TWO_PARTS.sub(r"\1", code)
-    short = _SPACE.sub(lambda match: match[1] or " ", _DOCSTRING_LINES.sub(r"\1", code))
+    short = _SPACE.sub(lambda match: match[1] or " ", code)
     menus = _MENU_WORDS.sub(r"\1\2</span>", _MENU_LINK.sub(r"\1", short))
     return _BESIDE_BLOCK.sub(lambda match: match[1] or match[3], menus)
 
@@ -113,10 +131,18 @@ def only_needed(page: str) -> str:
         whole = page[contents.start() : page.index("</div>", contents.start())].strip()
         page = page.replace(whole, f"{contents[1]}</nav>", page.count(whole) - 1)
     page = _GENERATOR.sub("", page)
-    if 'class="doc ' not in page:
-        page = re.sub(r'<link [^>]*_mkdocstrings\.css"[^>]*>', "", page)
-    if "data-table" not in page:
-        page = re.sub(r'<script [^>]*assets/table\.js"[^>]*></script>', "", page)
-    if "data-calculator" not in page:
-        page = re.sub(r'<script [^>]*assets/calculator\.js"[^>]*></script>', "", page)
+    for sign, tag in _ONLY_WITH.items():
+        if sign not in page:
+            page = re.sub(tag, "", page)
     return page
+
+
+def unquoted(page: str) -> str:
+    """The page without the quotes around attributes that need none.
+
+    Examples:
+        >>> from docs.hooks.html import unquoted
+        >>> unquoted('<a class="one" href="../two/" title="Two words">class="one"</a>')
+        '<a class=one href=../two/ title="Two words">class="one"</a>'
+    """
+    return _TAG.sub(lambda tag: tag[1] or _NEEDLESS_QUOTES.sub(r"=\1", tag[0]), page)

@@ -57,7 +57,7 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], Sequence[
                 element.attrib[key] = _themed(value)
             elif key in ("fill", "stroke", "color") and value.strip().lower() in _BLACK:
                 element.attrib[key] = "currentColor"
-            elif key in ("d", "x", "y", "points"):
+            elif key in ("d", "x", "y", "width", "height", "points", "viewBox"):
                 element.attrib[key] = _short(value)
         if element.get("href", "").startswith(_DATA_IMAGE):
             _place(element, keep(element.attrib["href"].removeprefix(_DATA_IMAGE)))
@@ -67,7 +67,8 @@ def inline_svg(markup: str, name: str, alt: str, keep: Callable[[str], Sequence[
         _share_looks(root)
     _share_styles(root, name)
     width = re.fullmatch(r"([\d.]+)(pt|px)?", root.attrib.pop("width", ""))
-    root.attrib.pop("height", None)
+    for key in ("height", "version"):
+        root.attrib.pop(key, None)
     if width:
         pixels = float(width[1]) * (4 / 3 if width[2] == "pt" else 1)
         root.set("style", f"width: {pixels:.0f}px")

@@ -23,7 +23,7 @@ from docs.hooks.content import finished
 from docs.hooks.facts import package_changed
 from docs.hooks.for_machines import Release, feed, opensearch, redirect, releases, sections
 from docs.hooks.head import Told, structured_data
-from docs.hooks.html import lighten, only_needed
+from docs.hooks.html import lighten, only_needed, unquoted
 from docs.hooks.policy import headers, inline_scripts, styles_apart, with_policy
 from docs.hooks.rendering import PageError
 from docs.hooks.social_card import social_card
@@ -223,4 +223,4 @@ def _finished(page: str) -> str:
     page = lighten(page).replace(' role="dialog">', ' role="dialog" aria-label="Search">', 1)
     _scripts.update(inline_scripts(page))
     _names.update(named_in_page(page))
-    return page if _watched else with_policy(page)
+    return page if _watched else unquoted(with_policy(page))

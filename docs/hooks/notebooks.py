@@ -15,7 +15,7 @@ from scripts import install_cell, notebook_cache
 from scripts.gpu_runs import GpuRun
 from scripts.notebook_cache import GPU, MAY_FAIL, NOT_RUN, SHOWS_STDERR, SOLUTION, NotebookError, tags_of
 
-_INSTALLS = "The first cell installs what this tutorial needs where it is missing; elsewhere it does nothing"
+_INSTALLS = "The first cell installs missing packages"
 # Figures with more characters lie beside the page, so that it stays light.
 LARGEST_FIGURE = 5000
 # What a page says of a cell with a tag.

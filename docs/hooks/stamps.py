@@ -57,10 +57,10 @@ def gpu_note(gpu: GpuRun | None) -> str:
     return f'<p class="stamp gpu">This cell needs a GPU. Its last run was on {device}, {_age(gpu)}</p>'
 
 
-def links(place: Published, path: str) -> str:
-    """Links to a notebook in its repository, and to Colab where that can read it: HTML, empty without one."""
-    found = {"Open in Colab": place.colab(path), "Edit it": place.page("edit", path)}
-    return "".join(f' · <a href="{escape(link)}">{text}</a>' for text, link in found.items() if link)
+def link_to_colab(place: Published, path: str) -> str:
+    """A link that opens a notebook in Colab: HTML, empty where Colab cannot read the repository."""
+    link = place.colab(path)
+    return f' · <a href="{escape(link)}">Open in Colab</a>' if link else ""
 
 
 def _age(gpu: GpuRun) -> str:

@@ -170,7 +170,7 @@ def notebook(path: str, place: Published) -> Rendered:
 @lru_cache(maxsize=32)
 def _notebook(path: str, place: Published, _as_of: Sources) -> Rendered:
     source = notebook_cache.NOTEBOOKS / Path(path).name
-    gpu, links = gpu_runs.last_run(source), stamps.links(place, path)
+    gpu, links = gpu_runs.last_run(source), stamps.link_to_colab(place, path)
     try:
         return render_notebook(notebook_cache.run_of(source), gpu=gpu, links=links)
     except notebook_cache.MissingRunError as error:

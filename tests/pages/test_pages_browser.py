@@ -154,8 +154,7 @@ def test_contrast_is_measured(page: Page) -> None:
 
 def test_pages_are_light(site: Path) -> None:
     weights = {path.relative_to(site): path.stat().st_size for path in site.rglob("index.html")}
-    limits = {path: (80 if path.parts[0] == "reference" else 60) * KIB for path in weights}
-    assert {path: weight for path, weight in weights.items() if weight > limits[path]} == {}
+    assert {path: weight for path, weight in weights.items() if weight > 60_000} == {}
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -96,7 +96,7 @@ def test_tutorials_open_on_colab(published: Path) -> None:
 
 def test_pages_with_links_to_a_repository_are_light(published: Path) -> None:
     weights = {path.parent.name: path.stat().st_size for path in (published / "dev").rglob("index.html")}
-    assert {name: weight for name, weight in weights.items() if weight > 64 * 1024} == {}
+    assert {name: weight for name, weight in weights.items() if weight > 60_000} == {}
 
 
 def test_a_page_is_reached_by_the_address_of_a_file(published: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from bs4 import BeautifulSoup
 from nbformat import v4
 
 import advprop
@@ -20,7 +21,7 @@ from advprop.cards.timm_results import load_results
 from advprop.cards.verification import Check
 from docs.hooks import notebooks, rendering, rooms, tree
 from docs.hooks.for_machines import in_words
-from docs.hooks.html import lighten, only_needed
+from docs.hooks.html import lighten, only_needed, unquoted
 from docs.hooks.policy import styles_apart
 from docs.hooks.styles import named_in_page, named_in_script, only_used
 from scripts.serve import read_headers
@@ -369,8 +370,9 @@ def test_a_repository_gives_links_and_no_request_to_its_host(checkout: Path) -> 
     assert links == [
         "one.ipynb",
         "https://colab.research.google.com/github/owner/name/blob/main/notebooks/one.ipynb",
-        "https://github.com/owner/name/edit/main/notebooks/one.ipynb",
     ]
+    edit = "https://github.com/owner/name/edit/main/notebooks/one.ipynb"
+    assert [link["href"] for link in soup.select("a[rel=edit]")] == [edit]
     assert soup.select("a.md-source")[0]["href"] == "https://github.com/owner/name"
     assert soup.select("link[rel=canonical]")[0]["href"] == "https://docs.example.org/notebooks/one/"
     assert not soup.select("[data-md-component=source]")  # a script would ask GitHub for its stars
@@ -460,7 +462,7 @@ def test_line_numbers_and_the_lines_of_a_docstring_need_no_tags_of_their_own() -
     lines = '<pre><span class="normal"> 1</span>\n<span class="normal"> 2</span></pre>'
     docstring = '<pre><span class="sd">"""One.</span>\n\n<span class="sd">Two."""</span></pre>'
     assert (
-        lighten(lines + docstring) == '<pre> 1\n 2</pre><pre><span class="sd">"""One.\n\nTwo."""</span></pre>'
+        lighten(lines + docstring) == '<pre> 1\n 2</pre><pre><span class="c">"""One.\n\nTwo."""</span></pre>'
     )
 
 
@@ -470,6 +472,23 @@ def test_code_has_tags_where_its_color_changes() -> None:
     assert lighten(f_string) == 'f<span class="s">"a{</span>b<span class="s">} c"</span>'
     assert lighten('<span class="n"><span title="torch.Tensor">T</span></span>').startswith("<span title")
     assert lighten('<span class="k">if</span>') == '<span class="k">if</span>'
+
+
+def test_code_of_one_color_has_one_class() -> None:
+    kinds = {"kn": "k", "mf": "m", "nn": "nf", "bp": "nb", "c1": "c", "se": "se"}  # whose name is its color's
+    for kind, color in kinds.items():
+        assert lighten(f'<span class="{kind}">a</span>') == f'<span class="{color}">a</span>'
+    assert lighten('<p class="nn">class="nn"</p>') == '<p class="nn">class="nn"</p>'
+
+
+def test_quotes_go_where_a_browser_needs_none() -> None:
+    page = '<a href="../" class="a b" title=\'"c"\' data-of="x=1">a="b"</a> <img src="d"> <path d="M0"/>'
+    short = '<a href=../ class="a b" title=\'"c"\' data-of="x=1">a="b"</a> <img src=d> <path d="M0"/>'
+    assert unquoted(page) == short
+    programs = '<script>if (a<b) c="d" </script><style>[a="b" ]</style><textarea><a b="c"></textarea>'
+    assert unquoted(programs) == programs
+    read, again = (BeautifulSoup(each, "html.parser") for each in (page, unquoted(page)))
+    assert [each.attrs for each in read.find_all()] == [each.attrs for each in again.find_all()]
 
 
 def test_the_contents_of_a_page_stand_in_it_once() -> None:
@@ -504,7 +523,7 @@ def test_style_sheets_keep_what_some_page_or_script_may_use() -> None:
 
 def test_pages_load_what_they_use(site: Path) -> None:
     uses = {"_mkdocstrings.css": 'class="doc ', "assets/table.js": "data-table"}
-    uses["assets/calculator.js"] = "data-calculator"
+    uses |= {"assets/calculator.js": "data-calculator", '__md_get("__tabs")': 'class="tabbed-set'}
     texts = [path.read_text(encoding="utf-8") for path in site.rglob("index.html")]
     for loaded, sign in uses.items():
         with_it = [loaded in text for text in texts]
