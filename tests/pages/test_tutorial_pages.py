@@ -202,7 +202,9 @@ def test_links_need_a_repository(project: Path) -> None:
 def test_colab_reads_github_only() -> None:
     place = Published("0.1.0", "https://gitlab.com/a/b")
     assert stamps.link_to_colab(place, "notebooks/one.ipynb") == ""
-    assert place.page("edit", "notebooks/one.ipynb") == "https://gitlab.com/a/b/-/edit/main/notebooks/one.ipynb"
+    assert (
+        place.page("edit", "notebooks/one.ipynb") == "https://gitlab.com/a/b/-/edit/main/notebooks/one.ipynb"
+    )
 
 
 def test_the_gallery_has_title_words_time_and_the_first_figure(project: Path) -> None:
