@@ -28,10 +28,9 @@ from advprop.data import Batches, Data, TensorSet
 from advprop.recipes import MethodSettings, Recipe
 from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
 from advprop.training import Loop
-from scripts.naive_step import NaiveStep
 from scripts.peak_memory import peak_bytes
+from scripts.peers import NaiveStep, Step, timms_step
 from scripts.surroundings import ROOT, circumstances, read_record, write_record
-from scripts.timm_step import Step, timms_step
 
 RECORD = ROOT / "docs" / "measured" / "benchmark.json"
 TIMM = "timm"
@@ -197,17 +196,10 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def keep(measured: Mapping[str, Any], path: Path) -> None:
+def keep(measured: Mapping[str, Any], path: Path, same: Iterable[str] = ("device", *SETTINGS)) -> None:
     """Add a measurement to those in a file, in the place of one of the same device and settings."""
-    same = ("device", *SETTINGS)
-    kept = [
-        each for each in read_record(path, []) if any(_setting(each, name) != measured[name] for name in same)
-    ]
+    kept = [each for each in read_record(path, []) if any((OLDER | each)[k] != measured[k] for k in same)]
     write_record(path, [*kept, measured])
-
-
-def _setting(measured: Mapping[str, Any], name: str) -> Any:
-    return measured[name] if name in measured else OLDER[name]
 
 
 def arithmetic_floor(name: str) -> float:

@@ -1,17 +1,13 @@
 """What a step costs by batch, image size, steps of the attack and ranks: `python -m scripts.cost_curves`.
 
 The methods take turns with standard training at the same settings, which is the unit. Points of several
-ranks run under torchrun with a batch that grows with them, on the clock of the wall; on a CPU each rank has a
-thread.
+ranks run as under torchrun with a batch that grows with them, on the clock of the wall; on a CPU each rank
+has a thread.
 Curves are added to those in `docs/measured/cost_curves.json`, in the place of those of the same device.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -20,14 +16,16 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher import LaunchConfig, elastic_launch
 from tqdm import tqdm
 
 from advprop import make_recipe
 from advprop.data import Batches
 from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
 from advprop.training import Loop
-from scripts.benchmark import METHODS, SHARED, clock, command_of, in_turns, random_data, take_turns
-from scripts.surroundings import ROOT, circumstances, read_record, write_record
+from scripts.benchmark import METHODS, SHARED, clock, command_of, in_turns, keep, random_data, take_turns
+from scripts.surroundings import ROOT, circumstances
 
 RECORD = ROOT / "docs" / "measured" / "cost_curves.json"
 UNIT = "standard"
@@ -76,17 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1, help="training steps of a method in a round")
     parser.add_argument("--record", type=Path, default=RECORD, help="where to keep it")
-    parser.add_argument("--point", type=Path, help=argparse.SUPPRESS)  # of a rank, in the place of all
     asked = parser.parse_args(arguments)
-    if asked.point:
-        point = Point(*json.loads(asked.point.read_text(encoding="utf-8")))
-        found = costs(point, asked.device, asked.rounds, asked.steps)
-        if found:
-            write_record(asked.record, found)
-        return 0
     try:
         drawn = curves(asked.device, asked.rounds, asked.steps)
-    except (ValueError, subprocess.CalledProcessError) as error:
+    except (ValueError, ChildFailedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     measured = {
@@ -97,9 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
         **circumstances(asked.device),
         "command": command_of("cost_curves", arguments),
     }
-    kept = [each for each in read_record(asked.record, []) if each["device"] != measured["device"]]
-    write_record(asked.record, [*kept, measured])
-    for name, points in measured["curves"].items():
+    keep(measured, asked.record, same=["device"])
+    for name, points in drawn.items():
         print(name, *points, sep="\n  ")
     return 0
 
@@ -134,7 +124,7 @@ def points(device: str) -> Iterator[tuple[str, int, Point]]:
 def costs(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[float]]:
     """The time of each method over that of standard training in the same round; nothing but on rank 0."""
     recipes = {name: make_recipe(point.settings, SHARED, method) for name, method in point.methods.items()}
-    threads = 1 if device == "cpu" else None
+    threads = 1 if device == "cpu" or point.ranks > 1 else None
     with join(device) as world, gpu_kernels(tf32=False), own_randomness(), cpu_threads(threads):
         data = random_data(recipes[UNIT], world.device)
         batches = Batches(data.train, recipes[UNIT].batch_size // world.ranks)
@@ -162,15 +152,9 @@ def of_all_ranks(world: World) -> float:
 
 def on_ranks(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[float]]:
     """The same on several ranks of this machine."""
-    with tempfile.TemporaryDirectory() as folder:
-        asked, found = Path(folder, "point.json"), Path(folder, "found.json")
-        asked.write_text(json.dumps(point), encoding="utf-8")
-        launched = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(point.ranks)]
-        words = ["--device", device, "--rounds", str(rounds), "--steps", str(steps)]
-        words += ["--point", str(asked), "--record", str(found)]
-        program = [sys.executable, *launched, "-m", "scripts.cost_curves", *words]
-        subprocess.run(program, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True)
-        return dict(read_record(found, {}))
+    alone = LaunchConfig(1, 1, point.ranks, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
+    found: dict[int, dict[str, list[float]]] = elastic_launch(alone, costs)(point, device, rounds, steps)
+    return found[0]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from advprop import create_model, make_recipe, remove_aux_norm
 from advprop.data.batches import Batches
 from advprop.runtime import World
 from advprop.training.loop import Loop
-from scripts import benchmark, naive_step, timm_step
+from scripts import benchmark, peers
 from scripts.peak_memory import peak_bytes
 from scripts.surroundings import commit
 
@@ -88,8 +88,8 @@ def test_the_naive_step_and_ours_train_alike(model, norms, monkeypatch):
     data = benchmark.random_data(recipe, world.device)
     ours = Loop(recipe, world, data)
     plain = remove_aux_norm(deepcopy(ours.task.trainable_module))
-    monkeypatch.setattr(naive_step, "build_model", lambda *_: plain)
-    naive = naive_step.NaiveStep(recipe, world, data)
+    monkeypatch.setattr(peers, "build_model", lambda *_: plain)
+    naive = peers.NaiveStep(recipe, world, data)
     before = next(naive.model.parameters()).clone()
     batches = list(Batches(data.train, recipe.batch_size))
     for images, labels in batches[:2]:
@@ -108,7 +108,7 @@ def test_the_naive_attack_stays_in_the_ball_and_climbs():
         benchmark.SHARED, model="test_resnet", image_size=32, batch_size=10, method="advprop"
     )
     world = World(torch.device("cpu"))
-    naive = naive_step.NaiveStep(recipe, world, data := benchmark.random_data(recipe, world.device))
+    naive = peers.NaiveStep(recipe, world, data := benchmark.random_data(recipe, world.device))
     images, labels = next(iter(Batches(data.train, recipe.batch_size)))
     images = images / 2 + 0.25
     found = naive.attack(images, labels)
@@ -124,8 +124,8 @@ def test_timms_step_and_ours_train_alike(monkeypatch):
     data = benchmark.random_data(recipe, world.device)
     ours = Loop(recipe, world, data)
     theirs = deepcopy(ours.task.trainable_module)
-    monkeypatch.setattr(timm_step, "build_model", lambda *_: theirs)
-    step = timm_step.timms_step(recipe, world, data)
+    monkeypatch.setattr(peers, "build_model", lambda *_: theirs)
+    step = peers.timms_step(recipe, world, data)
     before = next(theirs.parameters()).clone()
     for images, labels in Batches(data.train, recipe.batch_size):
         ours.advance(images, labels)
