@@ -26,7 +26,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from advprop import PGD, AdvPropTask, FastAdvPropTask, StandardTask, branch_parameters, use_branch
 from advprop.runtime import cpu_threads
-from scripts.benchmark import command_of, take_turns
+from scripts.benchmark import command_of, shares, take_turns
 from scripts.peak_memory import peak_bytes
 from scripts.surroundings import ROOT, circumstances, write_record
 
@@ -34,6 +34,9 @@ RECORD = ROOT / "docs" / "measured" / "attack_cost.json"
 # Model, size of the images and of the batch.
 CASES = (("resnet18", 112, 16), ("tf_efficientnet_b0", 128, 8))
 IN_MEMORY = (("resnet50", 224, 16), ("tf_efficientnet_b0", 224, 16))
+ATTACK = PGD(steps=1, targeted="random")
+ADVPROP = partial(AdvPropTask, attack=ATTACK)
+SEPARATE = partial(AdvPropTask, attack=ATTACK, separate_passes=True)
 PREDICTED: Mapping[str, str] = {
     "attack, 1 step": "0.63 to 0.55 with norms folded, after 0.70 with norms as layers",
     "attack, 5 steps": "5 times that of one step",
@@ -52,12 +55,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, show and keep it; return the exit status."""
     parser = argparse.ArgumentParser(description="What a step of an attack costs on the CPU.")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--models", nargs="+", choices=[case[0] for case in CASES], default=None)
     parser.add_argument("--record", type=Path, default=RECORD, help="where to keep it")
     asked = parser.parse_args(arguments)
-    cases = [case for case in CASES if asked.models is None or case[0] in asked.models]
     with cpu_threads(1):
-        found = [measure(*case, asked.rounds) for case in cases]
+        found = [measure(*case, asked.rounds) for case in CASES]
         memory = [in_memory(*case) for case in IN_MEMORY]
     record = {"cases": found, "memory": memory, "predicted": dict(PREDICTED), **circumstances("cpu")}
     write_record(asked.record, record | {"command": command_of("attack_cost", arguments)})
@@ -81,51 +82,45 @@ def measure(name: str, size: int, count: int, rounds: int) -> dict[str, Any]:
         "batch_size": count,
         "rounds": rounds,
         "seconds": round(statistics.median(unit), 3),
-        "shares": {part: round(share(each, unit), 3) for part, each in taken.items()},
+        "shares": {part: round(statistics.median(shares(each, unit)), 3) for part, each in taken.items()},
         "operations": operations(parts["attack, 1 step"]),
     }
 
 
-def train(task: StandardTask, images: Tensor, labels: Tensor) -> None:
-    """The passes of a training step."""
-    task.zero_grad()
-    task(images, labels)["loss"].backward()
+def training(
+    make: Callable[[nn.Module], StandardTask], name: str, images: Tensor, labels: Tensor
+) -> Callable[[], None]:
+    """The passes of a training step by a task."""
+    task = make(timm.create_model(name)).train()
+
+    def step() -> None:
+        task.zero_grad()
+        task(images, labels)["loss"].backward()
+
+    return step
 
 
 def in_memory(name: str, size: int, count: int) -> dict[str, Any]:
     """The most bytes that a step of each method takes beyond the weights; the gradients are among them."""
     torch.manual_seed(0)
     images, labels = torch.rand(2 * count, 3, size, size), torch.randint(1000, (2 * count,))
-    attack = PGD(steps=1, targeted="random")
     tasks: dict[str, tuple[Callable[[nn.Module], StandardTask], int]] = {
         "standard": (StandardTask, count),
         "standard, twice the batch": (StandardTask, 2 * count),
-        "AdvProp": (partial(AdvPropTask, attack=attack), count),
-        "AdvProp, a pass for each branch": (partial(AdvPropTask, attack=attack, separate_passes=True), count),
+        "AdvProp": (ADVPROP, count),
+        "AdvProp, a pass for each branch": (SEPARATE, count),
         "Fast AdvProp": (FastAdvPropTask, count),
     }
     found = {}
     for part, (make, several) in tasks.items():
-        task = make(timm.create_model(name)).train()
-        step = partial(train, task, images[:several], labels[:several])
+        step = training(make, name, images[:several], labels[:several])
         _, found[part] = peak_bytes(torch.device("cpu"), step)
     return {"model": name, "image_size": size, "batch_size": count, "bytes": found}
 
 
-def share(seconds: list[float], unit: list[float]) -> float:
-    """The median of what something takes over the unit in the same round."""
-    return statistics.median(each / one for each, one in zip(seconds, unit, strict=True))
-
-
 def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[[], object]]:
     """What is timed; the first is the unit."""
-
-    def trained(task: StandardTask) -> Callable[[], object]:
-        return partial(train, task, images, labels)
-
-    def taught(**settings: bool) -> Callable[[], object]:
-        attack = PGD(steps=1, targeted="random")
-        return trained(AdvPropTask(timm.create_model(name), attack, **settings).train())
+    batch = name, images, labels
 
     def attacked(steps: int, layers: bool = False, gradients: bool = True) -> Callable[[], object]:
         task = AdvPropTask(timm.create_model(name), PGD(steps=steps, targeted="random")).train()
@@ -137,7 +132,7 @@ def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[
     climb = PGD(steps=1)
     start, gradient = climb.start(images), torch.randn_like(images)
     return {
-        "standard step": trained(StandardTask(timm.create_model(name)).train()),
+        "standard step": training(StandardTask, *batch),
         "attack, 1 step": attacked(1),
         "attack, 1 step, norms as layers": attacked(1, layers=True),
         "attack, 5 steps": attacked(5),
@@ -146,10 +141,10 @@ def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[
             5, layers=True, gradients=False
         ),
         "pixels of a step": lambda: climb.step(start, images, gradient),
-        "Fast AdvProp": trained(FastAdvPropTask(timm.create_model(name)).train()),
-        "Fast AdvProp, clean and noisy images in one pass": trained(OnePass(timm.create_model(name)).train()),
-        "AdvProp, 1 step": taught(),
-        "AdvProp, 1 step, a pass for each branch": taught(separate_passes=True),
+        "Fast AdvProp": training(FastAdvPropTask, *batch),
+        "Fast AdvProp, clean and noisy images in one pass": training(OnePass, *batch),
+        "AdvProp, 1 step": training(ADVPROP, *batch),
+        "AdvProp, 1 step, a pass for each branch": training(SEPARATE, *batch),
     }
 
 
@@ -183,12 +178,9 @@ def operations(run: Callable[[], object]) -> dict[str, float]:
     events = found.key_averages(group_by_input_shape=True)
     whole = sum(event.self_cpu_time_total for event in events)
     longest = sorted(events, key=lambda event: -event.self_cpu_time_total)[:OPERATIONS]
-    return {
-        f"{event.key} {[shape for shape in event.input_shapes if shape]}": round(
-            event.self_cpu_time_total / whole, 3
-        )
-        for event in longest
-    }
+    names = (f"{event.key} {[shape for shape in event.input_shapes if shape]}" for event in longest)
+    shares = (round(event.self_cpu_time_total / whole, 3) for event in longest)
+    return dict(zip(names, shares, strict=True))
 
 
 if __name__ == "__main__":

@@ -202,6 +202,11 @@ def keep(measured: Mapping[str, Any], path: Path, same: Iterable[str] = ("device
     write_record(path, [*kept, measured])
 
 
+def shares(values: Iterable[float], units: Iterable[float]) -> list[float]:
+    """Each value over the unit of the same round."""
+    return [value / unit for value, unit in zip(values, units, strict=True)]
+
+
 def arithmetic_floor(name: str) -> float:
     """Passes of a candidate's step over the three of a standard step: what arithmetic alone costs.
 
@@ -221,15 +226,14 @@ def arithmetic_floor(name: str) -> float:
 def share_of_floor(measured: Mapping[str, Any], name: str) -> float:
     """The arithmetic floor over what a step costs, standard training = 1: the median of all rounds."""
     speeds = measured["images_per_second"]
-    costs = [standard / own for own, standard in zip(speeds[name], speeds["standard"], strict=True)]
-    return arithmetic_floor(name) / float(statistics.median(costs))
+    return arithmetic_floor(name) / statistics.median(shares(speeds["standard"], speeds[name]))
 
 
 def share_of_timm(measured: Mapping[str, Any], name: str) -> tuple[float, float, float]:
     """A candidate's speed over timm's in the same round: median, least and most."""
     speeds = measured["images_per_second"]
-    shares = [ours / theirs for ours, theirs in zip(speeds[name], speeds[TIMM], strict=True)]
-    return statistics.median(shares), min(shares), max(shares)
+    found = shares(speeds[name], speeds[TIMM])
+    return statistics.median(found), min(found), max(found)
 
 
 def table(measured: Mapping[str, Any]) -> str:

@@ -24,7 +24,8 @@ from advprop import make_recipe
 from advprop.data import Batches
 from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
 from advprop.training import Loop
-from scripts.benchmark import METHODS, SHARED, clock, command_of, in_turns, keep, random_data, take_turns
+from scripts import benchmark
+from scripts.benchmark import METHODS, SHARED
 from scripts.surroundings import ROOT, circumstances
 
 RECORD = ROOT / "docs" / "measured" / "cost_curves.json"
@@ -86,9 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
         "steps": asked.steps,
         "curves": drawn,
         **circumstances(asked.device),
-        "command": command_of("cost_curves", arguments),
+        "command": benchmark.command_of("cost_curves", arguments),
     }
-    keep(measured, asked.record, same=["device"])
+    benchmark.keep(measured, asked.record, same=["device"])
     for name, points in drawn.items():
         print(name, *points, sep="\n  ")
     return 0
@@ -126,24 +127,23 @@ def costs(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[
     recipes = {name: make_recipe(point.settings, SHARED, method) for name, method in point.methods.items()}
     threads = 1 if device == "cpu" or point.ranks > 1 else None
     with join(device) as world, gpu_kernels(tf32=False), own_randomness(), cpu_threads(threads):
-        data = random_data(recipes[UNIT], world.device)
+        data = benchmark.random_data(recipes[UNIT], world.device)
         batches = Batches(data.train, recipes[UNIT].batch_size // world.ranks)
         steppers = {name: Loop(recipe, world, data).advance for name, recipe in recipes.items()}
-        turns = in_turns(steppers, list(batches), steps)
-        seconds = take_turns(turns, rounds, partial(of_all_ranks, world))
+        turns = benchmark.in_turns(steppers, list(batches), steps)
+        seconds = benchmark.take_turns(turns, rounds, partial(of_all_ranks, world))
         unit = seconds.pop(UNIT)
         if world.rank:
             return {}
     return {
-        name: [round(each / one, 3) for each, one in zip(taken, unit, strict=True)]
-        for name, taken in seconds.items()
+        name: [round(share, 3) for share in benchmark.shares(taken, unit)] for name, taken in seconds.items()
     }
 
 
 def of_all_ranks(world: World) -> float:
     """Seconds on a clock that all ranks have come to."""
     if world.ranks == 1:
-        return clock(world.device)
+        return benchmark.clock(world.device)
     if world.device.type == "cuda":
         torch.cuda.synchronize(world.device)
     dist.barrier()

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from webdataset import ShardWriter
 
 from advprop import make_recipe
 from advprop.data import Batches, open_data
@@ -98,31 +99,21 @@ def write_folder(folder: Path, count: int) -> str:
 
 def write_archive(folder: Path, count: int) -> str:
     """The same in one archive for each split."""
-    for split, images in (("train", count), ("validation", CLASSES)):
-        folder.mkdir(exist_ok=True)
-        files = ((f"class{label}/{name}.jpg", content) for name, label, content in photographs(images))
-        _write_tar(folder / f"{split}.tar", files)
+    folder.mkdir()
+    for pictures in Path(write_folder(folder.with_name("packed"), count)).iterdir():
+        with tarfile.open(folder / f"{pictures.name}.tar", "w") as archive:
+            archive.add(pictures, arcname=pictures.name)
     return str(folder)
 
 
 def write_shards(folder: Path, count: int) -> str:
     """Shards of WebDataset, with 256 images each."""
+    folder.mkdir()
     for split, images in (("train", count), ("validation", CLASSES)):
-        folder.mkdir(exist_ok=True)
-        found = list(photographs(images))
-        for start in range(0, images, 256):
-            part = found[start : start + 256]
-            each = [((f"{n}.jpg", content), (f"{n}.cls", str(label).encode())) for n, label, content in part]
-            _write_tar(folder / f"{split}-{start // 256:04}.tar", (file for pair in each for file in pair))
+        with ShardWriter(str(folder / f"{split}-%04d.tar"), maxcount=256, verbose=0) as shards:
+            for name, label, content in photographs(images):
+                shards.write({"__key__": name, "jpg": content, "cls": label})
     return f"wds/{folder}"
-
-
-def _write_tar(path: Path, files: Iterator[tuple[str, bytes]]) -> None:
-    with tarfile.open(path, "w") as archive:
-        for name, content in files:
-            about = tarfile.TarInfo(name)
-            about.size = len(content)
-            archive.addfile(about, io.BytesIO(content))
 
 
 FORMS: dict[str, Callable[[Path, int], str]] = {

@@ -1,15 +1,12 @@
 """The most memory that something takes beyond what is allocated before it, in bytes."""
 
-import json
 import os
-import tempfile
 from collections.abc import Callable
 from itertools import accumulate
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.autograd.profiler import profile
 
 Result = TypeVar("Result")
 
@@ -30,11 +27,8 @@ def peak_bytes(device: torch.device, work: Callable[[], Result]) -> tuple[Result
 
 def _on_cpu(work: Callable[[], Result]) -> tuple[Result, int]:
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else each start and stop is a line
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+    with profile(profile_memory=True) as profiled:
         result = work()
-    with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder, "trace.json")
-        profiled.export_chrome_trace(str(trace))
-        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
-    changes = sorted((event["ts"], event["args"]["Bytes"]) for event in events if event["name"] == "[memory]")
+    found: Any = profiled.kineto_results
+    changes = sorted((each.start_ns(), each.nbytes()) for each in found.events() if each.name() == "[memory]")
     return result, max(accumulate((size for _, size in changes), initial=0))
