@@ -51,25 +51,9 @@ class Answers:
         return Answers(accuracy=self.accuracy, **together)
 
 
-class Sheet:
-    """Takes answers down on the device, which waits for nothing."""
-
-    def __init__(self) -> None:
-        self.parts: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def add(self, logits: Tensor, labels: Tensor) -> None:
-        """The logits `[B, classes]` and the labels `[B]` of a batch."""
-        shares = logits.float().softmax(1)
-        # Of equal logits the one that the accuracy counts.
-        best = logits.float().topk(min(5, logits.shape[1])).indices[:, :1]
-        self.parts.append((labels, best[:, 0], shares.gather(1, best)[:, 0]))
-
-    def answers(self, accuracy: Accuracy, rank: int, ranks: int, count: int | None) -> Answers:
-        """The first `count` answers, or all: to every `ranks`-th image from number `rank` on."""
-        labels, classes, confidences = (
-            torch.cat(each)[:count].cpu() for each in zip(*self.parts, strict=True)
-        )
-        numbers = torch.arange(len(labels)) * ranks + rank
-        return Answers(
-            accuracy=accuracy, numbers=numbers, labels=labels, classes=classes, confidences=confidences
-        )
+def best_classes(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The class of each image `[B]` by its logits `[B, classes]`, and how sure the model is of it."""
+    shares = logits.float().softmax(1)
+    # Of equal logits the one that the accuracy counts.
+    best = logits.float().topk(min(5, logits.shape[1])).indices[:, :1]
+    return best[:, 0], shares.gather(1, best)[:, 0]

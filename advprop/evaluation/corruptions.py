@@ -29,44 +29,39 @@ from advprop.runtime import nearest
 _PUBLISHED_SIDE = 224
 _SMALLEST_SCALE = 32 / _PUBLISHED_SIDE
 
-# Each kind with the numbers of its five severities, from hendrycks/robustness, make_imagenet_c.py.
-_KINDS: dict[str, tuple[Callable[..., Tensor], tuple[tuple[Any, ...], ...]]] = {
-    "gaussian_noise": (kinds.gaussian_noise, ((0.08,), (0.12,), (0.18,), (0.26,), (0.38,))),
-    "shot_noise": (kinds.shot_noise, ((60,), (25,), (12,), (5,), (3,))),
-    "impulse_noise": (kinds.impulse_noise, ((0.03,), (0.06,), (0.09,), (0.17,), (0.27,))),
-    "defocus_blur": (kinds.defocus_blur, ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))),
-    "glass_blur": (kinds.glass_blur, ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))),
-    "motion_blur": (kinds.motion_blur, ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
-    "zoom_blur": (kinds.zoom_blur, ((0.01, 12), (0.01, 16), (0.02, 11), (0.02, 13), (0.03, 11))),
+# By kind, which is a function of `corruption_kinds`: the numbers of its five severities, from
+# hendrycks/robustness, make_imagenet_c.py.
+_NUMBERS: dict[str, tuple[tuple[Any, ...], ...]] = {
+    "gaussian_noise": ((0.08,), (0.12,), (0.18,), (0.26,), (0.38,)),
+    "shot_noise": ((60,), (25,), (12,), (5,), (3,)),
+    "impulse_noise": ((0.03,), (0.06,), (0.09,), (0.17,), (0.27,)),
+    "defocus_blur": ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
+    "glass_blur": ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
+    "motion_blur": ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
+    "zoom_blur": ((0.01, 12), (0.01, 16), (0.02, 11), (0.02, 13), (0.03, 11)),
     "snow": (
-        kinds.snow,
-        (
-            (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
-            (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
-            (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
-            (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
-            (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
-        ),
+        (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
+        (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
+        (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
+        (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
+        (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
     ),
-    "frost": (kinds.frost, ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))),
-    "fog": (kinds.fog, ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))),
-    "brightness": (kinds.brightness, ((0.1,), (0.2,), (0.3,), (0.4,), (0.5,))),
-    "contrast": (kinds.contrast, ((0.4,), (0.3,), (0.2,), (0.1,), (0.05,))),
+    "frost": ((1, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
+    "fog": ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
+    "brightness": ((0.1,), (0.2,), (0.3,), (0.4,), (0.5,)),
+    "contrast": ((0.4,), (0.3,), (0.2,), (0.1,), (0.05,)),
     "elastic_transform": (
-        kinds.elastic_transform,
-        (
-            (488, 170.8, 24.4 / 224),
-            (488, 19.52, 48.8 / 224),
-            (12.2, 2.44, 4.88 / 224),
-            (17.08, 2.44, 4.88 / 224),
-            (29.28, 2.44, 4.88 / 224),
-        ),
+        (488, 170.8, 24.4 / 224),
+        (488, 19.52, 48.8 / 224),
+        (12.2, 2.44, 4.88 / 224),
+        (17.08, 2.44, 4.88 / 224),
+        (29.28, 2.44, 4.88 / 224),
     ),
-    "pixelate": (kinds.pixelate, ((0.6,), (0.5,), (0.4,), (0.3,), (0.25,))),
-    "jpeg_compression": (kinds.jpeg_compression, ((25,), (18,), (15,), (10,), (7,))),
+    "pixelate": ((0.6,), (0.5,), (0.4,), (0.3,), (0.25,)),
+    "jpeg_compression": ((25,), (18,), (15,), (10,), (7,)),
 }
 
-CORRUPTIONS: tuple[str, ...] = tuple(_KINDS)
+CORRUPTIONS: tuple[str, ...] = tuple(_NUMBERS)
 """The names of the 15 kinds, in the order of the paper."""
 
 SEVERITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
@@ -129,12 +124,11 @@ def corrupt(
 
 
 def _find(kind: str, severity: int) -> tuple[Callable[..., Tensor], tuple[Any, ...]]:
-    if kind not in _KINDS:
+    if kind not in _NUMBERS:
         raise ValueError(f"there is no corruption {kind!r}; {nearest(kind, CORRUPTIONS)}")
     if not isinstance(severity, SupportsIndex) or severity not in SEVERITIES:
         raise ValueError(f"severity must be a whole number from 1 to 5, got {severity!r}")
-    apply, severities = _KINDS[kind]
-    return apply, severities[severity - 1]
+    return getattr(kinds, kind), _NUMBERS[kind][severity - 1]
 
 
 def _check_shape(images: Tensor) -> None:

@@ -5,15 +5,14 @@ A model takes pixels in [0, 1] here, as attacks and corruptions do; `PixelModel`
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import TypedDict, TypeVar, Unpack
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from advprop.attacks import PGD
 from advprop.evaluation.accuracy import Accuracy
-from advprop.evaluation.answers import Answers, Sheet
+from advprop.evaluation.answers import Answers
 from advprop.evaluation.corruptions import CORRUPTIONS, SEVERITIES
 from advprop.evaluation.one_pass import Batches, View, accuracies
 from advprop.runtime import images_without_padding, rank_and_ranks
@@ -95,10 +94,15 @@ def evaluate_answers(model: nn.Module, batches: Batches, **options: Unpack[Optio
         >>> answers.numbers.tolist(), answers.classes.shape
         ([0, 1, 2, 3], torch.Size([4]))
     """
-    sheet = Sheet()
-    [accuracy] = accuracies(model, batches, [View()], sheet=sheet, **options)
+    notes: list[tuple[Tensor, ...]] = []
+    [accuracy] = accuracies(model, batches, [View()], notes=notes, **options)
     rank, ranks = rank_and_ranks(options.get("all_ranks", True))
-    return sheet.answers(accuracy, rank, ranks, images_without_padding(batches))
+    count = images_without_padding(batches)
+    labels, classes, confidences = (torch.cat(each)[:count].cpu() for each in zip(*notes, strict=True))
+    numbers = torch.arange(len(labels)) * ranks + rank
+    return Answers(
+        accuracy=accuracy, numbers=numbers, labels=labels, classes=classes, confidences=confidences
+    )
 
 
 def evaluate_corruptions(
@@ -186,9 +190,8 @@ def _table(
     views: Mapping[Row, Mapping[Column, View]],
     **options: Unpack[Options],
 ) -> dict[Row, dict[Column, Accuracy]]:
-    found = iter(
-        accuracies(model, batches, list(chain(*(row.values() for row in views.values()))), **options)
-    )
+    every = [view for row in views.values() for view in row.values()]
+    found = iter(accuracies(model, batches, every, **options))
     return {key: {column: next(found) for column in row} for key, row in views.items()}
 
 

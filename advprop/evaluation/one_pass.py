@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from advprop.attacks import PGD, check_classes, check_pixels, in_mode, without_ddp
 from advprop.evaluation.accuracy import Accuracy
-from advprop.evaluation.answers import Sheet
+from advprop.evaluation.answers import best_classes
 from advprop.evaluation.corruptions import corrupt
 from advprop.norms import MAIN, branch_names, use_branch
 from advprop.runtime import images_without_padding, rank_and_ranks, without_gradients
@@ -55,11 +55,11 @@ def accuracies(
     autocast: torch.dtype | None = None,
     all_ranks: bool = True,
     progress: bool = False,
-    sheet: Sheet | None = None,
+    notes: list[tuple[Tensor, ...]] | None = None,
 ) -> list[Accuracy]:
     """Accuracy in each view, in one pass; the device waits for nothing but the first batch's check.
 
-    A sheet takes down what the model answers to each image of each view.
+    `notes` gets labels, classes and confidences of each batch in each view, on the device.
     """
     model = without_ddp(model)
     if not views:
@@ -83,8 +83,8 @@ def accuracies(
                 if not seen:
                     check_classes(labels, logits.shape[1])
                 _count(counter, logits, labels)
-                if sheet is not None:
-                    sheet.add(logits, labels)
+                if notes is not None:
+                    notes.append((labels, *best_classes(logits)))
             seen += len(images)
     return _totals(views, counters, reduce=ranks > 1)
 
