@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from advprop.attacks.ball import uniform
-from advprop.runtime import without_gradients
+from advprop.runtime import is_half as is_half, without_gradients
 
 Targeted: TypeAlias = Literal["random", "least_likely"] | None
 
@@ -121,13 +121,6 @@ def input_gradient(
 def loss_scale(images: Tensor) -> float:
     """What to multiply a loss by so that its gradient survives fp16; 1 in other precisions."""
     return HALF_SCALE if is_half(images) else 1.0
-
-
-def is_half(images: Tensor) -> bool:
-    """Whether what a model makes of the images is in fp16, by their dtype or by autocast."""
-    device = images.device.type
-    autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
-    return autocast or images.dtype == torch.float16
 
 
 def check_classes(labels: Tensor, classes: int, name: str = "labels") -> None:

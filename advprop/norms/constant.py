@@ -23,6 +23,7 @@ from advprop.norms.wiring import (
     plain_saves,
 )
 from advprop.norms.wrap import aux_norms
+from advprop.runtime import is_half
 
 Forward: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -40,14 +41,15 @@ def constant_norms(model: nn.Module, images: Tensor) -> Forward:
 
     Which norm follows which layer is seen in a pass of one image, once for each branch. The model itself is
     returned if it is compiled, has hooks, saves activations in its own way (gradient checkpointing), is in
-    DistributedDataParallel, computes in fp16, or runs several branches.
+    DistributedDataParallel, computes in fp16 (which has no room for what a norm scales down afterwards), or
+    runs several branches.
 
     Args:
         model: Any model in evaluation mode.
         images: `[B, C, H, W]` that it takes.
     """
     routes = frozenset(layer.route.parts for layer in aux_norms(model))
-    if any(len(parts) > 1 for parts in routes) or not len(images) or _in_fp16(images) or not _is_plain(model):
+    if any(len(parts) > 1 for parts in routes) or not len(images) or is_half(images) or not _is_plain(model):
         return model
     found = _FOUND.setdefault(model, {})
     if routes not in found:
@@ -86,13 +88,6 @@ def _is_plain(model: nn.Module) -> bool:
         if compiled or isinstance(module, DistributedDataParallel | torch.jit.ScriptModule):
             return False
     return True
-
-
-def _in_fp16(images: Tensor) -> bool:
-    """Whether the model computes in fp16, which has no room for what a norm scales down afterwards."""
-    device = images.device.type
-    cast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else images.dtype
-    return torch.float16 in (cast, images.dtype)
 
 
 class _Rewired(Exception):

@@ -10,7 +10,7 @@ from .distributed import (
 )
 from .durations import duration as duration
 from .files import patiently as patiently
-from .gradients import without_gradients as without_gradients
+from .gradients import is_half as is_half, without_gradients as without_gradients
 from .magnitude import largest_magnitude as largest_magnitude
 from .memory import (
     OutOfMemory as OutOfMemory,

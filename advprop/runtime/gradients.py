@@ -1,9 +1,10 @@
-"""Passes of a model that need no gradients, inside mixed precision too."""
+"""Passes of a model in mixed precision: those that need no gradients, and whether they are in fp16."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -21,3 +22,10 @@ def without_gradients() -> Iterator[None]:
             yield
     finally:
         torch.set_autocast_cache_enabled(kept)
+
+
+def is_half(images: Tensor) -> bool:
+    """Whether what a model makes of the images is in fp16, by their dtype or by autocast."""
+    device = images.device.type
+    autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+    return autocast or images.dtype == torch.float16
