@@ -51,8 +51,6 @@ class AdvPropTask(GradientKeeper):
         ['loss', 'loss_adv', 'loss_clean', 'output']
     """
 
-    trains_auxiliaries = True
-
     def __init__(
         self,
         model: nn.Module,

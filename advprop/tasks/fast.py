@@ -52,8 +52,6 @@ class FastAdvPropTask(GradientKeeper):
         ['loss', 'loss_adv', 'loss_clean', 'loss_noise', 'output']
     """
 
-    trains_auxiliaries = True
-
     def __init__(
         self, model: nn.Module, attack: PGD | None = None, *, share: float = 0.2, **kwargs: Any
     ) -> None:

@@ -28,6 +28,7 @@ class GradientKeeper(StandardTask):
     """
 
     scale: Tensor
+    trains_auxiliaries = True
 
     def __init__(self, model: nn.Module, **kwargs: Any) -> None:
         super().__init__(model, **kwargs)
