@@ -64,31 +64,13 @@ def timms_step(recipe: Recipe, world: World, data: Data) -> Step:
     return step
 
 
-class TwoNorms(nn.Module):
-    """A norm and its auxiliary copy; `auxiliary` says which of the two is used."""
-
-    def __init__(self, norm: nn.Module) -> None:
-        super().__init__()
-        self.main = norm
-        self.aux = deepcopy(norm)
-        self.auxiliary = False
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The features `[B, ...]`, normalized by one of the two."""
-        found: Tensor = self.aux(images) if self.auxiliary else self.main(images)
-        return found
-
-
-def two_norms(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[TwoNorms]:
-    """Give each norm in a module an auxiliary copy; return the pairs."""
-    pairs = []
-    for name, child in module.named_children():
-        if isinstance(child, kinds):
-            pairs.append(pair := TwoNorms(child))
-            setattr(module, name, pair)
-        else:
-            pairs += two_norms(child, kinds)
-    return pairs
+def twin(model: nn.Module, norms: tuple[type[nn.Module], ...]) -> nn.Module:
+    """A copy of a model that has norms of its own, and the weights of all other layers in common with it."""
+    copy = deepcopy(model)
+    for layer, copied in zip(model.modules(), copy.modules(), strict=True):
+        if not isinstance(layer, norms):
+            copied._parameters = layer._parameters
+    return copy
 
 
 class NaiveStep:
@@ -108,7 +90,8 @@ class NaiveStep:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.model = build_model(recipe, data)
-        self.pairs = two_norms(self.model, NORMS[recipe.norms])
+        self.auxiliary = twin(self.model, NORMS[recipe.norms])
+        self.model.add_module("auxiliary", self.auxiliary)  # for the optimizer
         self.model.to(world.device)
         self.optimizer = build_optimizer(recipe, self.model)
         self.schedule = build_schedule(recipe, self.optimizer, len(data.train) // recipe.batch_size)
@@ -123,8 +106,8 @@ class NaiveStep:
         self.model.train()
         self.optimizer.zero_grad()
         smoothing = self.recipe.label_smoothing
-        clean = self.loss(images, labels, auxiliary=False, smoothing=smoothing)
-        (clean + self.loss(adversarial, labels, auxiliary=True, smoothing=smoothing)).backward()
+        clean = self.loss(self.model, images, labels, smoothing)
+        (clean + self.loss(self.auxiliary, adversarial, labels, smoothing)).backward()
         self.optimizer.step()
         self.taken += 1
 
@@ -137,15 +120,13 @@ class NaiveStep:
         adversarial = (images + torch.empty_like(images).uniform_(-eps, eps)).clamp(0, 1)
         for _ in range(steps):
             adversarial.requires_grad_()
-            loss = self.loss(adversarial, targets, auxiliary=True)
+            loss = self.loss(self.auxiliary, adversarial, targets)
             (gradient,) = torch.autograd.grad(loss, adversarial)
             moved = adversarial.detach() - step_size * gradient.sign()
             adversarial = (images + (moved - images).clamp(-eps, eps)).clamp(0, 1)
         return adversarial
 
-    def loss(self, images: Tensor, labels: Tensor, auxiliary: bool, smoothing: float = 0.0) -> Tensor:
-        """Cross-entropy through one of the two norms."""
-        for pair in self.pairs:
-            pair.auxiliary = auxiliary
-        logits = self.model((images - self.mean) / self.std)
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Cross-entropy of pixels in [0, 1], through the norms of one of the two."""
+        logits = model((images - self.mean) / self.std)
         return cross_entropy(logits, labels, label_smoothing=smoothing)

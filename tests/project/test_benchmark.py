@@ -113,7 +113,11 @@ def test_the_naive_attack_stays_in_the_ball_and_climbs():
     images = images / 2 + 0.25
     found = naive.attack(images, labels)
     assert 0 < (found - images).abs().max() <= recipe.eps + 1e-6
-    assert len(naive.pairs) > 2
+    auxiliary = dict(naive.auxiliary.named_parameters())
+    shared = {name for name, each in naive.model.named_parameters() if each is auxiliary.get(name)}
+    assert "conv1.0.weight" in shared
+    assert "bn1.weight" not in shared
+    assert shared < set(auxiliary)
 
 
 def test_timms_step_and_ours_train_alike(monkeypatch):
