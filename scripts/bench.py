@@ -12,9 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 from scripts import benchmark, cost_curves, data_path
+from scripts.surroundings import device_kind
 
 # Model, pixels and batch on a GPU, the same on a CPU, and which norms get an auxiliary set.
 NETWORKS = (
@@ -26,6 +25,10 @@ NETWORKS = (
     ("vit_small_patch16_224", (224, 256), (64, 8), "all"),
 )
 COMPILED_ON_CPU = "resnet18"
+FIXED = {
+    "cpu": ["--precision", "fp32", "--rounds", "3", "--steps", "1", "--device", "cpu"],
+    "cuda": ["--channels-last", "--rounds", "5", "--steps", "8"],
+}
 ROUNDS = {"cpu": ["--rounds", "3"], "cuda": ["--rounds", "5", "--steps", "8"]}
 READ = {
     "cpu": ["--images", "512", "--workers", "0", "1", "2"],
@@ -36,35 +39,29 @@ READ = {
 def main(arguments: list[str] | None = None) -> int:
     """Measure all cases; return the exit status, which is that of the first case that fails."""
     parser = argparse.ArgumentParser(description="The whole set of benchmarks.")
-    parser.add_argument(
-        "--device", choices=("cpu", "cuda"), default=None, help="by default a GPU, if there is one"
-    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=device_kind(), help="default: a GPU")
     parser.add_argument("--models", nargs="+", choices=[each[0] for each in NETWORKS], default=None)
     parser.add_argument("--record", type=Path, default=benchmark.RECORD, help="where to keep the steps")
     asked = parser.parse_args(arguments)
-    device = asked.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    for case in cases(device):
+    for case in cases(asked.device):
         if asked.models is None or case[1] in asked.models:
             print(f"\n{' '.join(case)}")
             if status := benchmark.main([*case, "--record", str(asked.record)]):
                 return status
     if asked.models is not None:
         return 0
-    return cost_curves.main(["--device", device, *ROUNDS[device]]) or data_path.main(READ[device])
+    status = cost_curves.main(["--device", asked.device, *ROUNDS[asked.device]])
+    return status or data_path.main(READ[asked.device])
 
 
 def cases(device: str) -> Iterator[list[str]]:
     """The arguments of `scripts.benchmark` of each case."""
-    on_gpu = device == "cuda"
-    fixed = ["--channels-last", "--rounds", "5", "--steps", "8"]
-    if not on_gpu:
-        fixed = ["--precision", "fp32", "--rounds", "3", "--steps", "1", "--device", "cpu"]
-    for model, on_a_gpu, on_a_cpu, norms in NETWORKS:
-        pixels, batch = on_a_gpu if on_gpu else on_a_cpu
+    for model, on_gpu, on_cpu, norms in NETWORKS:
+        pixels, batch = on_gpu if device == "cuda" else on_cpu
         sizes = ["--image-size", str(pixels), "--batch-size", str(batch)]
-        case = ["--model", model, *sizes, *fixed, *(["--norms", norms] if norms != "batch" else [])]
+        case = ["--model", model, *sizes, *FIXED[device], *(["--norms", norms] if norms != "batch" else [])]
         yield case
-        if on_gpu:
+        if device == "cuda":
             yield [*case, "--compile"]
         elif model == COMPILED_ON_CPU:
             yield [*case, "--compile", "--methods", "standard", "advprop-1"]

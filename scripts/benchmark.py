@@ -4,9 +4,6 @@ All candidates train the same model on the same random images, which lie on the 
 optimizer, precision and memory format, and take turns: a machine that is busy or hot for a while is so for
 all of them. What is timed are whole steps: attack, passes, optimizer, schedule. On a GPU the clock is that of
 the wall, from an idle device to an idle device; on a CPU it is the processor's, with one thread.
-
-The measurement is added to those in `docs/measured/benchmark.json`, in the place of one of the same device
-and settings.
 """
 
 import argparse
@@ -20,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from tqdm import tqdm
 
@@ -42,10 +40,9 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "advprop-5": {"method": "advprop", "steps": 5},
     "fine-grained-1": {"method": "fine-grained", "steps": 1},
 }
-SEPARATE = {"separate-1": {**METHODS["advprop-1"], "separate_passes": True}}
 # AdvProp written plainly from the paper: fp32, channels first, not compiled.
 NAIVE = {f"naive-{steps}": METHODS[f"advprop-{steps}"] for steps in (1, 5)}
-CANDIDATES = {**METHODS, **SEPARATE, **NAIVE}
+CANDIDATES = {**METHODS, "separate-1": {**METHODS["advprop-1"], "separate_passes": True}, **NAIVE}
 # What a measurement is of; one with all of these as before takes its place.
 SETTINGS = ("model", "image_size", "batch_size", "precision", "channels_last", "compile", "norms")
 OLDER = {"norms": "batch"}  # of measurements that do not state it
@@ -107,7 +104,7 @@ def benchmark(
             kept = list(Batches(data.train, plain.batch_size))
             candidates, peaks = make_candidates(plain, recipes, world, data, kept[0])
             turns = in_turns(candidates, kept, steps)
-            seconds = take_turns(turns, rounds, partial(clock, world.device))
+            seconds = take_turns(turns, rounds, partial(clock, world))
     return {
         **settings,
         "rounds": rounds,
@@ -188,11 +185,13 @@ def take_turns(
     return taken
 
 
-def clock(device: torch.device) -> float:
-    """Seconds on the clock that is right for a device: the processor's, or the wall's once a GPU is idle."""
-    if device.type == "cpu":
+def clock(world: World) -> float:
+    """Seconds on the clock that is right: the processor's, or the wall's of an idle GPU and of all ranks."""
+    if world.device.type == "cpu" and world.ranks == 1:
         return time.process_time()
-    torch.cuda.synchronize(device)
+    world.wait()
+    if world.ranks > 1:
+        dist.barrier()
     return time.perf_counter()
 
 

@@ -8,25 +8,23 @@ Curves are added to those in `docs/measured/cost_curves.json`, in the place of t
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher import LaunchConfig, elastic_launch
 from tqdm import tqdm
 
 from advprop import make_recipe
 from advprop.data import Batches
-from advprop.runtime import World, cpu_threads, gpu_kernels, join, own_randomness
+from advprop.runtime import cpu_threads, gpu_kernels, join, own_randomness
 from advprop.training import Loop
 from scripts import benchmark
 from scripts.benchmark import METHODS, SHARED
-from scripts.surroundings import ROOT, circumstances
+from scripts.surroundings import ROOT, circumstances, device_kind
 
 RECORD = ROOT / "docs" / "measured" / "cost_curves.json"
 UNIT = "standard"
@@ -69,9 +67,7 @@ class Point(NamedTuple):
 def main(arguments: list[str] | None = None) -> int:
     """Measure, show and keep it; return the exit status."""
     parser = argparse.ArgumentParser(description="What a step costs by batch, image size, steps and ranks.")
-    parser.add_argument(
-        "--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu"
-    )
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=device_kind(), help="default: a GPU")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1, help="training steps of a method in a round")
     parser.add_argument("--record", type=Path, default=RECORD, help="where to keep it")
@@ -131,23 +127,13 @@ def costs(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[
         batches = Batches(data.train, recipes[UNIT].batch_size // world.ranks)
         steppers = {name: Loop(recipe, world, data).advance for name, recipe in recipes.items()}
         turns = benchmark.in_turns(steppers, list(batches), steps)
-        seconds = benchmark.take_turns(turns, rounds, partial(of_all_ranks, world))
+        seconds = benchmark.take_turns(turns, rounds, partial(benchmark.clock, world))
         unit = seconds.pop(UNIT)
         if world.rank:
             return {}
     return {
         name: [round(share, 3) for share in benchmark.shares(taken, unit)] for name, taken in seconds.items()
     }
-
-
-def of_all_ranks(world: World) -> float:
-    """Seconds on a clock that all ranks have come to."""
-    if world.ranks == 1:
-        return benchmark.clock(world.device)
-    if world.device.type == "cuda":
-        torch.cuda.synchronize(world.device)
-    dist.barrier()
-    return time.perf_counter()
 
 
 def on_ranks(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[float]]:
