@@ -2,11 +2,8 @@
 
 All parts take turns on one thread, and the clock is the thread's, so that other programs disturb little.
 Each share is of a standard training step (passes alone) in the same round; what is kept is the median. The
-attack with norms as layers is that of a model with a hook, which `constant_norms` leaves as it is.
-
-Beside time there is memory: the most that a step takes beyond the weights.
-
-The outcome is written to `docs/measured/attack_cost.json`, beside what was predicted.
+attack with norms as layers is that of a model with a hook, which `constant_norms` leaves as it is. Beside
+time there is memory: the most that a step takes beyond the weights.
 """
 
 import argparse
@@ -17,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import timm
 import torch
@@ -30,6 +27,7 @@ from scripts.benchmark import command_of, shares, take_turns
 from scripts.peak_memory import peak_bytes
 from scripts.surroundings import ROOT, circumstances, write_record
 
+Maker: TypeAlias = Callable[[nn.Module], StandardTask]
 RECORD = ROOT / "docs" / "measured" / "attack_cost.json"
 # Model, size of the images and of the batch.
 CASES = (("resnet18", 112, 16), ("tf_efficientnet_b0", 128, 8))
@@ -87,9 +85,7 @@ def measure(name: str, size: int, count: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def training(
-    make: Callable[[nn.Module], StandardTask], name: str, images: Tensor, labels: Tensor
-) -> Callable[[], None]:
+def training(make: Maker, name: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
     """The passes of a training step by a task."""
     task = make(timm.create_model(name)).train()
 
@@ -104,7 +100,7 @@ def in_memory(name: str, size: int, count: int) -> dict[str, Any]:
     """The most bytes that a step of each method takes beyond the weights; the gradients are among them."""
     torch.manual_seed(0)
     images, labels = torch.rand(2 * count, 3, size, size), torch.randint(1000, (2 * count,))
-    tasks: dict[str, tuple[Callable[[nn.Module], StandardTask], int]] = {
+    tasks: dict[str, tuple[Maker, int]] = {
         "standard": (StandardTask, count),
         "standard, twice the batch": (StandardTask, 2 * count),
         "AdvProp": (ADVPROP, count),

@@ -3,8 +3,6 @@
 The same photographs of ImageNet's usual size, as JPEG, lie in a folder, in an archive and in shards. They go
 through the crops and changes of training to batches on the CPU; the clock is the wall's, since other
 processes do the work. The first batches do not count: until they are there, the processes start.
-
-The outcome is written to `docs/measured/data_path.json`.
 """
 
 import argparse
@@ -13,7 +11,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(count: int, batch_size: int, workers: list[int]) -> dict[str, Any]:
     """Images per second of each form with each number of workers; JSON has these as strings."""
+    writers = {"folder": write_folder, "tar": write_archive, "shards": write_shards}
     with tempfile.TemporaryDirectory() as folder:
-        forms = {name: write(Path(folder, name), count) for name, write in FORMS.items()}
+        forms = {name: write(Path(folder, name), count) for name, write in writers.items()}
         rates = {
             name: {str(each): round(rate(data, batch_size, each), 1) for each in workers}
             for name, data in forms.items()
@@ -114,13 +113,6 @@ def write_shards(folder: Path, count: int) -> str:
             for name, label, content in photographs(images):
                 shards.write({"__key__": name, "jpg": content, "cls": label})
     return f"wds/{folder}"
-
-
-FORMS: dict[str, Callable[[Path, int], str]] = {
-    "folder": write_folder,
-    "tar": write_archive,
-    "shards": write_shards,
-}
 
 
 if __name__ == "__main__":

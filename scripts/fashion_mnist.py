@@ -80,8 +80,7 @@ def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
 
 def methods(seeds: list[int]) -> dict[str, dict[str, Any]]:
     """What to set for each run, by its name."""
-    pairs = [(method, seed) for seed in seeds for method in get_args(Method)]
-    return {f"{method}-{seed}": {"method": method, "seed": seed} for method, seed in pairs}
+    return {f"{name}-{seed}": {"method": name, "seed": seed} for seed in seeds for name in get_args(Method)}
 
 
 def choices() -> dict[str, dict[str, Any]]:

@@ -21,21 +21,12 @@ from typing import Any, TypeAlias
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from advprop import (
-    Accuracy,
-    PixelModel,
-    create_model,
-    evaluate,
-    evaluate_corruptions,
-    load_run,
-    make_recipe,
-    train,
-)
+from advprop import Accuracy, evaluate, evaluate_corruptions, load_run, make_recipe, train
 from advprop.data import Batches, digits
 from advprop.evaluation import SEVERITIES
-from advprop.models import data_config
 from advprop.runs import Outcome, mean_top1
 from scripts import notebook_cache
+from scripts.photo_accuracy import network
 from scripts.surroundings import circumstances, read_record, write_record
 
 FILES = notebook_cache.PACKAGE / "data_files"
@@ -100,8 +91,7 @@ def run(folder: Path, **settings: Any) -> Outcome:
 def measure(name: str) -> tuple[Accuracy, Table]:
     """Accuracy of the weights that come with the package, as the trainer measures it."""
     published = make_recipe(RECIPE)
-    config = data_config(name)
-    pixels = PixelModel(create_model(name, pretrained=True), config["mean"], config["std"])
+    pixels = network(name)
     test = Batches(digits(published.train_images, published.seed).test, published.batch_size)
     return evaluate(pixels, test), evaluate_corruptions(pixels, test)
 
@@ -113,10 +103,9 @@ def summary(clean: Accuracy, table: Table) -> dict[str, Any]:
 
 def record(clean: Accuracy, table: Table, path: Path) -> dict[str, Any]:
     """What the weights in a file reach, also by kind and by severity of corruption."""
-    levels = {level: [{level: row[level]} for row in table.values()] for level in SEVERITIES}
     return summary(clean, table) | {
         "by_kind": {kind: mean_top1([row]) for kind, row in table.items()},
-        "by_severity": {str(level): mean_top1(rows) for level, rows in levels.items()},
+        "by_severity": {str(n): mean_top1({n: row[n]} for row in table.values()) for n in SEVERITIES},
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
 

@@ -16,16 +16,12 @@ def peak_bytes(device: torch.device, work: Callable[[], Result]) -> tuple[Result
 
     On a GPU torch's allocator has counted it; on a CPU a profile lists each allocation.
     """
-    if device.type == "cpu":
-        return _on_cpu(work)
-    before = torch.cuda.memory_allocated(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    result = work()
-    torch.cuda.synchronize(device)
-    return result, torch.cuda.max_memory_allocated(device) - before
-
-
-def _on_cpu(work: Callable[[], Result]) -> tuple[Result, int]:
+    if device.type != "cpu":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        result = work()
+        torch.cuda.synchronize(device)
+        return result, torch.cuda.max_memory_allocated(device) - before
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else each start and stop is a line
     with profile(profile_memory=True) as profiled:
         result = work()

@@ -5,9 +5,8 @@ reads correctly, normalized as its configuration says and with ImageNet's usual 
 reads after PGD away from the label; and how many answers that changes. It takes about a minute of a CPU core.
 """
 
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -25,28 +24,34 @@ STEPS = 10
 
 
 def main() -> None:
-    """Measure, and write what was found."""
-    write_record(RESULTS, measure())
-
-
-def measure() -> dict[str, Any]:
-    """What the network reads of the pictures, and under which conditions that was measured."""
+    """Measure what the network reads of the pictures, and write it."""
     images, labels = pictures()
     own = network()
     usual = PixelModel(own.model, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
-    return circumstances("cpu") | {
+    before = answers(own, images)
+    after = {levels: answers(own, driven_away(own, images, labels, levels)) for levels in LEVELS}
+    found = {
         "model": NAME,
         "n": len(labels),
-        "right": right(own, images, labels),
-        "right_with_imagenet_statistics": right(usual, images, labels),
-        "attacked": [attacked(own, images, labels, levels) for levels in LEVELS],
+        "right": int((before == labels).sum()),
+        "right_with_imagenet_statistics": int((answers(usual, images) == labels).sum()),
+        "attacked": [
+            {
+                "eps": f"{levels:g}/255",
+                "steps": STEPS,
+                "right": int((told == labels).sum()),
+                "changed": int((told != before).sum()),
+            }
+            for levels, told in after.items()
+        ],
     }
+    write_record(RESULTS, circumstances("cpu") | found)
 
 
-def network() -> PixelModel:
-    """The network of the extra `photos`, for pixels in [0, 1]."""
-    config = data_config(NAME)
-    return PixelModel(create_model(NAME, pretrained=True).eval(), config["mean"], config["std"])
+def network(name: str = NAME) -> PixelModel:
+    """A pretrained network, by default that of the extra `photos`, for pixels in [0, 1]."""
+    config = data_config(name)
+    return PixelModel(create_model(name, pretrained=True).eval(), config["mean"], config["std"])
 
 
 def to_pixels(picture: Image.Image) -> Tensor:
@@ -57,28 +62,10 @@ def to_pixels(picture: Image.Image) -> Tensor:
 
 def pictures() -> tuple[Tensor, Tensor]:
     """The pictures as pixels in [0, 1], `[20, 3, 224, 224]`, and their labels."""
-    spec = find_spec("foolbox")
-    folders = (spec and spec.submodule_search_locations) or []
-    files = sorted(file for folder in folders for file in (Path(folder) / "data").glob("imagenet_*.jpg"))
+    folder = Path(str(distribution("foolbox").locate_file("foolbox/data")))
+    files = sorted(folder.glob("imagenet_*.jpg"))
     images = torch.stack([to_pixels(Image.open(file).convert("RGB")) for file in files])
     return images, torch.tensor([int(file.stem.rpartition("_")[2]) for file in files])
-
-
-def right(classifier: PixelModel, images: Tensor, labels: Tensor) -> int:
-    """How many pictures get their own label."""
-    return int((answers(classifier, images) == labels).sum())
-
-
-def attacked(classifier: PixelModel, images: Tensor, labels: Tensor, levels: float) -> dict[str, Any]:
-    """How many pictures are still read rightly after an attack, and how many answers it changes."""
-    before = answers(classifier, images)
-    after = answers(classifier, driven_away(classifier, images, labels, levels))
-    return {
-        "eps": f"{levels:g}/255",
-        "steps": STEPS,
-        "right": int((after == labels).sum()),
-        "changed": int((after != before).sum()),
-    }
 
 
 def driven_away(classifier: PixelModel, images: Tensor, labels: Tensor, levels: float) -> Tensor:

@@ -10,7 +10,6 @@ files. It takes half a minute of a CPU core, and Pillow 11.3 or newer.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from skimage import data
@@ -32,6 +31,7 @@ PHOTOGRAPH = {
     "source": "https://scikit-image.org/docs/stable/api/skimage.data.html#skimage.data.coffee",
 }
 SOURCE = "coffee"
+SHOWN = ("clean", "adversarial")
 LABEL = "espresso"
 LEVELS = 2  # of 255
 MAGNIFIED = 60  # times; a change of 2 levels is 120, around a middle gray
@@ -49,9 +49,9 @@ def measure(folder: Path) -> dict[str, Any]:
     """Write the three pictures to a folder, and return the record of them."""
     made = circumstances("cpu")  # before the pictures change the checkout
     classifier = network()
-    photograph: np.ndarray = getattr(data, SOURCE)()
-    clean = to_pixels(Image.fromarray(photograph))[None]
-    adversarial = attacked(classifier, clean)
+    clean = to_pixels(Image.fromarray(getattr(data, SOURCE)()))[None]
+    label = torch.tensor([list(ImageNetInfo().label_descriptions()).index(LABEL)])
+    adversarial = (255 * driven_away(classifier, clean, label, LEVELS)).round() / 255  # in whole levels
     difference = adversarial - clean
     pictures = {"clean": clean, "adversarial": adversarial, "difference": 0.5 + MAGNIFIED * difference}
     for name, pixels in pictures.items():
@@ -67,17 +67,9 @@ def measure(folder: Path) -> dict[str, Any]:
         "largest_change": round(float(255 * difference.abs().max())),
         "magnified": MAGNIFIED,
         "pixels": clean.shape[-1],
-        "uncompressed": {name: answers(classifier, pictures[name]) for name in ("clean", "adversarial")},
-        "stored": {
-            name: answers(classifier, stored(folder / f"{name}.avif")) for name in ("clean", "adversarial")
-        },
+        "uncompressed": {name: answers(classifier, pictures[name]) for name in SHOWN},
+        "stored": {name: answers(classifier, stored(folder / f"{name}.avif")) for name in SHOWN},
     }
-
-
-def attacked(classifier: PixelModel, clean: Tensor) -> Tensor:
-    """The adversarial copy of the photograph in whole levels of 255, `[1, 3, H, W]`."""
-    label = list(ImageNetInfo().label_descriptions()).index(LABEL)
-    return (255 * driven_away(classifier, clean, torch.tensor([label]), LEVELS)).round() / 255
 
 
 def stored(file: Path) -> Tensor:

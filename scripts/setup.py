@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(".venv")
@@ -82,21 +83,19 @@ def create() -> None:
             "Install Debian's python3-venv, or name another Python: make PYTHON=/path/to/python3"
         )
     print("setup: making .venv; the first time downloads PyTorch and takes some minutes", flush=True)
-    run_logged([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv")
     pinned = CACHE / "uv.txt"
     pinned.write_text(locked("uv"))
     patience = ["--retries=1", "--timeout=20", "--disable-pip-version-check"]
-    run_logged(
-        [str(PYTHON), "-m", "pip", "install", *patience, "--no-deps", "--require-hashes", "-r", str(pinned)],
-        "cannot download from the package index; is there a network?",
-    )
+    uv = [*patience, "--no-deps", "--require-hashes", "-r", str(pinned)]
+    no_network = "cannot download from the package index; is there a network?"
+    with LOG.open("w") as log:
+        run([sys.executable, "-m", "venv", "--clear", str(VENV)], "cannot make .venv", log)
+        run([str(PYTHON), "-m", "pip", "install", *uv], no_network, log)
 
 
 def locked(name: str) -> str:
     """Return the lines of one package in the lock: its version and hashes."""
-    found = re.search(
-        rf"^{re.escape(name)}==.*?(?=^\S|\Z)", LOCK.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL
-    )
+    found = re.search(rf"(?ms)^{re.escape(name)}==.*?(?=^\S|\Z)", LOCK.read_text("utf-8"))
     if found is None:
         raise SetupError(f"{LOCK} does not name {name}; renew it with: make lock")
     return found.group()
@@ -105,24 +104,18 @@ def locked(name: str) -> str:
 def install() -> None:
     """Install what the lock names, and nothing else, then the project itself in editable form."""
     quiet = [] if sys.stderr.isatty() else ["--quiet"]  # on a terminal: progress of the large downloads
-    if uv_pip("sync", *quiet, "--require-hashes", str(LOCK)):
-        raise SetupError(f"could not install what {LOCK} names (see above); is there a network?")
-    if uv_pip("install", "--quiet", "--no-deps", "--no-build-isolation", "--offline", "-e", "."):
-        raise SetupError("could not install the project itself (see above); look at pyproject.toml")
+    no_lock = f"could not install what {LOCK} names (see above); is there a network?"
+    no_project = "could not install the project itself (see above); look at pyproject.toml"
+    itself = ["--quiet", "--no-deps", "--no-build-isolation", "--offline", "-e", "."]
+    uv_pip, here = [str(PYTHON), "-m", "uv", "pip"], ["--python", str(PYTHON)]
+    run([*uv_pip, "sync", *quiet, "--require-hashes", str(LOCK), *here], no_lock)
+    run([*uv_pip, "install", *itself, *here], no_project)
 
 
-def uv_pip(*arguments: str) -> int:
-    """Run a command of uv pip on the environment and return its exit status."""
-    command = [str(PYTHON), "-m", "uv", "pip", *arguments, "--python", str(PYTHON)]
-    return subprocess.run(command, check=False).returncode
-
-
-def run_logged(command: list[str], otherwise: str) -> None:
-    """Run a command with its output in the log; raise a SetupError that begins with `otherwise`."""
-    with LOG.open("w") as log:
-        status = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
-    if status:
-        raise SetupError(f"{otherwise} (details in {LOG})")
+def run(command: list[str], problem: str, log: TextIO | None = None) -> None:
+    """Run a command, with its output in a log if there is one; raise a SetupError if it fails."""
+    if subprocess.run(command, stdout=log, stderr=log, check=False).returncode:
+        raise SetupError(f"{problem} (details in {LOG})" if log else problem)
 
 
 if __name__ == "__main__":

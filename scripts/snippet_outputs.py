@@ -20,16 +20,13 @@ RECORD = ROOT / "docs" / "measured" / "snippet_outputs.json"
 
 def main() -> None:
     """Run all, and write what they print."""
-    programs = [(model, name) for model in at_hand() for name in snippet_names(model)]
+    cards = load_model_index().models
+    # Models of a package have programs of their own.
+    at_hand = [card.name for card in cards if hub() or snippets_of(card.collection)]
+    programs = [(model, name) for model in at_hand for name in snippet_names(model)]
     found = circumstances("cpu")
     printed = [ran(model, name) for model, name in tqdm(programs, "running")]
     write_record(RECORD, found | {"printed": printed})
-
-
-def at_hand() -> list[str]:
-    """Return the models whose weights can be had: those of a package have programs of their own."""
-    cards = load_model_index().models
-    return [card.name for card in cards if hub() or snippets_of(card.collection)]
 
 
 def ran(model: str, name: str) -> dict[str, Any]:
