@@ -237,8 +237,7 @@ def share_of_timm(measured: Mapping[str, Any], name: str) -> tuple[float, float,
 
 def table(measured: Mapping[str, Any]) -> str:
     """A measurement for the terminal."""
-    head = f"{measured['model']}, {measured['device']}\n{'':16}{'images/s':>10}{'timm = 1':>10}  range"
-    lines = [head]
+    lines = [f"{measured['model']}, {measured['device']}\n{'':16}{'images/s':>10}{'timm = 1':>10}  range"]
     for name, speeds in measured["images_per_second"].items():
         middle, least, most = share_of_timm(measured, name)
         lines.append(f"{name:16}{statistics.median(speeds):10,.0f}{middle:10.3f}  {least:.3f} to {most:.3f}")

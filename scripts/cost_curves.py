@@ -138,7 +138,9 @@ def costs(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[
 
 def on_ranks(point: Point, device: str, rounds: int, steps: int) -> dict[str, list[float]]:
     """The same on several ranks of this machine."""
-    alone = LaunchConfig(1, 1, point.ranks, rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0)
+    alone = LaunchConfig(
+        1, 1, point.ranks, run_id="curve", rdzv_backend="c10d", rdzv_endpoint="localhost:0", max_restarts=0
+    )
     found: dict[int, dict[str, list[float]]] = elastic_launch(alone, costs)(point, device, rounds, steps)
     return found[0]
 

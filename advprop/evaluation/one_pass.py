@@ -118,8 +118,7 @@ def _totals(
 
 
 def _device(model: nn.Module) -> torch.device:
-    tensor = next(chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if tensor is None else tensor.device
+    return next(chain(model.parameters(), model.buffers()), torch.empty(0, device="cpu")).device
 
 
 def _on_branch(model: nn.Module, branch: str) -> AbstractContextManager[None]:
