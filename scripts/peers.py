@@ -69,7 +69,8 @@ def twin(model: nn.Module, norms: tuple[type[nn.Module], ...]) -> nn.Module:
     copy = deepcopy(model)
     for layer, copied in zip(model.modules(), copy.modules(), strict=True):
         if not isinstance(layer, norms):
-            copied._parameters = layer._parameters
+            for name, parameter in layer.named_parameters(recurse=False):
+                setattr(copied, name, parameter)
     return copy
 
 

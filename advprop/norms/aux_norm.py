@@ -120,10 +120,14 @@ class OwnTensors(nn.Module):
 
     def __init__(self, norm: nn.Module, shared: Sequence[str]) -> None:
         super().__init__()
-        self._parameters = {name: each for name, each in norm._parameters.items() if name not in shared}
-        self._buffers = {name: each for name, each in norm._buffers.items() if name not in shared}
-        self._non_persistent_buffers_set = norm._non_persistent_buffers_set.difference(shared)
-        self._modules = norm._modules
+        for name, parameter in norm.named_parameters(recurse=False):
+            if name not in shared:
+                self.register_parameter(name, parameter)
+        for name, buffer in norm.named_buffers(recurse=False):
+            if name not in shared:
+                self.register_buffer(name, buffer, name not in norm._non_persistent_buffers_set)
+        for name, child in norm.named_children():
+            self.add_module(name, child)
 
 
 def _auxiliary(norm: nn.Module, separate: Separate) -> nn.Module:
