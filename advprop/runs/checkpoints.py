@@ -132,10 +132,6 @@ class Checkpoints:
         found = (path for path in Path(self.directory).glob("step-*.pt") if _NAME.fullmatch(path.name))
         return sorted(found, key=_age)
 
-    def of_step(self, step: int) -> Path | None:
-        """The checkpoint of a step, if it is kept."""
-        return next((path for path in reversed(self.paths()) if _step_of(path) == step), None)
-
     def _prune(self, saved: Path, protect: Collection[int]) -> None:
         """Leaves the latest up to the one just saved: those of later steps could not be read."""
         before = {_step_of(path): path for path in self.paths() if _step_of(path) < _step_of(saved)}

@@ -21,6 +21,12 @@ def equal(one, other):
     return one == other
 
 
+def of_step(run, step):
+    """The checkpoint of a step."""
+    [path] = (run.directory / "checkpoints").glob(f"step-{step:08d}-*.pt")
+    return load(path)
+
+
 def records(run):
     """The records of a finished run, and its last and its best checkpoint."""
     with (run.directory / "epochs.csv").open(newline="") as file:
@@ -31,7 +37,7 @@ def records(run):
         "epochs": [_timeless(row) for row in rows],
         "results": run.results()["clean"],
         "last": last,
-        "best": load(run.checkpoints.of_step(last["best"]["step"])),
+        "best": of_step(run, last["best"]["step"]),
     }
 
 

@@ -10,7 +10,7 @@ from advprop.recipes.recipe import make_recipe
 from advprop.runs.checkpoints import load
 from advprop.runs.directory import Run
 from advprop.training.loop import Loop
-from tests.training.records import equal
+from tests.training.records import equal, of_step
 
 SMALL = make_recipe(
     train_images=40, batch_size=10, epochs=3, severities=(), test_every=3, save_every=1, ema=0.9, seed=1
@@ -40,7 +40,7 @@ def poison(monkeypatch, value=math.nan, times=math.inf):
 def before(tmp_path_factory):
     """The checkpoint of just before the step that is spoilt elsewhere."""
     run = train(make_recipe(vars(SMALL), keep=20), tmp_path_factory.mktemp("runs") / "whole").run
-    return load(run.checkpoints.of_step(BAD - 1))
+    return of_step(run, BAD - 1)
 
 
 @pytest.mark.parametrize("on_gpu", [False, True])
@@ -49,7 +49,7 @@ def test_the_state_of_just_before_a_bad_step_is_kept(on_gpu, method, tmp_path, b
     recipe = make_recipe(vars(SMALL), method=method, keep=20)
     if method == "standard":
         whole = train(recipe, tmp_path / "whole").run
-        before = load(whole.checkpoints.of_step(BAD - 1))
+        before = of_step(whole, BAD - 1)
     recipe = make_recipe(vars(recipe), save_every=None)
     poison(monkeypatch)
     if on_gpu:
@@ -124,7 +124,7 @@ def test_the_kept_state_is_a_start_with_other_settings(tmp_path, monkeypatch):
     words = str(stop.value).split()
     recipe = make_recipe(words[words.index("--recipe") + 1], weights=words[-1], keep=20)
     assert recipe.weights == str(kept)
-    first = load(train(recipe, tmp_path / "other").run.checkpoints.of_step(0))
+    first = of_step(train(recipe, tmp_path / "other").run, 0)
     # the average of the weights is what is tested and exported, so it is what is started from
     for name, value in load(kept)["ema"].items():
         if ".aux." not in name:
