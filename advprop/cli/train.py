@@ -97,8 +97,7 @@ class Train:
             for outcome in outcomes:
                 if len(outcomes) > 1:
                     say(f"\nwith --method {outcome.recipe.method}")
-                if outcome.report is not None:
-                    show_report(outcome.report, outcome.run.directory, outcome.run.directory)
+                show_report(outcome.report, outcome.run.directory, outcome.run.directory)
         return 0
 
 

@@ -32,15 +32,15 @@ class Outcome:
         clean: Accuracy on the test images.
         corrupted: Accuracy on them by kind and severity of corruption.
         seconds: How long the training took, with the tests after each epoch.
-        report: What it answers to the test images; None where the outcome was read from a file.
+        report: What it answers to the test images.
     """
 
     run: Run
     recipe: Recipe
     clean: Accuracy
-    corrupted: dict[str, dict[int, Accuracy]] = field(default_factory=dict)
+    corrupted: dict[str, dict[int, Accuracy]]
     seconds: float
-    report: Report | None = field(default=None, compare=False, repr=False)
+    report: Report = field(compare=False, repr=False)
 
     def mean_corrupted(self, kinds: Iterable[str] = CORRUPTIONS) -> float:
         """Mean top-1 accuracy over kinds and severities of corruption, in [0, 1]."""
@@ -53,21 +53,6 @@ class Outcome:
             for kind, row in self.corrupted.items()
         }
         return {"clean": self.clean.to_dict(), "corrupted": corrupted, "seconds": self.seconds}
-
-    @classmethod
-    def from_dict(cls, run: Run, values: Mapping[str, Any]) -> Outcome:
-        """The outcome that `to_dict` gave."""
-        corrupted = {
-            kind: {int(severity): Accuracy(**each) for severity, each in row.items()}
-            for kind, row in values["corrupted"].items()
-        }
-        return cls(
-            run=run,
-            recipe=run.recipe,
-            clean=Accuracy(**values["clean"]),
-            corrupted=corrupted,
-            seconds=values["seconds"],
-        )
 
 
 def outcome_table(outcomes: Sequence[Outcome]) -> str:
