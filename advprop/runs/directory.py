@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,6 @@ from advprop.runtime import NO_JOB, Job, patiently
 
 RECIPE = RECIPE_FILE
 METRICS = "metrics.jsonl"
-EPOCHS = "epochs.csv"
 RESULTS = "results.json"
 DIVISION = "division.json"
 STOPPED = "stopped"
@@ -28,7 +27,6 @@ _FREE = (
     *("data_dir", "download", "workers", "prefetch_factor", "persistent_workers"),
     *("keep", "test_batch_size", "grad_checkpointing", "separate_passes"),
 )
-TESTED = ("test_top1_percent", "test_top5_percent", "test_loss")
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class Run:
                     f"the run in {self.directory} has another recipe ({changed}); resume it with its own "
                     f"(--recipe {self.recipe_file}), or choose another directory (--out)"
                 )
-        with _writing(self.directory):
+        with writing(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
         if job.name:
             replace_text(self.directory / JOB, f"{job.name}\n")
@@ -124,12 +122,6 @@ class Run:
         if self.recipe != recipe:
             replace_text(self.recipe_file, recipe.to_yaml())
 
-    def record(self, **values: float | str) -> None:
-        """Appends a line to the metrics."""
-        path = self.directory / METRICS
-        with _writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
-
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of the metrics; a last line that was cut off is left out.
 
@@ -141,27 +133,6 @@ class Run:
         lines = text.split("\n")[:-1]
         return [_record(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
 
-    def forget_after(self, step: int, tested: bool = True) -> list[dict[str, Any]]:
-        """Drops the metrics of steps and tests that a resumed run takes again; what is left.
-
-        Args:
-            step: The step that the run resumes from.
-            tested: Whether the test after this step counts; if not, it is taken again.
-        """
-        last = (step, tested)
-        kept = [line for line in self.metrics() if (line["step"], is_test(line)) <= last]
-        replace_text(self.directory / METRICS, "".join(json.dumps(line) + "\n" for line in kept))
-        return kept
-
-    def write_epochs(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Writes the table of the epochs."""
-        table = io.StringIO()
-        if rows:
-            writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        replace_text(self.directory / EPOCHS, table.getvalue())
-
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Writes what came out of the run."""
         replace_text(self.directory / RESULTS, json.dumps(results, indent=2) + "\n")
@@ -170,11 +141,6 @@ class Run:
         """What came out of the run; None if it is not finished."""
         path = self.directory / RESULTS
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def is_test(line: Mapping[str, Any]) -> bool:
-    """Whether a line of the metrics holds the result of a test; the others hold losses."""
-    return "loss" not in line
 
 
 def _record(line: str, where: str) -> dict[str, Any]:
@@ -197,13 +163,21 @@ def replace_text(path: Path, text: str) -> None:
         CheckpointError: If it cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
-    with _writing(path):
+    with writing(path):
         partial.write_text(text, encoding="utf-8")
         patiently(lambda: partial.replace(path))
 
 
+def write_table(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Writes the rows of a table, the names of its columns first, as CSV; see `replace_text`."""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    replace_text(path, table.getvalue())
+
+
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Raises CheckpointError if what is written to a path inside cannot be."""
     try:
         yield
     except OSError as error:

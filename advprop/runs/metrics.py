@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from advprop.recipes import Recipe
-from advprop.runs.directory import TESTED, Run, is_test, replace_text
+from advprop.runs.directory import METRICS, Run, replace_text, write_table, writing
 from advprop.runtime import need_extra
 
 Line: TypeAlias = Mapping[str, Any]
 Log: TypeAlias = Literal["tensorboard", "wandb"]
 
+EPOCHS = "epochs.csv"
+TESTED = ("test_top1_percent", "test_top5_percent", "test_loss")
 _PROJECT = "advprop"
 
 
@@ -149,22 +151,39 @@ class Journal:
             writer.close(failed=error is not None)
 
     def begin(self, step: int, tested: bool = True) -> None:
-        """Forgets what was recorded of later steps, which are taken again; see `Run.forget_after`."""
-        self.lines = [*self.run.forget_after(step, tested)]
+        """Forgets what was recorded of steps and tests that a resumed run takes again.
+
+        Args:
+            step: The step that the run goes on from.
+            tested: Whether the test after this step counts; if not, it is taken again.
+        """
+        last = (step, tested)
+        self.lines = [line for line in self.run.metrics() if (line["step"], is_test(line)) <= last]
+        kept = "".join(json.dumps(line) + "\n" for line in self.lines)
+        replace_text(self.run.directory / METRICS, kept)
         for writer in self.writers:
             writer.begin(self.lines)
         self.end_epoch()
 
     def record(self, **values: float) -> None:
         """Writes the values of a step."""
-        self.run.record(**values)
+        path = self.run.directory / METRICS
+        with writing(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
         self.lines.append(values)
         for writer in self.writers:
             writer.write(values)
 
     def end_epoch(self) -> None:
         """Writes the table of the epochs that are whole."""
-        self.run.write_epochs(summary(self.lines))
+        rows = summary(self.lines)
+        table = [list(rows[0]), *([row.get(head, "") for head in rows[0]] for row in rows)] if rows else []
+        write_table(self.run.directory / EPOCHS, table)
+
+
+def is_test(line: Line) -> bool:
+    """Whether a line of the metrics holds the result of a test; the others hold losses."""
+    return "loss" not in line
 
 
 def summary(lines: Iterable[Line]) -> list[dict[str, Any]]:

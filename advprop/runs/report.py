@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from advprop.data import Batches, ImageSet, name_in, pixels_in
 from advprop.evaluation import Accuracy, Answers, wilson
-from advprop.runs.directory import replace_text
+from advprop.runs.directory import write_table
 from advprop.runtime import format_table, shorten
 
 WRONG = "wrong.csv"
@@ -130,11 +128,8 @@ class Report:
         Raises:
             CheckpointError: If it cannot be written.
         """
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(("image", "label", "answer", "confidence"))
-        writer.writerows((*each[:3], f"{each.confidence:.4f}") for each in self.wrong)
-        replace_text(directory / WRONG, table.getvalue())
+        rows = [(*each[:3], f"{each.confidence:.4f}") for each in self.wrong]
+        write_table(directory / WRONG, [("image", "label", "answer", "confidence"), *rows])
         return directory / WRONG
 
     def write_example(self, directory: Path) -> Path | None:

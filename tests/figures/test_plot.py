@@ -8,6 +8,7 @@ from advprop.figures.plot import plot_runs
 from advprop.figures.style import COLOURS
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.directory import Run
+from advprop.runs.metrics import Journal
 from advprop.runtime.optional import MissingExtraError
 
 SMALL = {"train_images": 40, "batch_size": 10, "epochs": 3, "severities": (), "test_every": 1}
@@ -62,7 +63,7 @@ def test_a_run_under_way_is_drawn_and_one_without_records_told(runs, tmp_path):
     run.begin(make_recipe(SMALL), resume=False)
     with pytest.raises(ValueError, match="has no records yet"):
         plot_runs([run.directory])
-    run.record(step=2, epoch=0.5, loss=3.0, loss_clean=3.0, lr=0.1)
+    Journal(run, run.recipe).record(step=2, epoch=0.5, loss=3.0, loss_clean=3.0, lr=0.1)
     losses, accuracy, _ = plot_runs([run.directory], tmp_path / "plot.png").axes
     assert list(losses.lines[0].get_ydata()) == [3.0]
     assert list(accuracy.lines[0].get_ydata()) == []
