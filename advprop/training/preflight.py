@@ -2,7 +2,6 @@
 
 import copy
 import io
-from typing import Any
 
 import torch
 from torch import nn
@@ -70,18 +69,6 @@ def optimizer_bytes(recipe: Recipe, model: nn.Module) -> int:
             f"the optimizer must do with the gradient, got {recipe.opt!r}, which cannot take a step "
             f"({brief(error)}); take another (--opt)"
         ) from error
-    counter = _Counter()
-    torch.save(optimizer.state_dict(), counter)
-    return counter.size
-
-
-class _Counter(io.BytesIO):
-    """A file that counts its bytes and keeps none."""
-
-    size = 0
-
-    def write(self, data: Any) -> int:
-        """Counts some bytes."""
-        count = memoryview(data).nbytes
-        self.size += count
-        return count
+    saved = io.BytesIO()
+    torch.save(optimizer.state_dict(), saved)
+    return saved.tell()
