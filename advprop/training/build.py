@@ -19,8 +19,7 @@ from advprop.norms import add_aux_norm, checkpoint_gradients
 from advprop.recipes import Recipe
 from advprop.runtime import brief, is_out_of_memory, nearest
 from advprop.tasks import AdversarialTask, AdvPropTask, FastAdvPropTask, Source, StandardTask
-from advprop.training.freezing import freeze_parts
-from advprop.training.new_head import begin_small
+from advprop.training.pretrained import begin_small, freeze_parts
 from advprop.training.refusals import REFUSALS, options
 
 # What a configuration says of the architecture, whatever the model is trained on.
