@@ -52,23 +52,11 @@ class World:
             dist.all_reduce(found, dist.ReduceOp.MAX)
         return int(found)
 
-    def check_same(self, what: str, told: str, digest: str) -> None:
-        """Raises ValueError on every rank unless all have the same of something.
-
-        Args:
-            what: What must be the same.
-            told: What this rank has, in words.
-            digest: What this rank has, to the last bit.
-        """
-        found: list[tuple[str, str]] = [("", "")] * self.ranks
-        dist.all_gather_object(found, (told, digest))
-        first = found[0]
-        for rank, other in enumerate(found):
-            if other[1] != first[1]:
-                differ = other[0] if other[0] != first[0] else "as many others"
-                raise ValueError(
-                    f"all ranks must have the same {what}, got {first[0]} on rank 0, {differ} on rank {rank}"
-                )
+    def gather(self, value: Item) -> list[Item]:
+        """What each of several ranks has, in their order."""
+        found = [value] * self.ranks
+        dist.all_gather_object(found, value)
+        return found
 
     def on_first(self, action: Callable[[], Result]) -> Result:
         """Runs an action on the first rank; what it returns or raises is returned or raised on every rank."""

@@ -75,16 +75,11 @@ def faster_on_cpu(loop: Loop) -> list[str]:
     threads, could = torch.get_num_threads(), (os.cpu_count() or 1) // loop.world.ranks
     if side > _SMALLEST_SIDE and could > threads:
         ways.append(f"--threads {could} (now {threads})")
-    return [*ways, *_tests(loop)]
-
-
-def _tests(loop: Loop) -> list[str]:
-    """Fewer tests, where they take a large part of the time."""
-    recipe, plan = loop.recipe, plan_of(loop)
-    tests = plan.tests_after(0) * plan.test_steps
+    plan = plan_of(loop)
+    tests = plan.tests_after(0) * plan.test_steps  # a large part of the time?
     if recipe.test_every < recipe.epochs and tests > 0.3 * plan.epochs * plan.steps:
-        return [f"--test-every {min(recipe.epochs, 10 * recipe.test_every)} (now {recipe.test_every})"]
-    return []
+        ways.append(f"--test-every {min(recipe.epochs, 10 * recipe.test_every)} (now {recipe.test_every})")
+    return ways
 
 
 def _device(world: World) -> str:

@@ -17,15 +17,7 @@ OPERATIONS = 10  # of the table
 
 
 def check_profile(steps: int | None, left: int) -> None:
-    """Looks whether a run has the steps that a profile takes.
-
-    Args:
-        steps: How many are profiled; None for no profile.
-        left: How many the run has still to take.
-
-    Raises:
-        ValueError: If it has fewer than these and those before them, or none is to be profiled.
-    """
+    """Raises ValueError unless a run with so many steps left has those of a profile and of its warm-up."""
     if steps is None:
         return
     if steps < 1:

@@ -16,7 +16,13 @@ def check_ranks(world: World, data: Data) -> str:
         f"{len(data.class_names)} classes ({', '.join(data.class_names[:5])}) of {len(data.train)} training "
         f"and {len(data.test)} test images"
     )
-    world.check_same("data", told, f"{data.class_names} {train} {fingerprint(data.test)}")
+    found = world.gather((told, f"{data.class_names} {train} {fingerprint(data.test)}"))
+    for rank, (other, exactly) in enumerate(found):
+        if exactly != found[0][1]:
+            differ = other if other != found[0][0] else "as many others"
+            raise ValueError(
+                f"all ranks must have the same data, got {found[0][0]} on rank 0, {differ} on rank {rank}"
+            )
     return train
 
 
