@@ -119,6 +119,7 @@ class Data(Images):
         return replace(self, train=self.train.to(device), test=self.test.to(device))
 
 
+@dataclass(eq=False)
 class Batches:
     """The batches of one rank, in a seeded order for training or in the set's own for testing.
 
@@ -143,29 +144,23 @@ class Batches:
         torch.Size([50, 1, 8, 8])
     """
 
-    def __init__(
-        self,
-        images: ImageSet,
-        batch_size: int,
-        seed: int | None = None,
-        rank: int = 0,
-        ranks: int = 1,
-        repeats: int = 0,
-    ) -> None:
-        if batch_size < 1 or batch_size % ranks:
+    images: ImageSet
+    batch_size: int
+    seed: int | None = None
+    rank: int = 0
+    ranks: int = 1
+    repeats: int = 0
+
+    def __post_init__(self) -> None:
+        size, ranks, most = self.batch_size, self.ranks, images_per_epoch(len(self.images), self.repeats)
+        if size < 1 or size % ranks:
             raise ValueError(
-                f"the batch size must be a multiple of the number of ranks, got {batch_size} over {ranks}; "
-                f"{max(1, round(batch_size / ranks)) * ranks} would do"
+                f"the batch size must be a multiple of the number of ranks, got {size} over {ranks}; "
+                f"{max(1, round(size / ranks)) * ranks} would do"
             )
-        if seed is not None and batch_size > (count := images_per_epoch(len(images), repeats)):
-            raise ValueError(f"a batch must have no more images than there are, got {batch_size} for {count}")
-        self.images = images
-        self.batch_size = batch_size
-        self.share: int = batch_size // ranks
-        self.seed = seed
-        self.rank = rank
-        self.ranks = ranks
-        self.repeats = repeats
+        if self.seed is not None and size > most:
+            raise ValueError(f"a batch must have no more images than there are, got {size} for {most}")
+        self.share: int = size // ranks
 
     def __len__(self) -> int:
         count = len(self.images)
