@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections import Counter
@@ -35,7 +36,9 @@ def listed(root: Path) -> ImageTree:
         return known
     began = time.time()
     tree = find_image_files(root)
-    if len(tree.files) >= _LARGE and _is_settled(tree, began) and rank_and_ranks(all_ranks=True)[0] == 0:
+    changed = max((max(times) for _, *times in tree.states.values()), default=math.inf) / 1e9
+    is_settled = changed < began - _SETTLED
+    if len(tree.files) >= _LARGE and is_settled and rank_and_ranks(all_ranks=True)[0] == 0:
         _write(file, tree)
     return tree
 
@@ -60,11 +63,6 @@ def _read(file: Path, root: Path) -> ImageTree | None:
         return ImageTree(kept["files"], kept["folders"], left_out, kept["states"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-
-
-def _is_settled(tree: ImageTree, began: float) -> bool:
-    latest = max((max(times) for _, *times in tree.states.values()), default=None)
-    return latest is not None and latest / 1e9 < began - _SETTLED
 
 
 def _write(file: Path, tree: ImageTree) -> None:

@@ -70,7 +70,12 @@ def open_data(
     """
     if data.data == "digits":
         return fitted_digits(data, augment, seed)
-    train, test, division = _open_both(data, seed, division)
+    if data.train_split == data.test_split:
+        raise ValueError(f"train_split and test_split must differ, got {data.train_split!r} for both")
+    if is_undivided(data):
+        train, test, division = divided(data, seed, division)
+    else:
+        train, test, division = _open_split(data, data.train_split), _open_split(data, data.test_split), None
     names = class_names(train, data.classes)
     check_labels(train, names, every_class=data.classes is None)
     labels = labels_of_test(test, names)
@@ -84,15 +89,6 @@ def open_data(
         **vars(images),
         division=division,
     )
-
-
-def _open_both(data: DataSettings, seed: int, division: Division | None) -> tuple[Any, Any, Division | None]:
-    """The training images and the test images, and which those of a folder without splits are."""
-    if data.train_split == data.test_split:
-        raise ValueError(f"train_split and test_split must differ, got {data.train_split!r} for both")
-    if is_undivided(data):
-        return divided(data, seed, division)
-    return _open_split(data, data.train_split), _open_split(data, data.test_split), None
 
 
 def _expected(
