@@ -8,7 +8,6 @@ from .distributed import (
     rank_and_ranks as rank_and_ranks,
     rank_share as rank_share,
 )
-from .durations import duration as duration
 from .files import patiently as patiently
 from .gradients import is_half as is_half, without_gradients as without_gradients
 from .magnitude import largest_magnitude as largest_magnitude
@@ -19,6 +18,7 @@ from .memory import (
 )
 from .messages import (
     brief as brief,
+    duration as duration,
     first_of as first_of,
     nearest as nearest,
     shell_word as shell_word,

@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from advprop.runtime.durations import duration
+from advprop.runtime.messages import duration
 from advprop.runtime.pace import Pace
 
 logger: logging.Logger = logging.getLogger(__name__)
