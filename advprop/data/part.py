@@ -1,14 +1,18 @@
-"""Some images of a set: single ones, or a part spread evenly, as sets are often in the order of classes."""
+"""A look into a set: at single images, at a part spread evenly, as classes are often in order, and at all."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from advprop.data.batches import Batch, Batches, ImageSet, TensorSet
+from advprop.data.class_map import labels_of
 from advprop.data.image_files import name_of
 from advprop.data.loaded_set import LoadedSet
 
@@ -86,3 +90,24 @@ def pixels_in(images: ImageSet, numbers: Sequence[int]) -> Tensor:
         if sample.image is None:
             raise OSError(f"cannot read {sample.problems[0]}")
     return torch.stack([torch.as_tensor(sample.image) for sample in samples]).float() / 255
+
+
+def fingerprint(images: ImageSet) -> str:
+    """A digest of the labels and the names of images, or of their pixels where those are in memory.
+
+    Names are those in the folder of the data, so that the fingerprint is the same wherever that is.
+    """
+    digest = hashlib.sha256(str(len(images)).encode())
+    if isinstance(images, TensorSet):
+        for each in (images.images, images.labels):
+            digest.update(each.cpu().flatten().numpy().data)
+    elif isinstance(images, LoadedSet):
+        source: Any = images.samples.source
+        names = getattr(getattr(source, "reader", source), "names", None)
+        if isinstance(names, np.ndarray):
+            digest.update(b"".join(names.tolist()))
+            digest.update(np.cumsum([0, *map(len, names.tolist())], dtype="<i8").data)
+        labels = labels_of(source)
+        if labels is not None:
+            digest.update(np.ascontiguousarray(labels).data)
+    return digest.hexdigest()
