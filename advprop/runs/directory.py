@@ -77,13 +77,16 @@ class Run:
         path = self.directory / JOB
         return job.restarted and path.is_file() and path.read_text(encoding="utf-8").strip() == job.name
 
-    def begin(self, recipe: Recipe, resume: bool, job: Job = NO_JOB) -> None:
+    def begin(
+        self, recipe: Recipe, resume: bool, job: Job = NO_JOB, division: Division | None = None
+    ) -> None:
         """Makes the directory and writes the recipe, or checks that the run there is the same.
 
         Args:
             recipe: The recipe.
             resume: Whether to go on with a run that is there.
             job: torchrun's job; when it is started again, it goes on with the run.
+            division: Of a folder without splits; the run keeps to it when images are added.
 
         Raises:
             ValueError: If there is a run already that is not to be resumed, or has another recipe.
@@ -106,16 +109,13 @@ class Run:
             replace_text(self.directory / JOB, f"{job.name}\n")
         if not self.recipe_file.exists():
             replace_text(self.recipe_file, recipe.to_yaml())
+        if division is not None and not (self.directory / DIVISION).exists():
+            replace_text(self.directory / DIVISION, json.dumps(vars(division), indent=1) + "\n")
 
     def division(self) -> Division | None:
         """Which images of a folder without splits are for training and for testing; None for other data."""
         path = self.directory / DIVISION
         return read_division(path) if path.is_file() else None
-
-    def keep_division(self, division: Division | None) -> None:
-        """Writes them, so that the run keeps to them when images are added."""
-        if division is not None and not (self.directory / DIVISION).exists():
-            replace_text(self.directory / DIVISION, json.dumps(vars(division), indent=1) + "\n")
 
     def keep_recipe(self, recipe: Recipe) -> None:
         """Writes the settings that the run was resumed with."""

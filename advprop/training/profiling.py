@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from torch.profiler import ProfilerActivity, profile, schedule
+from tqdm import tqdm
 
 from advprop.runtime import World
 
@@ -30,9 +31,7 @@ def check_profile(steps: int | None, left: int) -> None:
 
 
 @contextmanager
-def profiling(
-    steps: int | None, directory: Path, world: World, show: Callable[[str], None] = print
-) -> Iterator[Callable[[], None]]:
+def profiling(steps: int | None, directory: Path, world: World) -> Iterator[Callable[[], None]]:
     """Profiles steps on the first rank; what it gives is called after each step.
 
     The trace is in the format of Chrome and Perfetto.
@@ -41,7 +40,6 @@ def profiling(
         steps: How many, after the warm-up; None for no profile.
         directory: Where `trace.json` is written.
         world: This process among the ranks.
-        show: Takes the table of the operations that take longest.
     """
     if steps is None or not world.is_first:
         yield lambda: None
@@ -55,7 +53,7 @@ def profiling(
         profiled.export_chrome_trace(str(trace))
         order = f"self_{'cuda' if on_gpu else 'cpu'}_time_total"
         table = profiled.key_averages().table(sort_by=order, row_limit=OPERATIONS, max_name_column_width=40)
-        show(f"{table}\n{steps} steps, in {trace}")
+        tqdm.write(f"{table}\n{steps} steps, in {trace}")
 
     plan = schedule(wait=WARM_UP - 1, warmup=1, active=steps, repeat=1)
     with profile(activities=activities, schedule=plan, on_trace_ready=ready) as running:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
 from advprop.recipes import Recipe
 from advprop.runs import Journal, Run
@@ -49,8 +48,7 @@ class Trainer:
         check_profile(self.profile, self.loop.total_steps)
         check_data(self.recipe, self.loop.data)
         growth = optimizer_bytes(self.recipe, self.loop.task.trainable_module)
-        self.world.on_first(lambda: self.run.begin(self.recipe, resume, job))
-        self.world.on_first(lambda: self.run.keep_division(self.loop.data.division))
+        self.world.on_first(lambda: self.run.begin(self.recipe, resume, job, self.loop.data.division))
         if not self.load():
             self.save()  # what cannot be written is known before hours are spent
         check_profile(self.profile, self.loop.total_steps - self.loop.step)
@@ -77,7 +75,7 @@ class Trainer:
         with (
             short_of_memory("in training", lambda: in_training(loop, self.run.directory, self.saved[0])),
             Progress(pace, shown, lambda seconds: told_before(loop, begun, seconds), self.world.wait) as bar,
-            profiling(self.profile, self.run.directory, self.world, tqdm.write) as self.stepped,
+            profiling(self.profile, self.run.directory, self.world) as self.stepped,
         ):
             if self.untested:
                 self.end_epoch(bar)
