@@ -23,8 +23,7 @@ from advprop.tasks import StandardTask
 from advprop.training.build import build_augment, build_model, build_optimizer, build_schedule, build_task
 from advprop.training.meters import Losses
 from advprop.training.parts import check_parts, check_trainable, images_per_test
-from advprop.training.preflight import check_size
-from advprop.training.same_data import check_ranks, check_resumed
+from advprop.training.preflight import check_ranks, check_resumed, check_size
 
 # World.share_buffers does it in DDP's place; from torch 2.15 on the argument has a new name.
 _SYNC = "forward_sync_buffers"
