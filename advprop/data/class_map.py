@@ -82,32 +82,6 @@ def check_labels(source: Any, names: tuple[str, ...], every_class: bool) -> None
         )
 
 
-def labels_among(names: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
-    r"""The label of each class of some test images among the classes that a model is trained on, by name.
-
-    Args:
-        names: The classes of the test images, by their own label.
-        known: The classes of the training, by theirs.
-
-    Raises:
-        ValueError: If a class is not among those of the training.
-
-    Examples:
-        >>> from advprop.data.class_map import labels_among
-        >>> labels_among(["bee", "cat"], ["ant", "bee", "cat"])
-        (1, 2)
-        >>> labels_among(["cafe\u0301"], ["bar", "caf\u00e9"])  # an accent in two parts and in one
-        (1,)
-    """
-    labels = {class_of(name): label for label, name in enumerate(known)}
-    if strange := [name for name in names if class_of(name) not in labels]:
-        raise ValueError(
-            f"classes of test images must be among those of the training ({first_of(known)}), got "
-            f"{len(strange)} that are not: {first_of(strange)}; rename these folders, or take them out"
-        )
-    return tuple(labels[class_of(name)] for name in names)
-
-
 def labels_of_test(source: Any, known: Sequence[str]) -> tuple[int, ...]:
     """The label in the training of each class of some test images; logs which classes have none of these.
 
@@ -121,7 +95,13 @@ def labels_of_test(source: Any, known: Sequence[str]) -> tuple[int, ...]:
     """
     names = class_names(source) if _class_map(source) else tuple(known)
     check_labels(source, names, every_class=False)
-    labels = labels_among(names, known)
+    own = {class_of(name): label for label, name in enumerate(known)}  # by one spelling of each accent
+    if strange := [name for name in names if class_of(name) not in own]:
+        raise ValueError(
+            f"classes of test images must be among those of the training ({first_of(known)}), got "
+            f"{len(strange)} that are not: {first_of(strange)}; rename these folders, or take them out"
+        )
+    labels = tuple(own[class_of(name)] for name in names)
     of_images = labels_of(source)
     tested = {labels[label] for label in ([] if of_images is None else np.unique(of_images))}
     untested = [name for label, name in enumerate(known) if label not in tested]

@@ -7,7 +7,7 @@ import torch
 
 from advprop.data import in_memory
 from advprop.data.batches import Batches, TensorSet, digits
-from advprop.data.class_map import check_labels, labels_of
+from advprop.data.class_map import check_labels, labels_of, labels_of_test
 from advprop.data.in_memory import to_tensors
 from advprop.data.loaded_set import LoadedSet
 from advprop.data.open import open_data
@@ -64,6 +64,11 @@ def test_color_becomes_gray():
     assert set(gray.images.flatten().tolist()) == {(200 * 299 + 100 * 587 + 50 * 114) // 1000}
     with pytest.raises(ValueError, match="from 0 to 0, and that of 1 images is not: image 1 has 1"):
         check_labels(source, ("only",), every_class=False)
+
+
+def test_classes_are_known_by_name_whatever_the_spelling_of_an_accent():
+    source = SimpleNamespace(class_to_idx={"bar": 0, "cafe\u0301": 1}, targets=[0, 1])
+    assert labels_of_test(source, ["ant", "bar", "caf\u00e9"]) == (1, 2)
 
 
 def test_labels_of_several_numbers_are_the_first():
