@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -27,11 +27,7 @@ def is_of_a_system(name: str) -> bool:
 
 
 class Listing:
-    """Logs now and then how many images were found, once over all ranks.
-
-    Args:
-        place: Where they are looked for.
-    """
+    """Logs now and then how many images were found in a place, once over all ranks."""
 
     def __init__(self, place: Path | str) -> None:
         self.place = place
@@ -109,15 +105,14 @@ def find_image_files(root: Path | str) -> ImageTree:
     left_out = LeftOut()
     files: list[str] = []
     file_links: list[str] = []
-    folders: list[str] = [""]
-    folder_links: list[str] = []
+    waiting = deque([""])  # folders that are there, before those that a link leads to
     top: list[str] = []
     seen: set[tuple[int, int] | Path] = set()
     states: dict[str, tuple[int, ...]] = {}
     told = Listing(root)
     real: set[Path] = set()
-    while folders or folder_links:
-        folder = folders.pop() if folders else folder_links.pop(0)
+    while waiting:
+        folder = waiting.popleft()
         path = Path(root, folder)
         state = path.stat()
         states[folder] = state_of(state)
@@ -132,7 +127,7 @@ def find_image_files(root: Path | str) -> ImageTree:
             if is_of_a_system(entry.name):
                 left_out.hidden[entry.name] += 1
             elif entry.is_dir():
-                (folder_links if entry.is_symlink() else folders).append(inside)
+                (waiting.append if entry.is_symlink() else waiting.appendleft)(inside)
                 top += [] if folder else [entry.name]
             elif not entry.name.lower().endswith(ENDINGS):
                 left_out.count(entry.name)

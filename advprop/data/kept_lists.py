@@ -31,7 +31,9 @@ def listed(root: Path) -> ImageTree:
     Raises:
         OSError: If a folder cannot be read.
     """
-    file = _file_of(root)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]
+    file = cache / "advprop" / "lists" / f"{place}.json"
     if (known := _read(file, root)) is not None:
         return known
     began = time.time()
@@ -41,12 +43,6 @@ def listed(root: Path) -> ImageTree:
     if len(tree.files) >= _LARGE and is_settled and rank_and_ranks(all_ranks=True)[0] == 0:
         _write(file, tree)
     return tree
-
-
-def _file_of(root: Path) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]
-    return cache / "advprop" / "lists" / f"{place}.json"
 
 
 def _read(file: Path, root: Path) -> ImageTree | None:
