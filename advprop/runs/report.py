@@ -91,21 +91,19 @@ class Report:
             name_of_class: The name of a class by its label.
         """
         found = answers.numbered(batches.tested()).of_all_ranks()
-        numbers, labels, classes = (each.tolist() for each in (found.numbers, found.labels, found.classes))
-        pairs = Counter(zip(labels, classes, strict=True))
+        values = (found.numbers, found.labels, found.classes, found.confidences)
+        rows = list(zip(*(each.tolist() for each in values), strict=True))
         wrong = [
             Wrong(name_in(batches.images, number), name_of_class(label), name_of_class(answer), sure, number)
-            for number, label, answer, sure in zip(
-                numbers, labels, classes, found.confidences.tolist(), strict=True
-            )
+            for number, label, answer, sure in rows
             if label != answer
         ]
         return cls(
             accuracy=found.accuracy,
-            classes=_rows(pairs, name_of_class),
+            classes=_rows(Counter((label, answer) for _, label, answer, _ in rows), name_of_class),
             wrong=tuple(sorted(wrong, key=lambda each: (-each.confidence, each.number))),
             images=batches.images,
-            first=numbers[0],
+            first=int(found.numbers[0]),
         )
 
     @property
