@@ -45,13 +45,6 @@ class World:
             dist.all_reduce(values)
         return values
 
-    def largest(self, value: int) -> int:
-        """The largest value of all ranks."""
-        found = torch.tensor(value, device=self.device)
-        if self.ranks > 1:
-            dist.all_reduce(found, dist.ReduceOp.MAX)
-        return int(found)
-
     def gather(self, value: Item) -> list[Item]:
         """What each of several ranks has, in their order."""
         found = [value] * self.ranks

@@ -39,12 +39,7 @@ class Trainer:
         self.plan: Plan = plan_of(self.loop)
 
     def begin(self, resume: bool, job: Job) -> None:
-        """Makes the run's directory, or takes up the run that is there.
-
-        Args:
-            resume: Whether to go on from the latest checkpoint, if there is one.
-            job: torchrun's job.
-        """
+        """Makes the directory, or takes up the run there if it is to `resume` or is that of the job."""
         check_profile(self.profile, self.loop.total_steps)
         check_data(self.recipe, self.loop.data)
         growth = optimizer_bytes(self.recipe, self.loop.task.trainable_module)
@@ -217,7 +212,7 @@ class Trainer:
         Several ranks must stop after the same step, so they ask each other when the losses are recorded.
         """
         if self.world.ranks > 1:
-            number = self.world.largest(number) if at_record else 0
+            number = max(self.world.gather(number)) if at_record else 0
         if number:
             self.loop.losses.share()
             self.save()

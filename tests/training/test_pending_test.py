@@ -12,7 +12,7 @@ from advprop.runs.checkpoints import load
 from advprop.runs.directory import Run
 from advprop.training import trainer as trainers
 from advprop.training.loop import Loop
-from tests.training.records import equal, records
+from tests.training.records import equal, of_step, records
 
 # Two steps an epoch; the accuracy rises and falls, so that the best checkpoint is not the last.
 SMALL = make_recipe(
@@ -67,7 +67,7 @@ def test_the_best_is_kept_through_tests_that_end_the_run(whole, tmp_path, monkey
                 train(SMALL, tmp_path / "run", resume=True)
     run = train(SMALL, tmp_path / "run", resume=True).run
     assert equal(records(run), records(whole))
-    assert not load(run.checkpoints.of_step(best["step"]))["untested"]
+    assert not of_step(run, best["step"])["untested"]
 
 
 def test_each_state_is_saved_once_and_a_tested_one_twice(tmp_path, monkeypatch):
@@ -109,11 +109,12 @@ import torch
 from advprop import train
 from advprop.recipes.recipe import make_recipe
 from advprop.runs.directory import Run
+from advprop.runs.metrics import Journal
 from advprop.training.loop import Loop
 
 torch.set_num_threads(1)
 root, recipe, first, stride = pathlib.Path(sys.argv[1]), make_recipe(sys.argv[2]), *map(int, sys.argv[3:])
-PLACES = [(pathlib.Path, "replace"), (pathlib.Path, "unlink"), (Run, "record")]
+PLACES = [(pathlib.Path, "replace"), (pathlib.Path, "unlink"), (Journal, "record")]
 PLACES += [(Loop, "advance"), (Loop, "test")]
 
 
@@ -182,7 +183,7 @@ def test_of_two_files_of_a_step_the_later_counts_and_the_next_save_leaves_none(w
     tested.write_bytes(content)  # as if the process had ended before it deleted the earlier one
     assert len(run.checkpoints.paths()) == 2
     assert run.checkpoints.latest()["untested"] is False
-    assert run.checkpoints.of_step(state["step"]) == tested
+    assert run.checkpoints.paths()[-1] == tested
     run.checkpoints.save(state | {"step": 3}, 3, protect={state["step"]})
     assert [load(path)["step"] for path in run.checkpoints.paths()] == [state["step"], 3]
     assert torch.equal(load(tested)["model"]["head.weight"], state["model"]["head.weight"])
