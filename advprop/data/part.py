@@ -21,12 +21,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Part:
-    """Some images of a set.
-
-    Args:
-        whole: The set.
-        numbers: Which of its images.
-    """
+    """Some images of a set, by their numbers in the whole."""
 
     whole: ImageSet
     numbers: Sequence[int]

@@ -24,15 +24,9 @@ def images_per_epoch(images: int, repeats: int) -> int:
 def of_rank(order: np.ndarray, repeats: int, rank: int, ranks: int, share: int) -> np.ndarray:
     """The numbers of a rank's images, batch after batch.
 
-    With repeats the ranks take turns, so that an image is on one rank after the other. The second time that
-    it comes, its number is `len(order)` higher, and so on.
-
-    Args:
-        order: The numbers of all images, in the order of the epoch.
-        repeats: How often each is taken; 0: once, and each rank has a part of a batch in one piece.
-        rank: Which rank.
-        ranks: How many.
-        share: Images of a batch on each rank.
+    Without repeats each rank has a part of a batch, `share` images, in one piece. With them the ranks take
+    turns in `order`, so that an image is on one rank after the other. The second time that it comes, its
+    number is `len(order)` higher, and so on.
     """
     if repeats:
         every = (order[:, None] + np.arange(repeats) * len(order)).reshape(-1)

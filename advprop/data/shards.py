@@ -16,10 +16,7 @@ from advprop.runtime import need_extra
 
 
 def open_shards(paths: Sequence[Path]) -> ArchivedImages:
-    """Opens the images of some shards.
-
-    Args:
-        paths: The tar files, not compressed.
+    """Opens the images of some shards, which are tar files that are not compressed.
 
     Raises:
         ValueError: If there are no images, a shard cannot be read, or an image in it has no label.

@@ -8,12 +8,9 @@ _COMPILER = ("torch._dynamo", "torch._inductor")
 
 @contextmanager
 def compiling(model: str) -> Iterator[None]:
-    """Raises ValueError instead of what torch.compile raises where it cannot compile.
+    """Raises ValueError, with the model's name, instead of what torch.compile raises where it cannot compile.
 
     It compiles when a model is first used, so its errors may come from any pass, forward or backward.
-
-    Args:
-        model: What the model is called.
     """
     try:
         yield

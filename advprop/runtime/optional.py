@@ -19,11 +19,7 @@ class MissingExtraError(ImportError):
 
 
 def need_extra(extra: str) -> None:
-    """Raises MissingExtraError unless all packages of an extra of this package are installed.
-
-    Args:
-        extra: Name of the extra, such as `onnx`.
-    """
+    """Raises MissingExtraError unless all packages of an extra of ours, such as `onnx`, are installed."""
     missing = [package for package in EXTRAS[extra] if find_spec(package) is None]
     if missing:
         raise MissingExtraError(f'{" and ".join(missing)} must be installed: pip install "advprop[{extra}]"')

@@ -10,12 +10,7 @@ _AGAIN = 1.0  # seconds; torchrun passes on the Ctrl-C that its ranks have had f
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGTERM or Ctrl-C came.
-
-    Args:
-        number: Number of the signal.
-        advice: How to go on.
-    """
+    """SIGTERM or Ctrl-C came: the signal of this number. The advice says how to go on."""
 
     def __init__(self, number: int, advice: str = "") -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}{advice and f'; {advice}'}")

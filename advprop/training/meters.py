@@ -10,11 +10,7 @@ from advprop.runtime import World
 
 
 class Losses:
-    """Means of the losses since the last record, summed on the device so that it need not wait.
-
-    Args:
-        world: The ranks to take the mean over.
-    """
+    """Means of the losses since the last record, summed on the device so that it need not wait."""
 
     def __init__(self, world: World) -> None:
         self.world = world

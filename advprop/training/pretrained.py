@@ -33,10 +33,7 @@ def begin_small(model: nn.Module, classes: int) -> None:
 
     timm draws the head of an EfficientNet from ±1/sqrt(classes). With few classes the first losses are then
     several times log(classes), and their gradients spoil the features before the head has learned anything.
-
-    Args:
-        model: A model with the configuration of its weights.
-        classes: Number of its classes; the head is new if the weights are for another number.
+    The head is new if the weights, by the model's configuration, are for another number of classes.
     """
     network: Any = model
     if network.pretrained_cfg["num_classes"] == classes:
