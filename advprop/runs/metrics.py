@@ -38,16 +38,14 @@ class TensorBoard:
         self.recipe = recipe
         self.writer: Any = None
 
-    def begin(self, lines: Sequence[Line]) -> None:
-        """Starts, or starts again, with what is known already."""
+    def begin(self) -> None:
+        """Starts, or starts again; what is known already is written next."""
         from torch.utils.tensorboard import SummaryWriter
 
         self.close(failed=False)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.writer = SummaryWriter(str(self.folder))
         self.writer.add_text("recipe", f"```yaml\n{self.recipe.to_yaml()}```")
-        for line in lines:
-            self.write(line)
 
     def write(self, line: Line) -> None:
         """Takes one more line."""
@@ -76,13 +74,11 @@ class WandB:
         self.number: int = 0  # of the next line
         self.sent: int = 0
 
-    def begin(self, lines: Sequence[Line]) -> None:
-        """Starts, or starts again, with what is known already."""
+    def begin(self) -> None:
+        """Starts, or starts again; what is known already is written next."""
         if self.run is None:
             self._start()
         self.number = 0
-        for line in lines:
-            self.write(line)
 
     def write(self, line: Line) -> None:
         """Takes one more line, if it was not sent before."""
@@ -162,7 +158,9 @@ class Journal:
         kept = "".join(json.dumps(line) + "\n" for line in self.lines)
         replace_text(self.run.directory / METRICS, kept)
         for writer in self.writers:
-            writer.begin(self.lines)
+            writer.begin()
+            for line in self.lines:
+                writer.write(line)
         self.end_epoch()
 
     def record(self, **values: float) -> None:
