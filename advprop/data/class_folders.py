@@ -18,12 +18,7 @@ from advprop.data.natural_order import natural_order
 
 
 class FolderImages:
-    """The images of a folder by number, as timm's readers give them.
-
-    Args:
-        root: The folder.
-        files: Paths of the images in it; each begins with the folder of its class.
-    """
+    """The images of a folder by number, as timm's readers give them; paths begin with the class folder."""
 
     def __init__(self, root: Path, files: Sequence[str]) -> None:
         self.root = root
@@ -71,12 +66,8 @@ def open_class_folders(path: Path, every_class: bool) -> FolderImages | Archived
     The class of an image is the first folder on the way to it, whatever lies deeper. What is left out is
     written to the log.
 
-    Args:
-        path: The folder or the tar file.
-        every_class: Whether each class folder must have images.
-
     Raises:
-        ValueError: If there are no images in class folders, or a class folder has none.
+        ValueError: If there are no images in class folders, or `every_class` must have some and one has none.
     """
     archives = [path] if path.is_file() else _archives_in(path)
     return _in_archives(path, archives) if archives else open_folders(path, every_class)

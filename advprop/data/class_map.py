@@ -57,13 +57,7 @@ def labels_of(source: Any) -> np.ndarray | None:
 
 
 def check_labels(source: Any, names: tuple[str, ...], every_class: bool) -> None:
-    """Raises ValueError if a label is none of the classes, or a class has no images.
-
-    Args:
-        source: A timm or torchvision data set.
-        names: The names of the classes.
-        every_class: Whether each must have images.
-    """
+    """Raises ValueError if a label is of no class, or `every_class` is to have images and one has none."""
     labels = labels_of(source)
     if labels is None:
         return

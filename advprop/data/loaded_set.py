@@ -94,12 +94,7 @@ class Samples(Dataset[Sample]):
 
 
 class LoadedSet:
-    """An image set whose images are read one by one.
-
-    Args:
-        samples: The images.
-        device: Where the batches should be.
-    """
+    """An image set whose images are read one by one, with batches on a device."""
 
     def __init__(self, samples: Samples, device: torch.device | str = "cpu") -> None:
         self.samples = samples

@@ -131,11 +131,7 @@ def _meet(kind: str) -> str:
 
 @contextmanager
 def gpu_kernels(tf32: bool) -> Iterator[None]:
-    """Chooses how a GPU computes for a while: convolutions in the fastest way that it finds, as timm trains.
-
-    Args:
-        tf32: Whether matrix products and convolutions of fp32 run in TF32.
-    """
+    """Lets a GPU compute fp32 in TF32 or not for a while, and convolutions in the fastest way, as timm."""
     cudnn = torch.backends.cudnn
     before = torch.get_float32_matmul_precision(), cudnn.allow_tf32, cudnn.benchmark
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
