@@ -85,13 +85,9 @@ class Checkpoints:
         return path
 
     def check_room(self, to_come: int, growth: int = 0) -> None:
-        """Raises CheckpointError if those to come cannot fit on the disk, going by the largest there is.
+        """Raises CheckpointError if so many, `growth` bytes larger than the largest, cannot fit on the disk.
 
         There are the latest, the best, and the new one, which is written before the oldest is deleted.
-
-        Args:
-            to_come: How many will still be saved.
-            growth: Bytes by which they will be larger.
         """
         sizes = [path.stat().st_size for path in self.paths()]
         largest = max(sizes, default=0) + growth

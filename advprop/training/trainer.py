@@ -193,11 +193,7 @@ class Trainer:
             self.saved = now
 
     def check_room(self, growth: int) -> None:
-        """Raises CheckpointError if the checkpoints to come do not fit on the disk.
-
-        Args:
-            growth: Bytes that the state of the optimizer will add to the first of them.
-        """
+        """Raises CheckpointError if those to come, with `growth` bytes of the optimizer, cannot fit."""
         loop, recipe = self.loop, self.recipe
         left = loop.total_steps - loop.step
         epochs = range(loop.step // len(loop.train_batches) + 1, recipe.epochs + 1)
