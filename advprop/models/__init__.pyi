@@ -1,7 +1,9 @@
 from .at_hand import weights_at_hand as weights_at_hand
-from .class_names import (
+from .configuration import (
     check_configured as check_configured,
     check_names as check_names,
+    create_transform as create_transform,
+    data_config as data_config,
     exif_orientation as exif_orientation,
     labels_by_name as labels_by_name,
     names_of_classes as names_of_classes,
@@ -10,5 +12,4 @@ from .convnet import ConvNet as ConvNet
 from .create import create_model as create_model
 from .guess import architecture_table as architecture_table
 from .names import current_name as current_name, list_models as list_models
-from .preprocessing import create_transform as create_transform, data_config as data_config
-from .weights import weights_from as weights_from
+from .weight_files import weights_from as weights_from

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from advprop.models.configuration import config_of
 from advprop.models.guess import guess, layers_of
 from advprop.runtime import first_of
 
@@ -27,7 +28,7 @@ def complete_weights() -> Iterator[None]:
     plain, thread = nn.Module.load_state_dict, threading.get_ident()
 
     def load(model: nn.Module, state: Mapping[str, Tensor], strict: bool = True, assign: bool = False) -> Any:
-        if threading.get_ident() != thread or not _config(model):
+        if threading.get_ident() != thread or not config_of(model):
             return plain(model, state, strict, assign)
         excused = frozenset() if strict else _adapted(model, state)
         try:
@@ -57,7 +58,7 @@ def difference(model: nn.Module, state: Mapping[str, Tensor], excused: Collectio
     }
     told = [f"{len(names)} {what} ({first_of(names)})" for what, names in parts.items() if names]
     alike = guess(given)
-    known = not alike or _config(model).get("architecture") in alike
+    known = not alike or config_of(model).get("architecture") in alike
     return ", ".join(told) + ("" if known else f"; it looks like {' or '.join(alike)}")
 
 
@@ -68,7 +69,7 @@ def _shapes(state: Mapping[str, Tensor]) -> dict[str, Sequence[int]]:
 
 def _adapted(model: nn.Module, state: Mapping[str, Tensor]) -> frozenset[str]:
     """The weights that may be missing or left over where classes or channels differ."""
-    config, wanted = _config(model), model.state_dict()
+    config, wanted = config_of(model), model.state_dict()
     parts, classifier = list(dict.fromkeys(map(_part, wanted))), layers_of(config, "classifier")
     free = set(map(_part, classifier))  # the head
     # Weights that timm has under the name of the model: some have another head besides, some have none.
@@ -81,11 +82,6 @@ def _adapted(model: nn.Module, state: Mapping[str, Tensor]) -> frozenset[str]:
     other_channels = getattr(model, "in_chans", None) not in (None, config["input_size"][0])
     stem = layers_of(config, "first_conv") if other_channels else ()
     return frozenset(n for n in (*wanted, *state) if _part(n) in free or n.rpartition(".")[0] in stem)
-
-
-def _config(model: nn.Module) -> dict[str, Any]:
-    """What timm says of the model and of the weights that it is to have."""
-    return getattr(model, "pretrained_cfg", None) or {}
 
 
 def _part(name: str) -> str:

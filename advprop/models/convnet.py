@@ -16,8 +16,6 @@ from advprop.runtime import package_folder
 
 __all__ = ["ConvNet"]
 
-_WIDTHS = (20, 40, 64)
-
 _CONFIG = {
     "input_size": (1, 8, 8),
     "min_input_size": (1, 8, 8),
@@ -72,12 +70,9 @@ class ConvNet(nn.Module):
         super().__init__()
         self.in_chans = in_chans
         self.drop_rate = drop_rate
-        self.num_features = self.head_hidden_size = _WIDTHS[-1]
+        self.num_features = self.head_hidden_size = 64
         self.stages: nn.Sequential = nn.Sequential(
-            *(
-                _stage(before, width, stride=1 if i == 0 else 2)
-                for i, (before, width) in enumerate(zip((in_chans, *_WIDTHS), _WIDTHS, strict=False))
-            )
+            _stage(in_chans, 20, stride=1), _stage(20, 40, stride=2), _stage(40, 64, stride=2)
         )
         self.reset_classifier(num_classes, global_pool)
 

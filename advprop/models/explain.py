@@ -39,10 +39,7 @@ def explain(error: BaseException, name: str, settings: Mapping[str, Any]) -> str
             "folders that advprop export or timm has written can be loaded"
         )
     try:
-        source = {
-            key: settings[key] for key in ("pretrained_cfg", "pretrained_cfg_overlay") if key in settings
-        }
-        config = resolve_model_input_args(name, **source)["pretrained_cfg"]
+        config = resolve_model_input_args(name, **settings)["pretrained_cfg"]
     except (ValueError, LookupError, TypeError, AttributeError):  # it is the configuration that is damaged
         return f"{type(error).__name__}: {brief(error)}"
     try:

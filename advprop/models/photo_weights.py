@@ -66,7 +66,10 @@ def packaged_weights(name: str) -> dict[str, Any]:
     """
     if package_of(name) is None:
         return {}
-    file = _installed_file()
+    need_extra("photos")
+    spec = find_spec(_MODULE)  # nothing of the package is imported
+    folders = (spec and spec.submodule_search_locations) or [_MODULE]
+    file = Path(folders[0]) / _FILE
     if hashlib.sha256(file.read_bytes()).hexdigest() != _SHA256:
         raise OSError(
             f"the file of {name} must be that of {_PACKAGE}, and {file} is another; install it again: "
@@ -78,14 +81,6 @@ def packaged_weights(name: str) -> dict[str, Any]:
 def package_of(name: str) -> str | None:
     """The module of the package that brings the weights of a model; None for other models."""
     return _MODULE if name == f"{_ARCHITECTURE}.{_TAG}" else None
-
-
-def _installed_file() -> Path:
-    """Where the package has its file; nothing of the package is imported."""
-    need_extra("photos")
-    spec = find_spec(_MODULE)
-    folders = (spec and spec.submodule_search_locations) or [_MODULE]
-    return Path(folders[0]) / _FILE
 
 
 def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
