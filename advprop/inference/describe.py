@@ -15,14 +15,7 @@ from advprop.runtime import format_table, shell_word
 def describe_export(
     model: nn.Module, folder: Path, onnx_files: Sequence[OnnxFile] = (), raw: bool = False
 ) -> str:
-    """What was written to a folder, and how it is loaded.
-
-    Args:
-        model: The model in it.
-        folder: Where `export_timm` has written it.
-        onnx_files: What `export_run_onnx` has written there.
-        raw: Whether those take normalized images.
-    """
+    """What `export_timm` and `export_run_onnx` have written of a model to a folder, and how it is loaded."""
     channels, height, width = data_config(model)["input_size"]
     colors = {1: "gray", 3: "color"}.get(channels, f"{channels}-channel")
     classes: Any = model.num_classes

@@ -96,20 +96,15 @@ def trained(
 
 
 def training_images(directory: Path | str, most: int) -> Tensor:
-    """Some training images of a run, evenly spread, prepared as for a test: pixels `[N, C, H, W]` in [0, 1].
-
-    Args:
-        directory: Directory of the run.
-        most: How many at most.
+    """Some training images of a run, evenly spread, as for a test: pixels `[N, C, H, W]` in [0, 1].
 
     Raises:
-        ValueError: If the directory is not one of a run, the run has no checkpoint, or its training images
-            are not there any more.
+        ValueError: If it is no run, has no checkpoint, or its training images are not there any more.
     """
     run = Run(Path(directory))
-    state = _last_state(run)
+    expected = Images(**_last_state(run)["images"])
     with own_randomness():
-        return some_images(_images_of(run, Images(**state["images"]), training=True), most)
+        return some_images(_images_of(run, expected, training=True), most)
 
 
 def on_device(model: nn.Module, images: ImageSet, size: int, world: World) -> tuple[PixelModel, Batches]:
@@ -209,9 +204,9 @@ def _last_state(run: Run) -> dict[str, Any]:
 
 def _load_folder(path: Path) -> nn.Module:
     try:
-        model: Any = create_model(f"local-dir:{path}", pretrained=True)
+        model = create_model(f"local-dir:{path}", pretrained=True)
     except OSError as error:
         raise ValueError(str(error)) from error
     if json.loads((path / CONFIG).read_text(encoding="utf-8")).get("exif_orientation"):
-        model.pretrained_cfg["exif_orientation"] = True
-    return cast(nn.Module, model.eval())
+        cast(dict[str, Any], model.pretrained_cfg)["exif_orientation"] = True
+    return model.eval()

@@ -2,11 +2,13 @@
 
 import copy
 import json
+import logging
 import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from types import SimpleNamespace
+from typing import Any, Literal, TypeAlias
 
 import torch
 from timm.models import filter_pretrained_cfg
@@ -75,12 +77,8 @@ def export_onnx(
         written = partial / file.name
         _write(_half(taken) if precision == "fp16" else taken, inner, written, precision)
         if precision == "int8":
-            from advprop.inference.onnx_int8 import quantize
-
-            quantize(written, images)
-        found = _parity(taken, written, images[:COMPARED])
-        _check_parity(found, precision, tolerance, file)
-    return found.difference
+            _quantize(written, images)
+        return _compare(taken, OnnxModel(written), images[:COMPARED], precision, tolerance, file)
 
 
 def _check_precision(precision: str, images: Tensor | None) -> None:
@@ -154,9 +152,26 @@ def metadata(inner: nn.Module, takes_pixels: bool, precision: Precision) -> Mapp
     if takes_pixels:  # a program that normalizes by these is right, too
         channels = config["input_size"][0]
         config |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
-    name_of = names_of_classes(inner)
-    names = [name_of(label) for label in range(classes)]
+    names = list(map(names_of_classes(inner), range(classes)))
     return {"pretrained_cfg": json.dumps(config), "class_names": json.dumps(names, ensure_ascii=False)}
+
+
+def _quantize(file: Path, images: Tensor) -> None:
+    """Replaces a file by one in int8, whose activations have the ranges that they have on these images."""
+    from onnxruntime.quantization import quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    batches = ({"images": batch.numpy()} for batch in images.split(16))
+    reader = SimpleNamespace(get_next=lambda: next(batches, None))
+    prepared = file.with_name("prepared.onnx")
+    told = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # what onnxruntime says of its own workings
+    try:
+        quant_pre_process(file, prepared, skip_symbolic_shape=True)
+        quantize_static(prepared, file, reader, per_channel=True)
+    finally:
+        logging.disable(told)
+    prepared.unlink()
 
 
 class OnnxModel(nn.Module):
@@ -174,32 +189,22 @@ class OnnxModel(nn.Module):
         return torch.from_numpy(logits)
 
 
-class _Parity(NamedTuple):
-    """How far logits are off at most, for how many images at once, and the largest logit there."""
-
-    difference: float
-    batch_size: int
-    largest: float
-
-
-def _parity(model: nn.Module, file: Path, images: Tensor) -> _Parity:
-    """Compares onnxruntime's logits with the model's, on images as it takes them."""
-    written = OnnxModel(file)
-    found = []
+def _compare(
+    model: nn.Module, written: nn.Module, images: Tensor, precision: str, tolerance: float | None, file: Path
+) -> float:
+    """How far onnxruntime's logits are from the model's at most; raises ArithmeticError if it is too far."""
+    found: list[tuple[float, int, float]] = []
     for batch in filter(len, images.tensor_split((1, 3, 8))):  # batches of 1, 2, 5, and what is left
         with without_gradients():
             expected = model(batch)
         differences = (written(batch) - expected).abs()
-        found.append(_Parity(differences.max().item(), len(batch), expected.abs().max().item()))
-    return max(found, key=lambda each: math.inf if math.isnan(each.difference) else each.difference)
-
-
-def _check_parity(found: _Parity, precision: Precision, tolerance: float | None, file: Path) -> None:
+        found.append((differences.max().item(), len(batch), expected.abs().max().item()))
+    difference, size, largest = max(found, key=lambda each: math.inf if math.isnan(each[0]) else each[0])
     if tolerance is None:
-        tolerance = {"fp32": 1e-4, "fp16": 0.02 * max(1.0, found.largest), "int8": math.inf}[precision]
-    if not found.difference <= tolerance:  # nor if it is not a number
+        tolerance = {"fp32": 1e-4, "fp16": 0.02 * max(1.0, largest), "int8": math.inf}[precision]
+    if not difference <= tolerance:  # nor if it is not a number
         raise ArithmeticError(
-            f"onnxruntime's logits differ from PyTorch's by {found.difference:.2e} in a batch of "
-            f"{found.batch_size}, more than the tolerance of {tolerance:.2e}; the largest logit is "
-            f"{found.largest:.2e}; {file} was not written"
+            f"onnxruntime's logits differ from PyTorch's by {difference:.2e} in a batch of {size}, more than "
+            f"the tolerance of {tolerance:.2e}; the largest logit is {largest:.2e}; {file} was not written"
         )
+    return difference
