@@ -1,5 +1,6 @@
 from .listing import (
     describe_card as describe_card,
+    format_verification as format_verification,
     list_cards as list_cards,
     show as show,
 )
@@ -8,6 +9,7 @@ from .model_index import (
     ModelIndex as ModelIndex,
     default_pages as default_pages,
     load_model_index as load_model_index,
+    timm_name as timm_name,
 )
 from .page import (
     ModelIndexError as ModelIndexError,
@@ -15,7 +17,6 @@ from .page import (
     strip_model_index as strip_model_index,
 )
 from .snippets import snippet as snippet, snippet_names as snippet_names, snippets_of as snippets_of
-from .timm_names import timm_name as timm_name
 from .timm_results import Result as Result, Results as Results, load_results as load_results
 from .verification import (
     Check as Check,
@@ -23,4 +24,3 @@ from .verification import (
     load_verification as load_verification,
     verify as verify,
 )
-from .verification_table import format_verification as format_verification

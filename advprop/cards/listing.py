@@ -1,13 +1,19 @@
-"""The model index as text for a terminal: a table of all models, and everything about one."""
+"""The model index as text for a terminal: a table of all models, everything about one, what was verified."""
+
+from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from advprop.cards.model_card import ModelCard
-from advprop.cards.model_index import ModelIndex
-from advprop.cards.timm_names import timm_name
+from advprop.cards.model_index import ModelIndex, timm_name
 from advprop.cards.timm_results import load_results
 from advprop.runtime import format_table
+
+if TYPE_CHECKING:  # a list waits for no timm
+    from advprop.cards.verification import Verification
 
 _NOT_IN_TIMM = "not in timm"
 
@@ -60,6 +66,34 @@ def describe_card(card: ModelCard, index: ModelIndex, width: int = 100) -> str:
         )
         for label, value, meaning in rows
     )
+
+
+def format_verification(verification: Verification, width: int = 100) -> str:
+    """The checks of each model as a table, explanations in at most `width` columns, and a summary."""
+    notes: dict[str, int] = {}
+    rows: list[tuple[str, ...]] = []
+    for model in dict.fromkeys(check.model for check in verification.checks):
+        rows.append((model, "", "", ""))
+        for field, check in verification.of(model).items():
+            note = f" [{notes.setdefault(check.explanation, len(notes) + 1)}]" if check.explanation else ""
+            found = textwrap.shorten(show(check.found), width=40, placeholder=" ...")
+            rows.append((f"  {field}", show(check.stated), found, check.status + note))
+    count = Counter(check.status for check in verification.checks)
+    summary = (
+        f"{len(verification.checks)} checks: {count['agrees']} agree, {count['found']} found where the index "
+        f"states nothing,\n{count['explained']} explained, {count['MISMATCH']} MISMATCH"
+    )
+    wrong = "".join(
+        f"\n{check.model}: {check.field} is {show(check.stated)} in the index; found: {show(check.found)}"
+        for check in verification.failures
+    )
+    ran = " ".join(f"{package} {number}" for package, number in verification.versions.items())
+    table = format_table(("field", "stated", "found", "status"), rows, right={1, 2})
+    explained = "\n".join(
+        textwrap.fill(f"[{number}] {note}", width=width, subsequent_indent="    ")
+        for note, number in notes.items()
+    )
+    return f"{table}\n\n{explained}\n\n{summary}{wrong}\n{ran}"
 
 
 def _rows(card: ModelCard, index: ModelIndex) -> Iterator[tuple[str, str, str]]:

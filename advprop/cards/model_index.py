@@ -6,27 +6,27 @@ code (`advprop verify`). It stands in the comment that a page ends with, or in t
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import Field, ValidationError
 
 from advprop.cards.model_card import Collection, ModelCard, Paper, Record, field
 from advprop.cards.page import ModelIndexError, Page, Problem, in_words, read_page
-from advprop.cards.timm_names import recorded_names
 from advprop.runtime import nearest, package_folder
 
-# Fields that say how much there was of a technique or a building block: they stand on cards that name one of
-# these, and on no others.
+# Fields of a recipe, and those that say how much there was of a technique or a building block: they stand on
+# cards that name one of these, and on no others.
 _PARTS_OF = {
     "momentum": ("RMSProp", "SGD with Momentum"),
     "weight_decay": ("Weight Decay",),
     "rmsprop_decay": ("RMSProp",),
     "label_smoothing": ("Label Smoothing",),
     "batch_norm_momentum": ("Batch Normalization",),
+    **dict.fromkeys(("epochs", "batch_size", "lr"), ("Training Techniques",)),
 }
-# Fields of a recipe: they stand on cards that name Training Techniques, and on no others.
-_OF_A_RECIPE = ("epochs", "batch_size", "lr")
 
 
 class _Block(Record):
@@ -68,6 +68,38 @@ class ModelIndex:
     def members(self, collection: str) -> tuple[ModelCard, ...]:
         """The models of a collection."""
         return tuple(card for card in self.models if card.collection == collection)
+
+
+@cache
+def recorded_names() -> dict[str, str]:
+    """Timm's current name of each model that the record has, by the name on its card."""
+    text = (package_folder("data_files") / "timm_names.yaml").read_text(encoding="utf-8")
+    names: dict[str, str] = yaml.safe_load(text)
+    return names
+
+
+def timm_name(name: str) -> str:
+    """Timm's current name of a model; timm itself is asked only where the record does not have it.
+
+    Args:
+        name: Name of a model, old or current.
+
+    Raises:
+        ValueError: If timm has no such model.
+
+    Examples:
+        >>> from advprop.cards import timm_name
+        >>> timm_name("tf_efficientnet_b0_ap")
+        'tf_efficientnet_b0.ap_in1k'
+    """
+    names = recorded_names()
+    if name in names.values():
+        return name
+    if name in names:
+        return names[name]
+    from advprop.models import current_name
+
+    return current_name(name)
 
 
 def default_pages() -> tuple[Path, ...]:
@@ -151,14 +183,11 @@ def _strays(blocks: list[tuple[Page, _Block]]) -> Iterator[Problem]:
 
 def _parts(card: ModelCard) -> Iterator[tuple[str, str]]:
     """Fields that are missing beside the technique that they are a part of, or that stand without it."""
-    recipe = card.training_techniques or ()
-    named = {*recipe, *card.architecture}
+    recipe = ("Training Techniques", *card.training_techniques) if card.training_techniques else ()
     for term in card.terms():
         wholes = _PARTS_OF.get(term.field, ())
-        found = [whole for whole in wholes if whole in named]
+        found = [whole for whole in wholes if whole in (*recipe, *card.architecture)]
         missing = getattr(card, term.field) is None
-        if term.field in _OF_A_RECIPE:
-            wholes, found = ("Training Techniques",), ["Training Techniques"] if recipe else []
         if found and missing and recipe:
             yield term.label, f"is missing beside {found[0]}; give: {term.meaning}"
         elif wholes and not found and not missing:

@@ -7,8 +7,7 @@ without shares those in `snippets/` itself.
 import re
 from pathlib import Path
 
-from advprop.cards.model_index import load_model_index
-from advprop.cards.timm_names import timm_name
+from advprop.cards.model_index import load_model_index, timm_name
 from advprop.runtime import nearest, package_folder
 
 

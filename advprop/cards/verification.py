@@ -20,8 +20,7 @@ from tqdm import tqdm
 
 from advprop.cards.counts import count_index_flops, count_macs
 from advprop.cards.model_card import ModelCard, Record
-from advprop.cards.model_index import ModelIndex, load_model_index
-from advprop.cards.timm_names import recorded_names
+from advprop.cards.model_index import ModelIndex, load_model_index, recorded_names
 from advprop.cards.timm_results import load_results
 from advprop.models import create_model, current_name, data_config
 from advprop.runtime import package_folder

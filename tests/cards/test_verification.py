@@ -15,11 +15,9 @@ from torch import nn
 
 from advprop.cards import model_index, verification
 from advprop.cards.counts import count_index_flops, count_macs
-from advprop.cards.listing import describe_card, list_cards
-from advprop.cards.model_index import ModelIndex, load_model_index
-from advprop.cards.timm_names import recorded_names
+from advprop.cards.listing import describe_card, format_verification, list_cards
+from advprop.cards.model_index import ModelIndex, load_model_index, recorded_names
 from advprop.cards.verification import Verification, load_verification, verify
-from advprop.cards.verification_table import format_verification
 from advprop.cli.main import main
 from advprop.models import create_model
 from advprop.runtime import format_table
