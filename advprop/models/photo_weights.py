@@ -57,8 +57,7 @@ def register_tag() -> None:
 def packaged_weights(name: str) -> dict[str, Any]:
     """What `timm.create_model` needs to load weights from a package: its `pretrained_cfg_overlay`.
 
-    Args:
-        name: Name of a model with its tag; other names than that of the package's weights need nothing.
+    It is empty for other models than that of the package.
 
     Raises:
         ImportError: If the package is not installed; the message says how to install it.
