@@ -5,6 +5,7 @@ import ast
 import inspect
 import io
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -18,7 +19,7 @@ from advprop.cli.evaluate import Evaluate
 from advprop.cli.small_folders import OPTIONS, defaults_table, folder_settings
 from advprop.cli.train import Train
 from advprop.cli.trained import Export, Plot, Predict
-from advprop.recipes import FEW_IMAGES, RECIPE_FILE, Method, make_recipe, parse_fraction, short_number
+from advprop.recipes import FEW_IMAGES, RECIPE_FILE, Method, make_recipe, parse_fraction, written
 from advprop.runtime import nearest
 
 _DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
@@ -57,7 +58,7 @@ def parse(arguments: Sequence[str]) -> Any:
 def _about() -> str:
     """What the help of the training command says above its options: its docstring, a table of defaults."""
     words = (inspect.getdoc(Train) or "").partition("Args:")[0]
-    table = "\n".join(f"    {line}".rstrip() for line in defaults_table().splitlines())
+    table = textwrap.indent(defaults_table(), "    ")
     few = f"a small folder has at most {FEW_IMAGES} training images"
     about = f"{words.rstrip()}\n\n    Defaults that depend on the data; {few}:\n{table}"
     return about.replace("\n\n    ", "\n    ")  # tyro sets indented lines apart itself
@@ -107,11 +108,11 @@ def _value(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
             metavar=f"none|[{'NAME' if inner[0] is str else 'NUMBER'}]...",
             instance_from_str=lambda words: _several(words, inner[0]),
             is_instance=lambda value: isinstance(value, tuple),
-            str_from_instance=lambda value: [_word(each) for each in value or (None,)],
+            str_from_instance=lambda value: [written(each) for each in value or (None,)],
         )
     if outer is dict:
         numbers = inner[1] is float
-        read, write = (_number, _word) if numbers else (_literal, _as_literal)
+        read, write = (_number, written) if numbers else (_literal, _as_literal)
         return PrimitiveConstructorSpec(
             nargs="*",
             metavar=f"[NAME {'NUMBER' if numbers else 'VALUE'}]...",
@@ -131,18 +132,13 @@ def _one(
         metavar=metavar,
         instance_from_str=lambda words: read(words[0]),
         is_instance=fits,
-        str_from_instance=lambda value: [_word(value)],
+        str_from_instance=lambda value: [written(value)],
     )
-
-
-def _word(value: Any) -> str:
-    """A number, a text or nothing, as it is written."""
-    return value if isinstance(value, str) else "none" if value is None else short_number(value)
 
 
 def _choice(word: str, choices: Sequence[Any]) -> Any:
     """One of some words; `none` in any case, which may stand for no value."""
-    known = {_word(choice): choice for choice in choices}
+    known = {written(choice): choice for choice in choices}
     word = "none" if word.lower() == "none" else word
     if word not in known:
         raise ValueError(f"expected {', '.join(known)}, got {word!r}")

@@ -14,13 +14,7 @@ _PICTURE = "report.png"
 
 
 def show_report(report: Report, model: Path | str, directory: Path | None) -> None:
-    """Shows a report, and writes its files.
-
-    Args:
-        report: The report.
-        model: The directory of the run, or what else the model is called.
-        directory: Where its files go; None: nowhere.
-    """
+    """Shows the report of a model, and writes its files to the directory, if there is one."""
     listed = drawn = None
     example = Path(report.example) if Path(report.example).is_file() else None
     if directory is not None:

@@ -32,9 +32,6 @@ def folder_settings(given: Mapping[str, str]) -> dict[str, Any]:
     """The settings of the folder that the options name, if it has few training images; else none.
 
     A model that is named has the epochs and the rest, and its pretrained weights if they are on this machine.
-
-    Args:
-        given: What the command line says of `OPTIONS`.
     """
     images = _few_images(given)
     if images is None:
@@ -73,12 +70,7 @@ def _few_images(given: Mapping[str, str]) -> int | None:
 
 
 def with_model(recipe: Recipe, told: bool = True) -> Recipe:
-    """The recipe with a model instead of `auto`.
-
-    Args:
-        recipe: A recipe whose model may be `auto`.
-        told: Whether to say in a line which pretrained weights the model starts from, and where they are.
-    """
+    """The recipe with a model instead of `auto`; the log says where its pretrained weights are, if `told`."""
     asked, place = recipe, None
     if recipe.model == AUTO:
         recipe, place = _chosen(recipe)

@@ -82,13 +82,8 @@ class Train:
         from advprop.runtime import duration
         from advprop.training import train
 
-        more: dict[str, Any] = {
-            "resume": self.resume,
-            "progress": True,
-            "logs": self.log,
-            "profile": self.profile,
-        }
-        outcomes = [train(each, out, **more) for each, out in recipes]
+        more: dict[str, Any] = {"resume": self.resume, "logs": self.log, "profile": self.profile}
+        outcomes = [train(each, out, progress=True, **more) for each, out in recipes]
         if rank() == 0:
             say(outcome_table(outcomes))
             say(f"\n{_explained(outcomes[-1])}")

@@ -5,7 +5,7 @@ from .few_images import (
     defaults_by_data as defaults_by_data,
     small_folder as small_folder,
 )
-from .fractions import parse_fraction as parse_fraction, short_number as short_number
+from .fractions import parse_fraction as parse_fraction, short_number as short_number, written as written
 from .named import recipe_names as recipe_names
 from .recipe import RECIPE_FILE as RECIPE_FILE, Recipe as Recipe, make_recipe as make_recipe
 from .settings import (

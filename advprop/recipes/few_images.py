@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from advprop.recipes.fractions import short_number
+from advprop.recipes.fractions import written
 from advprop.recipes.recipe import PRESETS, Recipe
 
 # Up to how many training images a folder is small; settings for more are those of ImageNet.
@@ -43,24 +43,12 @@ def small_folder(images: int, ranks: int = 1) -> dict[str, Any]:
     return {**SMALL_FOLDER, "batch_size": max(batch - batch % ranks, 1)}
 
 
-def defaults_by_data() -> list[tuple[str, str, str, str]]:
+def defaults_by_data() -> list[tuple[str, ...]]:
     """The defaults that depend on the data, for the digits, a small folder, and ImageNet or other large data.
 
     Each row has the name of a setting and its three values as the command line writes them.
     """
-    digits, large = Recipe(**PRESETS["digits"]), Recipe(data="imagenet")
-    small = Recipe(data="pictures", **SMALL_FOLDER)
-    rows = []
-    for name in (each.name for each in fields(Recipe) if each.name != "data"):
-        one, few, many = (_written(getattr(recipe, name)) for recipe in (digits, small, large))
-        if len({one, few, many}) > 1:
-            rows.append((name, one, few, many))
-    return rows
-
-
-def _written(value: Any) -> str:
-    if value is None or value == ():
-        return "none"
-    if isinstance(value, tuple):
-        return " ".join(map(_written, value))
-    return short_number(value) if isinstance(value, float) else str(value)
+    recipes = Recipe(**PRESETS["digits"]), Recipe(**SMALL_FOLDER), Recipe()
+    names = [each.name for each in fields(Recipe)]
+    rows = [(name, *(written(getattr(recipe, name)) for recipe in recipes)) for name in names]
+    return [row for row in rows if len(set(row[1:])) > 1]

@@ -27,6 +27,15 @@ def short_number(value: float) -> str:
     return f"{levels}/255" if len(repr(value)) > 8 and value == levels / 255 else f"{value:g}"
 
 
+def written(value: Any) -> str:
+    """The value of a setting as the command line has it: `none`, `4/255`, `0.5 1`."""
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return " ".join(map(written, value))
+    return short_number(value) if isinstance(value, float) else str(value)
+
+
 class _Fraction:
     """Lets pydantic read fractions; pydantic itself is not imported for the settings alone."""
 

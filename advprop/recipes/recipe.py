@@ -215,16 +215,14 @@ def _with_nothing(layer: Mapping[str, Any]) -> dict[str, Any]:
     """The settings, with `none` in any case, and YAML's null, as what each has for no value."""
     types = {each.name: each.type for each in fields(Recipe)}
     found = dict(layer)
-    for name, value in layer.items():
-        of_type = types.get(name)
-        kinds = get_args(of_type)
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
-            if type(None) in kinds:
-                found[name] = None
-            elif "none" in kinds:
-                found[name] = "none"
-            elif get_origin(of_type) is tuple:
-                found[name] = ()
+    for name in (name for name, value in layer.items() if str(value).lower() == "none"):
+        kinds = get_args(types.get(name))
+        if type(None) in kinds:
+            found[name] = None
+        elif "none" in kinds:
+            found[name] = "none"
+        elif get_origin(types.get(name)) is tuple:
+            found[name] = ()
     return found
 
 
