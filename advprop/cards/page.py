@@ -123,9 +123,7 @@ def strip_model_index(markdown: str) -> str:
 def in_words(error: ErrorDetails, meanings: dict[str, str]) -> str:
     """An error of pydantic in the words of the model index: the invariant, the value received, the fix.
 
-    Args:
-        error: What pydantic found.
-        meanings: The fields of the record that the error is in, such as `{"Metadata.LR": "learning rate"}`.
+    Meanings are those of the record that the error is in, such as `{"Metadata.LR": "learning rate"}`.
     """
     *parents, label = ("", *map(str, error["loc"]))
     if error["type"] == "no_metadata":

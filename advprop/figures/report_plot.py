@@ -71,7 +71,9 @@ def _names(report: Report) -> list[str]:
 
 
 def _draw_matrix(ax: Axes, report: Report, names: list[str]) -> None:
-    """A row for each class: what its images are taken for."""
+    """A row for each class: what its images are taken for, blue where that is right, orange elsewhere."""
+    from matplotlib.colors import to_rgb
+
     place = {name: number for number, name in enumerate(names)}
     counts = np.zeros((len(report.classes), len(names)), dtype=int)
     for number, row in enumerate(report.classes):
@@ -80,7 +82,9 @@ def _draw_matrix(ax: Axes, report: Report, names: list[str]) -> None:
             counts[number, place[answer]] = count
     shares = counts / counts.sum(1, keepdims=True)
     right = np.arange(len(names)) == np.arange(len(counts))[:, None]
-    ax.imshow(_tinted(np.where(right, 0.85 * shares, np.sqrt(shares)), right), aspect="auto")
+    strength = np.where(right, 0.85 * shares, np.sqrt(shares))[..., None]
+    colors = np.where(right[..., None], to_rgb(BLUE), to_rgb(ORANGE))
+    ax.imshow(1 - strength * (1 - colors), aspect="auto")
     size = 10 if len(names) <= 10 else 7
     for (y, x), count in np.ndenumerate(counts):
         if count:
@@ -94,14 +98,6 @@ def _draw_matrix(ax: Axes, report: Report, names: list[str]) -> None:
     ax.hlines(np.arange(1, len(counts)) - 0.5, -0.5, len(names) - 0.5, color="0.88", linewidth=0.6)
     ax.vlines(np.arange(1, len(names)) - 0.5, -0.5, len(counts) - 0.5, color="0.88", linewidth=0.6)
     ax.set_xlabel("rows: the class, and the share of its images that are right; columns: the answer")
-
-
-def _tinted(shares: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Colors `[rows, columns, 3]` from white to blue, where the answer is right, and to orange elsewhere."""
-    from matplotlib.colors import to_rgb
-
-    colors = np.where(right[..., None], to_rgb(BLUE), to_rgb(ORANGE))
-    return np.asarray(1 - shares[..., None] * (1 - colors))
 
 
 def _draw_pairs(ax: Axes, report: Report) -> None:
