@@ -14,18 +14,12 @@ from advprop.runtime import nearest
 _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # every scalar stays the text that was written
 _INDEX = re.compile(r"^(Models|Collections|Type)[ \t]*:", re.MULTILINE)
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^---[ \t]*$", re.DOTALL | re.MULTILINE)
-_WHOLE, _NUMBER, _LIST, _MAPPING = (
-    f"must be a {kind}" for kind in ("whole number", "number", "list", "mapping of fields")
-)
 _SAYS = {  # pydantic's errors that speak of Python
-    "int_type": _WHOLE,
-    "int_parsing": _WHOLE,
-    "int_from_float": _WHOLE,
-    "float_type": _NUMBER,
-    "float_parsing": _NUMBER,
-    "tuple_type": _LIST,
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    "tuple_type": "must be a list",
     "too_short": "must have an item",
-    "model_type": _MAPPING,
+    "model_type": "must be a mapping of fields",
     "string_type": "must be text",
     "string_too_short": "must not be empty",
     "string_pattern_mismatch": "is not of the right form",
@@ -79,7 +73,7 @@ class Page:
     def problem(self, location: Iterable[str | int], message: str) -> Problem:
         """A problem with the field at this path of keys and positions, such as `("Models", 3, "Name")`."""
         parts = [key for part in location for key in (part.split(".") if isinstance(part, str) else [part])]
-        mark = _find(self.node, parts)
+        mark = _find(self.node, parts, self.node.start_mark)
         names = [part for part in parts if isinstance(part, str)]
         return _problem(self.file, mark, ".".join(names[1:] or names), message)
 
@@ -202,19 +196,15 @@ def _repeated_keys(node: yaml.Node, seen: set[int]) -> Iterator[yaml.ScalarNode]
             yield from _repeated_keys(value, seen)
 
 
-def _find(node: yaml.Node, parts: list[str | int]) -> yaml.Mark:
-    """The mark of a field's key or of a list's item, or of what comes nearest above it."""
-    mark: yaml.Mark = node.start_mark
-    for part in parts:
-        if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            node = node.value[part]
-            mark = node.start_mark
-            continue
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        pair = next((pair for pair in pairs if pair[0].value == part), None)
-        if pair is None:
-            break
-        node, mark = pair[1], pair[0].start_mark
+def _find(node: yaml.Node, parts: list[str | int], mark: yaml.Mark) -> yaml.Mark:
+    """The mark of a field's key or of a list's item below a node, or of what comes nearest above it."""
+    match node, parts:
+        case yaml.SequenceNode(), [int(at), *rest]:
+            return _find(node.value[at], rest, node.value[at].start_mark)
+        case yaml.MappingNode(), [part, *rest]:
+            for key, value in node.value:
+                if key.value == part:
+                    return _find(value, rest, key.start_mark)
     return mark
 
 

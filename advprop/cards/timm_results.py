@@ -5,9 +5,11 @@ which commit, and what each column is.
 """
 
 import csv
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import yaml
+from pydantic import Field
 
 from advprop.cards.model_card import Record
 from advprop.runtime import nearest, package_folder
@@ -63,10 +65,10 @@ class Result(Record):
     model: str
     variant: str
     recipe: str
-    image_size: int
+    image_size: int = Field(validation_alias="img_size")
     crop_pct: float
     interpolation: str
-    parameters: float
+    parameters: float = Field(validation_alias="param_count_M")
     gmacs: float
     accuracy: dict[str, Accuracy]
     throughput: tuple[Throughput, ...]
@@ -128,19 +130,15 @@ def load_results() -> Results:
     """
     path = package_folder("data_files") / "timm_imagenet_results.csv"
     about = yaml.safe_load(path.with_suffix(".yaml").read_text(encoding="utf-8"))
-    hardware = {column: Hardware(**given) for column, given in about.pop("throughputs").items()}
+    hardware = about.pop("throughputs")
     with path.open(encoding="utf-8", newline="") as table:
-        rows = [_row(line, list(about["test_sets"]), hardware) for line in csv.DictReader(table)]
+        rows = [_row(line, about["test_sets"], hardware) for line in csv.DictReader(table)]
     return Results.model_validate(about | {"rows": rows})
 
 
-def _row(line: dict[str, str], test_sets: list[str], hardware: dict[str, Hardware]) -> dict[str, Any]:
-    same = ("model", "variant", "recipe", "crop_pct", "interpolation", "gmacs")
-    return {column: line[column] for column in same} | {
-        "image_size": line["img_size"],
-        "parameters": line["param_count_M"],
-        "accuracy": {key: {top: line[f"{key}_{top}"] for top in ("top1", "top5")} for key in test_sets},
-        "throughput": [
-            {"images_per_second": line[column], "hardware": on} for column, on in hardware.items()
-        ],
-    }
+def _row(line: dict[str, Any], test_sets: Mapping[str, Any], hardware: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a result: columns as they are, but for those that make up accuracy and throughput."""
+    tops = ("top1", "top5")
+    accuracy = {key: {top: line.pop(f"{key}_{top}") for top in tops} for key in test_sets}
+    throughput = [{"images_per_second": line.pop(column), "hardware": on} for column, on in hardware.items()]
+    return line | {"accuracy": accuracy, "throughput": throughput}

@@ -7,6 +7,7 @@ Models are built on the meta device: no weight is made or downloaded. A differen
 import platform
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +29,8 @@ from advprop.runtime import package_folder
 _PACKAGES = ("advprop", "torch", "timm")
 
 Value = str | int | float | tuple[float, ...] | None
+# A field, what is stated, what was found, and by how much the first may be larger.
+Row = tuple[str, Value, Value] | tuple[str, Value, Value, int]
 
 
 class Check(Record):
@@ -88,16 +91,14 @@ class _Conventions(Record):
     bytes_per_tensor: int | None = None
     explained: tuple[_Explained, ...] = ()
 
-    def check(self, card: ModelCard, field: str, stated: Value, found: Value, slack: int = 0) -> Check:
+    def check(self, model: str, field: str, stated: Value, found: Value, slack: int = 0) -> Check:
         """A field, which may state up to `slack` more than was found, with what explains the outcome."""
         agrees = stated is None or stated == found
         if slack and isinstance(stated, int) and isinstance(found, int):
             agrees = 0 <= stated - found <= slack
         reasons = {(each.field, each.stated, each.found): each.explanation for each in self.explained}
         note = self.definitions.get(field, "") if agrees else reasons.get((field, stated, found), "")
-        return Check(
-            model=card.name, field=field, stated=stated, found=found, agrees=agrees, explanation=note
-        )
+        return Check(model=model, field=field, stated=stated, found=found, agrees=agrees, explanation=note)
 
 
 def _conventions(collection: str) -> _Conventions:
@@ -153,49 +154,47 @@ def _checks(card: ModelCard, known: _Conventions) -> Iterator[Check]:
     yield Check(
         model=card.name, field="Name", stated=told, found=name, agrees=name == recorded, explanation=note
     )
-    yield from _configured(card, data_config(name), known)
-    yield from _counted(card, name, known)
+    for row in (*_configured(card, data_config(name), known), *_counted(card, name, known)):
+        yield known.check(card.name, *row)
 
 
-def _configured(card: ModelCard, config: dict[str, Any], known: _Conventions) -> Iterator[Check]:
+def _configured(card: ModelCard, config: dict[str, Any], known: _Conventions) -> Iterator[Row]:
     """What timm is configured with."""
     channels, height, width = config["input_size"]
-    yield known.check(card, "ID", card.id, card.name)
-    yield known.check(card, "Image Size", card.image_size, height if height == width else (height, width))
-    yield known.check(card, "Crop Pct", card.crop_pct, config["crop_pct"])
-    yield known.check(card, "Interpolation", card.interpolation, config["interpolation"])
+    yield "ID", card.id, card.name
+    yield "Image Size", card.image_size, height if height == width else (height, width)
+    yield "Crop Pct", card.crop_pct, config["crop_pct"]
+    yield "Interpolation", card.interpolation, config["interpolation"]
     trained = known.normalization
     for at, field in enumerate(("mean", "std")):
-        yield known.check(
-            card, field.capitalize(), (trained[at],) * channels if trained else None, config[field]
-        )
+        yield field.capitalize(), (trained[at],) * channels if trained else None, config[field]
 
 
-def _counted(card: ModelCard, name: str, known: _Conventions) -> Iterator[Check]:
+def _counted(card: ModelCard, name: str, known: _Conventions) -> Iterator[Row]:
     """What the model has."""
     with torch.device("meta"):
         model = create_model(name).eval()
     _, height, width = data_config(name)["input_size"]
     parameters, macs = sum(each.numel() for each in model.parameters()), count_macs(model, height, width)
-    yield known.check(card, "Parameters", card.parameters, parameters)
+    yield "Parameters", card.parameters, parameters
     if measured := load_results().of(name):
-        yield known.check(card, "Parameters, M", measured.parameters, round(parameters / 1e6, 2))
+        yield "Parameters, M", measured.parameters, round(parameters / 1e6, 2)
     flops = 2 * macs
     if known.flops_aspect:
         across, down = known.flops_aspect
         flops = count_index_flops(model, height, height * across // down)
-    yield known.check(card, "FLOPs", card.flops, flops)
-    yield known.check(card, "MACs", None, macs)
+    yield "FLOPs", card.flops, flops
+    yield "MACs", None, macs
     if known.bytes_per_tensor:
         tensors = model.state_dict().values()
         stored, slack = sum(each.nbytes for each in tensors), known.bytes_per_tensor * len(tensors)
-        yield known.check(card, "File Size", card.file_size, stored, slack)
+        yield "File Size", card.file_size, stored, slack
     elif (config := timm.get_pretrained_cfg(name)) and config.file:
-        yield known.check(card, "File Size", card.file_size, Path(config.file).stat().st_size)
+        yield "File Size", card.file_size, Path(config.file).stat().st_size
     momenta = {each.momentum for each in model.modules() if isinstance(each, nn.BatchNorm2d)}
     if momenta or card.batch_norm_momentum is not None:
         found = momenta.pop() if len(momenta) == 1 else None
-        yield known.check(card, "BatchNorm Momentum", card.batch_norm_momentum, found)
+        yield "BatchNorm Momentum", card.batch_norm_momentum, found
 
 
 def load_verification(path: str | Path) -> Verification:
@@ -206,9 +205,7 @@ def load_verification(path: str | Path) -> Verification:
 def _commit() -> str | None:
     root = Path(__file__).resolve().parents[2]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    if not (root / ".git").exists():  # the package is installed
-        return None
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+    with suppress(OSError, subprocess.CalledProcessError):
+        if (root / ".git").exists():  # else the package is installed
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return None

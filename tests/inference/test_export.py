@@ -10,8 +10,8 @@ from timm.task import ClassificationEvaluator
 from torch import nn
 
 from advprop.inference import export
-from advprop.inference.describe import describe_export
 from advprop.inference.export import export_timm
+from advprop.inference.exported import describe_export
 from advprop.inference.load import load_model, load_run
 from advprop.inference.onnx_file import export_onnx
 from advprop.inference.prediction import predict

@@ -13,9 +13,9 @@ from advprop.attacks.pixel_model import PixelModel
 from advprop.data import some_images
 from advprop.inference import onnx_file
 from advprop.inference.export import export_timm
+from advprop.inference.exported import export_run_onnx
 from advprop.inference.load import load_model, load_run, trained, training_images
 from advprop.inference.onnx_file import export_onnx
-from advprop.inference.onnx_of_run import export_run_onnx
 from advprop.models import create_model, data_config
 from advprop.runtime import optional as extras
 

@@ -1,10 +1,11 @@
-"""The model of a run as ONNX files, with what its own images say of them."""
+"""What is exported of a run: ONNX files, with what its own images say of them, and all of it in words."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -13,8 +14,9 @@ from advprop.data import Batches, Part, some_images
 from advprop.evaluation import Accuracy, evaluate
 from advprop.inference.load import trained, training_images
 from advprop.inference.onnx_file import COMPARED, OnnxModel, Precision, export_onnx
-from advprop.models import data_config
+from advprop.models import ConvNet, data_config
 from advprop.norms import MAIN
+from advprop.runtime import format_table, shell_word
 
 _CALIBRATED = 256
 _TESTED = 5000
@@ -127,3 +129,28 @@ def _images_of(source: Path | str, for_int8: bool) -> Iterator[_AtHand | None]:
                     f"to be measured; {error}"
                 ) from error
         yield found
+
+
+def describe_export(
+    model: nn.Module, folder: Path, onnx_files: Sequence[OnnxFile] = (), raw: bool = False
+) -> str:
+    """What `export_timm` and `export_run_onnx` have written of a model to a folder, and how it is loaded."""
+    channels, height, width = data_config(model)["input_size"]
+    colors = {1: "gray", 3: "color"}.get(channels, f"{channels}-channel")
+    classes: Any = model.num_classes
+    weights = folder / "model.safetensors"
+    files = [
+        (str(weights), f"weights, {weights.stat().st_size / 1e6:.2f} MB"),
+        (str(folder / "config.json"), f"{classes} classes, {colors} images of {height} x {width} pixels"),
+        *((str(each.file), str(each)) for each in onnx_files),
+    ]
+    needed = "advprop.models, timm" if isinstance(model, ConvNet) else "timm"  # which knows the architecture
+    name = json.dumps(f"local-dir:{folder}", ensure_ascii=False)
+    lines = [
+        f"Python: import {needed}; model = timm.create_model({name}, pretrained=True).eval()",
+        f"Shell:  advprop predict IMAGES --model {shell_word(folder)}",
+    ]
+    if onnx_files:
+        taken = "images normalized by its mean and std" if raw else "pixels in [0, 1]"
+        lines.append(f"ONNX:   images [B, {channels}, {height}, {width}] of {taken} to logits [B, {classes}]")
+    return f"{format_table(('file', 'content'), files)}\n\n" + "\n".join(lines)
