@@ -79,10 +79,7 @@ def recorded_names() -> dict[str, str]:
 
 
 def timm_name(name: str) -> str:
-    """Timm's current name of a model; timm itself is asked only where the record does not have it.
-
-    Args:
-        name: Name of a model, old or current.
+    """Timm's current name of a model, by that or an old one; where the record lacks it, timm is asked.
 
     Raises:
         ValueError: If timm has no such model.

@@ -1,8 +1,8 @@
 """The command that measures a trained model."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -55,7 +55,8 @@ class Evaluate:
         """Shows the tables."""
         if self.test_batch_size is not None and self.test_batch_size < 1:
             raise ValueError(f"--test-batch-size must be 1 or more, got {self.test_batch_size}")
-        with self._open() as (model, batches, branch):
+        branch = self.branch if self.data is None else "main"  # the one that the model is loaded with
+        with self._open() as (model, batches):
             advice = f"lower --test-batch-size (now {batches.share})"
             with short_of_memory("in a test", lambda: advice):
                 self._show(model, batches, {"branch": branch, "progress": sys.stderr.isatty()})
@@ -90,9 +91,8 @@ class Evaluate:
             return self.out
         return Path(self.model) if self.data is None and self.branch == "main" else None
 
-    @contextmanager
-    def _open(self) -> Iterator[tuple[Any, Any, str]]:
-        """The model, the test images, and the branch of the model to use."""
+    def _open(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """The model, and the test images."""
         if self.data is None and not (Path(self.model) / RECIPE_FILE).is_file():
             raise ValueError(
                 f"{self.model} is not the directory of a run; with --data it may be another model"
@@ -100,11 +100,7 @@ class Evaluate:
         from advprop.inference import model_and_images, trained
 
         if self.data is None:
-            with trained(self.model, self.device, self.test_batch_size) as (model, batches):
-                yield model, batches, self.branch
-            return
+            return trained(self.model, self.device, self.test_batch_size)
         where = {"data": self.data, "data_dir": self.data_dir, "test_split": self.test_split}
         recipe = make_recipe(where, bad_images=self.bad_images, workers=self.workers)
-        size = self.test_batch_size or 100
-        with model_and_images(self.model, recipe, self.branch, self.device, size) as (model, images):
-            yield model, images, "main"
+        return model_and_images(self.model, recipe, self.branch, self.device, self.test_batch_size or 100)

@@ -1,8 +1,8 @@
 """What is exported of a run: ONNX files, with what its own images say of them, and all of it in words."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +86,8 @@ def export_run_onnx(
     by = config["mean"], config["std"]
     taken = model if raw else PixelModel(model, *by)
     found = []
-    with _images_of(source, "int8" in precisions) as at_hand:
+    with ExitStack() as stack:
+        at_hand = _images_of(source, "int8" in precisions, stack)
         before = None
         for precision in precisions:
             file = folder / ("model.onnx" if precision == "fp32" else f"model.{precision}.onnx")
@@ -111,24 +112,21 @@ class _AtHand(NamedTuple):
     training: Tensor | None
 
 
-@contextmanager
-def _images_of(source: Path | str, for_int8: bool) -> Iterator[_AtHand | None]:
-    """What there is of the images of a run; None if they have gone, or it is no run."""
-    found = None
-    with ExitStack() as stack:
-        try:
-            model, batches = stack.enter_context(trained(source))
-            testing = some_images(batches.images, COMPARED)
-            training = training_images(source, _CALIBRATED) if for_int8 else None
-            tested = Batches(Part.of(batches.images, _TESTED), batches.batch_size)
-            found = _AtHand(model, tested, testing, training)
-        except (ValueError, OSError) as error:
-            if for_int8:
-                raise ValueError(
-                    "int8 needs a run with its training images, to be calibrated, and with its test images, "
-                    f"to be measured; {error}"
-                ) from error
-        yield found
+def _images_of(source: Path | str, for_int8: bool, stack: ExitStack) -> _AtHand | None:
+    """What there is of the images of a run, as long as the stack; None if they have gone, or it is no run."""
+    try:
+        model, batches = stack.enter_context(trained(source))
+        testing = some_images(batches.images, COMPARED)
+        training = training_images(source, _CALIBRATED) if for_int8 else None
+        tested = Batches(Part.of(batches.images, _TESTED), batches.batch_size)
+        return _AtHand(model, tested, testing, training)
+    except (ValueError, OSError) as error:
+        if for_int8:
+            raise ValueError(
+                "int8 needs a run with its training images, to be calibrated, and with its test images, "
+                f"to be measured; {error}"
+            ) from error
+        return None
 
 
 def describe_export(

@@ -30,9 +30,6 @@ _RMSPROP_EPS = 0.001
 def card_settings(name: str) -> dict[str, Any]:
     """The settings of a model's card.
 
-    Args:
-        name: Name of a model with a card, such as `tf_efficientnet_b0_ap`.
-
     Raises:
         ValueError: If there is no such card (the message has the nearest names), or it states no recipe.
 
