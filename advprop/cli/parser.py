@@ -16,11 +16,19 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from advprop.cli.cards import Models, Snippet, Verify
 from advprop.cli.evaluate import Evaluate
-from advprop.cli.small_folders import OPTIONS, defaults_table, folder_settings
+from advprop.cli.small_folders import OPTIONS, folder_settings
 from advprop.cli.train import Train
 from advprop.cli.trained import Export, Plot, Predict
-from advprop.recipes import FEW_IMAGES, RECIPE_FILE, Method, make_recipe, parse_fraction, written
-from advprop.runtime import nearest
+from advprop.recipes import (
+    FEW_IMAGES,
+    RECIPE_FILE,
+    Method,
+    defaults_by_data,
+    make_recipe,
+    parse_fraction,
+    written,
+)
+from advprop.runtime import format_table, nearest
 
 _DESCRIPTION = "Adversarial examples improve image recognition: AdvProp for any timm model."
 _NAMED = {"true": "True", "false": "False", "none": "None", "null": "None"}
@@ -58,7 +66,8 @@ def parse(arguments: Sequence[str]) -> Any:
 def _about() -> str:
     """What the help of the training command says above its options: its docstring, a table of defaults."""
     words = (inspect.getdoc(Train) or "").partition("Args:")[0]
-    table = textwrap.indent(defaults_table(), "    ")
+    rows = [(f"--{name.replace('_', '-')}", *values) for name, *values in defaults_by_data()]
+    table = textwrap.indent(format_table(("", "digits", "small folder", "large data"), rows), "    ")
     few = f"a small folder has at most {FEW_IMAGES} training images"
     about = f"{words.rstrip()}\n\n    Defaults that depend on the data; {few}:\n{table}"
     return about.replace("\n\n    ", "\n    ")  # tyro sets indented lines apart itself

@@ -32,10 +32,5 @@ def show_report(report: Report, model: Path | str, directory: Path | None) -> No
     elif listed is not None:
         say('picture of this report:  needs pip install "advprop[plot]"')
     if example is not None:
-        words = f"predict {shell_word(example)} --model {shell_word(model)}"
-        say(f"predict a picture:       {_program()} {words}")
-
-
-def _program() -> str:
-    """How this program is started from a shell."""
-    return "advprop" if shutil.which("advprop") else f"{shell_word(sys.executable)} -m advprop"
+        program = "advprop" if shutil.which("advprop") else f"{shell_word(sys.executable)} -m advprop"
+        say(f"predict a picture:       {program} predict {shell_word(example)} --model {shell_word(model)}")

@@ -15,11 +15,9 @@ from advprop.recipes import (
     FEW_IMAGES,
     DataSettings,
     Recipe,
-    defaults_by_data,
     parse_fraction,
     small_folder,
 )
-from advprop.runtime import format_table
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -45,12 +43,6 @@ def folder_settings(given: Mapping[str, str]) -> dict[str, Any]:
 
         settings |= {"model": model, "pretrained": weights_at_hand(model) is not None}
     return settings
-
-
-def defaults_table() -> str:
-    """The defaults that depend on the data, for a terminal."""
-    rows = [(f"--{name.replace('_', '-')}", *values) for name, *values in defaults_by_data()]
-    return format_table(("", "digits", "small folder", "large data"), rows)
 
 
 def _few_images(given: Mapping[str, str]) -> int | None:
