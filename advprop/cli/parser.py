@@ -16,9 +16,11 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from advprop.cli.cards import Models, Snippet, Verify
 from advprop.cli.evaluate import Evaluate
+from advprop.cli.export import Export
+from advprop.cli.plot import Plot
+from advprop.cli.predict import Predict
 from advprop.cli.small_folders import OPTIONS, folder_settings
 from advprop.cli.train import Train
-from advprop.cli.trained import Export, Plot, Predict
 from advprop.recipes import (
     FEW_IMAGES,
     RECIPE_FILE,
