@@ -123,7 +123,8 @@ def _explain(error: BaseException, name: str, settings: Mapping[str, Any]) -> st
         return f"{type(error).__name__}: {brief(error)}"
     try:
         reason = str(error) if isinstance(error, WeightsError) else _compared(name, settings, config)
-        stated = read_weights(Path(config["file"])).architecture if config.get("state_dict") else None
+        file = config.get("file") if config.get("state_dict") else None
+        stated = read_weights(Path(file)).architecture if file else None
     except ValueError as fault:
         return str(fault)
     if reason is None:

@@ -33,6 +33,12 @@ def start(name: str, weights: Path, **settings: Any) -> nn.Module:
     return create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **settings)
 
 
+def test_tensors_of_another_model_are_refused_like_a_file_of_them() -> None:
+    overlay = {"state_dict": timm.create_model("resnet18").state_dict()}
+    with pytest.raises(ValueError, match="the state dict does not have the weights of resnet34: "):
+        create_model("resnet34", pretrained=True, pretrained_cfg_overlay=overlay)
+
+
 @pytest.mark.parametrize("classes", [2, 7])
 def test_weights_of_a_smaller_model_of_the_family_are_refused(classes: int, tmp_path: Path) -> None:
     file = saved(tmp_path / "small.pth", "resnet18", num_classes=7)
