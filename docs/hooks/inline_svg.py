@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from itertools import groupby
 from xml.etree import ElementTree
@@ -10,8 +10,10 @@ from xml.etree.ElementTree import Element
 
 _BLACK = {"black", "#000", "#000000"}
 _LONG_NUMBER = re.compile(r"(-?\d+\.\d)\d+")
+# What an element may point at another by: in `href`, in `url()`, in a style, where it may be a color.
+_LINK = re.compile(r"^(#)(.+)$")
 _URL = re.compile(r"""(url\(["']?#)([^)"']+)""")
-_SELECTOR = re.compile(r"(#)([\w.-]+)")  # in a style; it may be a color
+_SELECTOR = re.compile(r"(#)([\w.-]+)")
 _DATA_IMAGE = "data:image/png;base64,"
 _CONTAINERS = ("svg", "g", "defs", "symbol", "marker", "clipPath", "mask", "pattern")  # of no text
 _OF_ALL = re.compile(r"\s*\*\s*\{([^{}]*)\}\s*")
@@ -101,8 +103,7 @@ def _inherit(root: Element) -> None:
     for parent in list(root.iter()):
         for style in parent.findall("style"):
             if rule := _OF_ALL.fullmatch(style.text or ""):
-                declared = (part.partition(":") for part in rule[1].split(";") if part.strip())
-                root.attrib |= {key.strip(): value.strip() for key, _, value in declared}
+                root.attrib |= _declared(rule[1])
                 parent.remove(style)
 
 
@@ -119,20 +120,13 @@ def _place_plainly(element: Element) -> None:
 def _drop_unseen(element: Element, *, outlined: bool) -> None:
     """Paths without fill and outline go, such as the background of a chart; so do empty definitions."""
     outlined = outlined or "stroke" in element.attrib or "stroke:" in element.get("style", "")
-    element[:] = [
-        child
-        for child in element
-        if len(child)
-        or child.tag not in ("defs", "path")
-        or (child.tag == "path" and (outlined or _seen(child)))
-    ]
-    for child in element:
-        _drop_unseen(child, outlined=outlined)
-
-
-def _seen(path: Element) -> bool:
-    """Whether a path in a group without an outline may be seen."""
-    return path.get("style") != "fill:none" or bool({"class", "id", "stroke"} & set(path.attrib))
+    for child in list(element):
+        bare = child.get("style") == "fill:none" and not {"class", "id", "stroke"} & set(child.attrib)
+        unseen = child.tag == "defs" or (child.tag == "path" and bare and not outlined)
+        if unseen and not len(child):
+            element.remove(child)
+        else:
+            _drop_unseen(child, outlined=outlined)
 
 
 def _place(image: Element, files: Sequence[str]) -> None:
@@ -146,44 +140,38 @@ def _place(image: Element, files: Sequence[str]) -> None:
 
 def _own_ids(root: Element, name: str) -> None:
     """Gives ids that are pointed at names that are unique on the page, and drops the others."""
-    ids = {element.get("id", "") for element in root.iter()}
-    wanted = [found for element in root.iter() for found in _pointed_at(element) if found in ids]
-    names = {each: f"{name}-{place}" for place, each in enumerate(dict.fromkeys(wanted))}
+    ids = {element.get("id") for element in root.iter()}
+    names: dict[str, str] = {}
 
     def renamed(found: re.Match[str]) -> str:
-        return found[1] + names.get(found[2], found[2])
+        if found[2] not in ids:
+            return found[0]
+        return found[1] + names.setdefault(found[2], f"{name}-{len(names)}")
 
     for element in root.iter():
-        if element.get("id") not in (None, *names):
-            del element.attrib["id"]
         for key, value in element.attrib.items():
-            if key == "id":
-                element.attrib[key] = names[value]
-            elif key == "href":
-                element.attrib[key] = re.sub(r"^(#)(.+)$", renamed, value)
-            else:
-                element.attrib[key] = _URL.sub(renamed, value)
+            if key != "id":
+                element.attrib[key] = (_LINK if key == "href" else _URL).sub(renamed, value)
         if element.tag == "style":
             own = _SELECTOR.sub(renamed, element.text or "")
             element.text = f"@scope (#{name}) {{{own}}}"
-
-
-def _pointed_at(element: Element) -> Iterator[str]:
-    """The ids that an element points at, in `href`, in `url()`, in the selectors of a style."""
-    if element.get("href", "").startswith("#"):
-        yield element.attrib["href"][1:]
-    for value in element.attrib.values():
-        yield from (found[2] for found in _URL.finditer(value))
-    if element.tag == "style":
-        yield from (found[2] for found in _SELECTOR.finditer(element.text or ""))
+    for element in root.iter():
+        if (own_id := element.get("id")) in names:
+            element.set("id", names[own_id])
+        else:
+            element.attrib.pop("id", None)
 
 
 def _themed(style: str) -> str:
     """Declarations with black as the text's color, and without a font: the page has one."""
-    parts = (part.partition(":") for part in style.split(";") if part.strip())
-    pairs = {key.strip(): value.strip() for key, _, value in parts}
+    pairs = _declared(style)
     pairs.pop("font-family", None)
     return ";".join(f"{key}:{'currentColor' if v.lower() in _BLACK else v}" for key, v in pairs.items())
+
+
+def _declared(style: str) -> dict[str, str]:
+    parts = (part.partition(":") for part in style.split(";") if part.strip())
+    return {key.strip(): value.strip() for key, _, value in parts}
 
 
 def _short(coordinates: str) -> str:
@@ -196,9 +184,8 @@ def _open_groups(element: Element) -> None:
     """Groups that say nothing of what is in them are opened."""
     for child in element:
         _open_groups(child)
-    bare = [child for child in element if child.tag in ("g", "defs") and not child.attrib]
-    opened = {id(child) for child in bare if child.tag == "g" or not len(child)}
-    element[:] = [each for child in element for each in (child if id(child) in opened else [child])]
+    opened = [child if child.tag == "g" and not child.attrib else [child] for child in element]
+    element[:] = [each for several in opened for each in several]
 
 
 def _share_looks(element: Element) -> None:
