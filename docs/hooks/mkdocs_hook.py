@@ -125,7 +125,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if _releases:
             content = feed(config.site_name, _releases, _home(config))
             files.append(File.generated(config, "feed.xml", content=content))
-    for name, picture in tree.pictures().items():
+    for name, picture in _site.pictures().items():
         files.append(File.generated(config, name, content=picture))
     return files
 

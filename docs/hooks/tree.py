@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ from scripts.surroundings import ROOT
 
 DOCS = ROOT / "docs"
 TEMPLATES = DOCS / "templates"
-Sources = tuple[tuple[str, int], ...]
-_OF_TUTORIALS = ("advprop", "snippets", "scripts", "docs/models", "docs/templates")
 _CARD = 560  # pixels that the picture of a tutorial in the list is wide
 DATA_FILES = ROOT / "advprop" / "data_files"
 
@@ -64,9 +62,10 @@ class Site:
         for check in self.facts.verification.failures:
             if check.field == "Name":  # nothing can be said of it
                 raise PageError(f"{check.model}: {check.found}")
+        self.gallery, self.cost_charts = cache(gallery), cache(cost_charts)
         self.env: jinja2.Environment = rendering.environment(
             facts=self.facts,
-            gallery=gallery,
+            gallery=self.gallery,
             digits=json.loads(_text(DATA_FILES / "advprop_digits.json")),
             digits_recipe=_text(DATA_FILES / "advprop_digits.yaml"),
             command_help=commands.command_help,
@@ -81,7 +80,7 @@ class Site:
             arxiv=PAPER,
             accuracy_chart=lambda: charts.accuracy_chart(self.facts.results),
             gain_chart=lambda: charts.gain_chart(self.facts.results),
-            cost_charts=lambda: cost_charts()[0],
+            cost_charts=lambda: self.cost_charts()[0],
             advprop_picture=advprop_picture,
             rooms=rooms,
             changelog=lambda: _text(ROOT / "CHANGELOG.md"),
@@ -147,6 +146,11 @@ class Site:
         text, where = _text(TEMPLATES / "model_page.md"), "docs/templates/model_page.md"
         return render(self.env, text, where=where, model=model, model_name=model.name)
 
+    def pictures(self) -> dict[str, bytes]:
+        """What lies beside written pages, by its path."""
+        found = {"tutorials": self.gallery().files, "cost": self.cost_charts()[1]}
+        return {f"{page}/{name}": content for page, files in found.items() for name, content in files.items()}
+
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
@@ -164,11 +168,6 @@ def notebook_pages() -> list[str]:
 
 def notebook(path: str, place: Published) -> Rendered:
     """The page of a notebook: the run that passed; without one the notebook as written, with a notice."""
-    return _notebook(path, place, _sources())
-
-
-@lru_cache(maxsize=32)
-def _notebook(path: str, place: Published, _as_of: Sources) -> Rendered:
     source = notebook_cache.NOTEBOOKS / Path(path).name
     gpu, links = gpu_runs.last_run(source), stamps.link_to_colab(place, path)
     try:
@@ -179,40 +178,15 @@ def _notebook(path: str, place: Published, _as_of: Sources) -> Rendered:
 
 def cost_charts() -> tuple[list[str], dict[str, bytes]]:
     """A chart for each record of what a step costs by settings, and the pictures that lie beside the page."""
-    return _cost_charts(measured.text("cost_curves.json") if measured.recorded("cost_curves") else "[]")
-
-
-@lru_cache(maxsize=1)
-def _cost_charts(records: str) -> tuple[list[str], dict[str, bytes]]:
     figures = Figures(largest=LARGEST_FIGURE)
-    return [charts.cost_chart(each, figures) for each in json.loads(records)], figures.files
-
-
-def pictures() -> dict[str, bytes]:
-    """What lies beside written pages, by its path."""
-    found = {"tutorials": gallery().files, "cost": cost_charts()[1]}
-    return {f"{page}/{name}": content for page, files in found.items() for name, content in files.items()}
+    records = measured.record("cost_curves") if measured.recorded("cost_curves") else []
+    return [charts.cost_chart(each, figures) for each in records], figures.files
 
 
 def gallery() -> Gallery:
     """The tutorials in their order, each with its picture."""
-    return _gallery(_sources())
-
-
-@lru_cache(maxsize=1)
-def _gallery(_as_of: Sources) -> Gallery:
     figures = Figures(largest=LARGEST_FIGURE, widest=_CARD)
     return Gallery([_tutorial(path, figures) for path in notebook_pages()], figures.files)
-
-
-def _sources() -> Sources:
-    """What tutorials and their runs may depend on, with the times of the last changes.
-
-    While somebody writes, their pages are made anew for a change of these, and not for that of another page.
-    """
-    folders = (notebook_cache.NOTEBOOKS, notebook_cache.RUNS, *(ROOT / name for name in _OF_TUTORIALS))
-    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return tuple((str(path), path.stat().st_mtime_ns) for path in files)
 
 
 def _title_and_summary(path: str) -> tuple[str, str]:

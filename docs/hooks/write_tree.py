@@ -31,7 +31,7 @@ def write(folder: Path, place: Published) -> list[str]:
     """
     site = tree.Site()
     problems = [f"{check.model}: {check.field} differs" for check in site.facts.verification.failures]
-    files: dict[str, bytes | str] = dict(tree.pictures())
+    files: dict[str, bytes | str] = dict(site.pictures())
     for source in sorted(path for path in tree.DOCS.rglob("*") if path.is_file()):
         name = source.relative_to(tree.DOCS).as_posix()
         if name.partition("/")[0] in NOT_PAGES:
