@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from advprop.cards import Result, Results
+from advprop.cards.counts import count_macs
 from advprop.models import create_model
 from advprop.recipes import make_recipe
 from docs.hooks.facts import Model
@@ -124,28 +124,20 @@ def prices(models: Iterable[Model], records: Sequence[Mapping[str, Any]]) -> lis
     """
     told = (_network(model, model.measured) for model in models if model.measured and model.card.epochs)
     networks = [_resnet50(), *told]
-    measured = {each["model"]: each for each in reversed(records) if on_gpu(each)}  # the first of several
-    bases = [each for each in networks if _is_of(measured.get(each.model), each)]
-    if networks[0] not in bases:
-        return []
-    return [_row(each, base := _base(each, bases), measured[base.model]) for each in networks]
+    of_gpus = filter(on_gpu, reversed(records))  # so the first of several is the one that stays
+    by_case = {(each["model"], each["image_size"]): each for each in of_gpus}
+    measured = [(each, by_case.get((each.model, each.image_size))) for each in networks]
+    bases = [(network, record) for network, record in measured if record]
+    return [_row(each, bases) for each in networks] if measured[0][1] else []
 
 
-def _is_of(record: Mapping[str, Any] | None, network: Network) -> bool:
-    """Whether a record is of a network, with images of its size."""
-    return record is not None and record["image_size"] == network.image_size
+def _row(network: Network, bases: Sequence[tuple[Network, Mapping[str, Any]]]) -> Row:
+    """What a network takes, by the measured one that is most alike: of the same family, nearest in MACs."""
 
+    def apart(base: tuple[Network, Any]) -> tuple[bool, float]:
+        return base[0].family != network.family, abs(math.log(base[0].macs / network.macs))
 
-def _base(network: Network, bases: Sequence[Network]) -> Network:
-    """The measured network that is most alike: of the same family, then nearest in MACs."""
-    return min(bases, key=lambda each: (each.family != network.family, _apart(each, network)))
-
-
-def _apart(one: Network, other: Network) -> float:
-    return abs(math.log(one.macs / other.macs))
-
-
-def _row(network: Network, base: Network, record: Mapping[str, Any]) -> Row:
+    base, record = min(bases, key=apart)
     rates = {name: statistics.median(each) for name, each in record["images_per_second"].items()}
     costs = {CASES[name]: rates["standard"] / rate for name, rate in rates.items() if name in CASES}
     scale = network.timm_rate / base.timm_rate
@@ -158,17 +150,15 @@ def _network(model: Model, result: Result) -> Network:
     speed = next(each for each in result.throughput if each.hardware.task == "training")
     size, epochs = int(model.card.image_size), make_recipe(f"card:{model.name}", data="imagenet").epochs
     name = model.timm_name.partition(".")[0]
-    return Network(
-        model.network, name, size, model.macs, speed.images_per_second, dict.fromkeys(LABELS, epochs)
-    )
+    of_each = dict.fromkeys(LABELS, epochs)
+    return Network(model.network, name, size, model.macs, speed.images_per_second, of_each)
 
 
 @cache
 def _resnet50() -> Network:
     """ResNet-50, trained for as long as the recipes of the package have it."""
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        create_model("resnet50").eval()(torch.empty(1, 3, 224, 224))
-    macs = counter.get_total_flops() // 2
+    with torch.device("meta"):
+        macs = count_macs(create_model("resnet50"), 224, 224)
     usual, fast = (make_recipe(name, data="imagenet").epochs for name in ("resnet50", "resnet50-fast"))
     epochs = dict.fromkeys(LABELS, usual) | {"fast": fast}
     return Network("ResNet-50", "resnet50", 224, macs, TIMM_RESNET50, epochs)

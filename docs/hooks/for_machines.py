@@ -31,23 +31,20 @@ def sections(nav: list[Any], about: Callable[[str], str]) -> dict[str, list[Page
         nav: As in `mkdocs.yml`; each item of the first level has a title.
         about: Gives the sentence for the path of a page.
     """
-    parts: dict[str, list[str]] = {"Overview": []}
+    parts: dict[str, list[Page]] = {"Overview": []}
     for item in nav:
         for title, below in item.items():
-            if isinstance(below, str):
-                parts["Overview"].append(below)
-            else:
-                parts[title] = list(_paths(below))
-    return {title: [{path: about(path)} for path in paths] for title, paths in parts.items()}
+            pages = [{path: about(path)} for path in _paths(below)]
+            parts.setdefault("Overview" if isinstance(below, str) else title, []).extend(pages)
+    return parts
 
 
-def _paths(nav: list[Any]) -> Iterator[str]:
-    for item in nav:
-        if isinstance(item, str):
-            yield item
-        else:
-            for below in item.values():
-                yield from [below] if isinstance(below, str) else _paths(below)
+def _paths(nav: Any) -> Iterator[str]:
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for below in nav.values() if isinstance(nav, dict) else nav:
+            yield from _paths(below)
 
 
 def in_words(markdown: str) -> str:

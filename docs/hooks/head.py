@@ -45,18 +45,15 @@ class Told:
         # the theme takes a lone "alternate" for another language, and asks for its sitemap
         found = ['<link rel="alternate nofollow" type="text/markdown" href="index.md">']
         if self.home:
-            kind = "application/opensearchdescription+xml"
             found += [
-                f'<link rel="search" type="{kind}" title="{self.site}" href="{self.home}opensearch.xml">'
+                f'<link rel="search" type="application/opensearchdescription+xml" title="{self.site}"'
+                f' href="{self.home}opensearch.xml">',
+                *(f'<meta property="og:{name}" content="{escape(it)}">' for name, it in self._card().items()),
+                '<meta name="twitter:card" content="summary_large_image">',
             ]
-            found += [
-                f'<meta property="og:{name}" content="{escape(said)}">' for name, said in self._card().items()
-            ]
-            found += ['<meta name="twitter:card" content="summary_large_image">']
         if self.home and has_feed:
-            found += [
-                f'<link rel="alternate nofollow" type="application/atom+xml" href="{self.home}feed.xml">'
-            ]
+            feed = f"{self.home}feed.xml"
+            found.append(f'<link rel="alternate nofollow" type="application/atom+xml" href="{feed}">')
         script = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
         return "".join((*found, f'<script type="application/ld+json">{script}</script>'))
 

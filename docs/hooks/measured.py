@@ -50,7 +50,7 @@ class Speed:
 
 def record(name: str) -> Any:
     """What a program has written to `docs/measured/`."""
-    return json.loads((MEASURED / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(text(f"{name}.json"))
 
 
 def recorded(name: str) -> bool:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -100,8 +101,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 @_mistakes_told()
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not files of `docs/`."""
+
+    def add(path: str, content: str | bytes, **options: Any) -> None:
+        files.append(File.generated(config, path, content=content, **options))
+
     for model in _site.facts.models:
-        files.append(File.generated(config, model.path, content=_site.model_page(model)))
+        add(model.path, _site.model_page(model))
     for path in tree.notebook_pages():
         found = tree.notebook(path, _place)
         if found.problem:
@@ -109,24 +114,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         _notebooks[path] = found.markdown
         files.append(File(path, str(found.path.parent.parent), config.site_dir, config.use_directory_urls))
         for name, picture in found.files.items():
-            files.append(File.generated(config, f"{path.removesuffix('.ipynb')}/{name}", content=picture))
+            add(f"{path.removesuffix('.ipynb')}/{name}", picture)
     if not _watched:  # else a page is built anew without those that belong to it
         for told in [each for each in files if re.search("^::: ", _markdown(each), re.MULTILINE)]:
             path, text = page_of_sources(told.src_uri, _markdown(told))
             _sources[path] = []
-            unlisted = InclusionLevel.NOT_IN_NAV
-            files.append(File.generated(config, path, content=text, inclusion=unlisted))
+            add(path, text, inclusion=InclusionLevel.NOT_IN_NAV)
     for path in _site.collection_pages():  # others link to models/advprop.html
-        page = Path(path).with_suffix(".html")
-        files.append(File.generated(config, page.as_posix(), content=with_policy(redirect(f"{page.stem}/"))))
+        add(f"{path.removesuffix('.md')}.html", with_policy(redirect(f"{Path(path).stem}/")))
     if config.site_url:
-        about = opensearch(config.site_name, config.site_description or "", _home(config))
-        files.append(File.generated(config, "opensearch.xml", content=about))
+        about = config.site_description or ""
+        add("opensearch.xml", opensearch(config.site_name, about, _home(config)))
         if _releases:
-            content = feed(config.site_name, _releases, _home(config))
-            files.append(File.generated(config, "feed.xml", content=content))
+            add("feed.xml", feed(config.site_name, _releases, _home(config)))
     for name, picture in _site.pictures().items():
-        files.append(File.generated(config, name, content=picture))
+        add(name, picture)
     return files
 
 

@@ -4,6 +4,8 @@ import io
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+from matplotlib.bezier import BezierSegment
 from PIL import Image, ImageDraw, ImageFont
 
 FONTS = Path(__file__).resolve().parents[1] / "templates" / "fonts"  # Inter, by its license OFL.txt
@@ -77,9 +79,6 @@ def _logo() -> Image.Image:
     draw = ImageDraw.Draw(large)
     for color, curves in _CURVES.items():
         for curve in curves:
-            for step in range(201):
-                t = step / 200
-                weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
-                x, y = (sum(w * at[axis] for w, at in zip(weights, curve, strict=True)) for axis in (0, 1))
-                draw.circle((scale * x, scale * y), 1.3 * scale, color)
+            for x, y in BezierSegment(scale * np.array(curve))(np.linspace(0, 1, 201)):
+                draw.circle((x, y), 1.3 * scale, color)
     return large.resize((96, 96), Image.Resampling.LANCZOS)
