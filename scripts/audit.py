@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from advprop.cards import load_model_index
 from scripts.notebook_cache import tutorials
-from scripts.serve import SiteHandler, read_headers
+from scripts.serve import SiteHandler
 from scripts.surroundings import ROOT, circumstances, write_record
 
 RECORD = ROOT / "docs" / "measured" / "site.json"
@@ -49,7 +49,6 @@ PAGES = [*KINDS, "results", "cost", "tutorials", *NOTEBOOKS]
 WIDTHS = (320, 768, 1024, 1280, 1440, 2560)
 READERS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 1280), ("dark", 390))
 INSTALL = "sudo apt-get install chromium"
-LIGHTHOUSE = "npm install --global lighthouse"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -123,8 +122,7 @@ class CompressingHandler(SiteHandler):
 @contextmanager
 def served(site: Path, handler: type[SiteHandler] = SiteHandler) -> Iterator[str]:
     """Serve a folder with the headers that it asks for; gives its address."""
-    own = type("Handler", (handler,), {"headers_of_all": read_headers(site)})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(own, directory=str(site)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(site)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -143,10 +141,11 @@ def chromium() -> str | None:
 @contextmanager
 def launched(program: str) -> Iterator[Browser]:
     """A running browser."""
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=program, args=FLAGS) as running,
+    ):
         yield running
-        running.close()
 
 
 def address_of(address: str, name: str) -> str:
@@ -211,8 +210,7 @@ def lighthouse(url: str, program: str) -> dict[str, int | None]:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """The measurements as text."""
-    head = f"{'page':34}{'HTML KiB':>9}{'visit KiB':>10}{'axe':>5}{'over edge':>10}{'Lighthouse':>15}"
-    lines = [head]
+    lines = [f"{'page':34}{'HTML KiB':>9}{'visit KiB':>10}{'axe':>5}{'over edge':>10}{'Lighthouse':>15}"]
     for name, row in rows.items():
         scores = f"{row['performance']}, {row['accessibility']}" if row["performance"] else "not installed"
         weights = f"{row['html'] / 1024:9.0f}{row['first_visit'] / 1024:10.0f}"

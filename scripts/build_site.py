@@ -7,20 +7,20 @@ hooks. Zensical runs no hooks, so it builds the folder of Markdown that `docs/ho
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import distributions, version
+from importlib.metadata import distributions
 from pathlib import Path
+
+import click
 
 from scripts.surroundings import ROOT
 
 # The oldest version of each generator that was tried.
 ENGINES = {"mkdocs": "mkdocs>=1.6.1", "properdocs": "properdocs>=1.6.7", "zensical": "zensical>=0.0.73"}
 INSTALLED = ROOT / ".cache" / "engines"
-_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class EngineError(Exception):
@@ -58,10 +58,8 @@ def install(engine: str) -> None:
 
 def installed_version(engine: str) -> str:
     """Return the version of a generator; empty if it is missing."""
-    if engine == "mkdocs":
-        return version(engine)
-    found = {each.name: each.version for each in distributions(path=[str(INSTALLED / engine)])}
-    return found.get(engine, "")
+    path = [str(INSTALLED / engine), *sys.path]
+    return next((each.version for each in distributions(name=engine, path=path)), "")
 
 
 def _build_from_tree(engine: str, site: Path) -> None:
@@ -90,8 +88,8 @@ def _run(engine: str, *words: str) -> None:
     command = [sys.executable, "-m", engine, *words]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        plain = _COLOR.sub("", done.stdout + done.stderr)
-        said, _, traceback = plain.partition("Traceback (most recent call last)")
+        told = click.unstyle(done.stdout + done.stderr)
+        said, _, traceback = told.partition("Traceback (most recent call last)")
         raise EngineError(said.strip() or traceback.strip())
 
 

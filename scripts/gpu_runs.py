@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 
 from scripts import install_cell, notebook_cache
-from scripts.surroundings import ROOT, device_kind
+from scripts.surroundings import ROOT, device_kind, read_record
 
 # What a run depends on, as it is told.
 _PARTS = {"cells": "its cells", "package": "the package"}
@@ -49,10 +49,9 @@ def path_of(notebook: Path) -> Path:
 
 def last_run(notebook: Path) -> GpuRun | None:
     """Return the last run of a notebook on a GPU, if there has been one."""
-    path = path_of(notebook)
-    if not path.is_file():
+    found = read_record(path_of(notebook), None)
+    if found is None:
         return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     outputs = {name: list(map(nbformat.from_dict, some)) for name, some in found["outputs"].items()}
     now = digests(notebook_cache.read(notebook))
     changed = tuple(told for part, told in _PARTS.items() if found[part] != now[part])

@@ -18,11 +18,9 @@ SITE = Path(__file__).resolve().parent.parent / "site"
 class SiteHandler(SimpleHTTPRequestHandler):
     """Serves the files of the site with the headers that it asks for in `_headers`, and logs nothing."""
 
-    headers_of_all: tuple[tuple[str, str], ...] = ()
-
     def end_headers(self) -> None:
         """Send them."""
-        for name, value in self.headers_of_all:
+        for name, value in read_headers(Path(self.directory)):
             self.send_header(name, value)
         super().end_headers()
 
@@ -58,7 +56,6 @@ def main(port: str, *build: str) -> int:
         try:
             status = subprocess.run(build, check=False).returncode
             if status == 0:
-                SiteHandler.headers_of_all = read_headers(SITE)
                 if (missing := SITE / "404.html").is_file():
                     page = missing.read_text(encoding="utf-8")
                     SiteHandler.error_message_format = page.replace("%", "%%")
