@@ -14,11 +14,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from textwrap import shorten
+from typing import NamedTuple
 from urllib.parse import unquote, urldefrag, urljoin
 
 from bs4 import BeautifulSoup, Tag
@@ -35,8 +35,7 @@ _SEARCH = {"search/search_index.json": "docs", "search.json": "items"}  # the en
 _OF_THEMES = ("assets/javascripts/", "assets/stylesheets/", "assets/images/", "search/", "search.json")
 
 
-@dataclass(frozen=True, order=True)
-class Fact:
+class Fact(NamedTuple):
     """Something that a site has: a page, a heading, a link ...; `what` is empty for a page or a file."""
 
     kind: str
@@ -47,8 +46,7 @@ class Fact:
         return f"{self.kind} {self.where} {self.what}".rstrip()
 
 
-@dataclass(frozen=True, order=True)
-class Difference:
+class Difference(NamedTuple):
     """What one of two sites has and the other lacks, or a link that leads nowhere; `owner` has it."""
 
     fact: Fact
@@ -87,19 +85,18 @@ def facts(site: Path) -> Counter[Fact]:
 
 
 def _facts(site: Path) -> Iterator[Fact]:
-    paths = sorted(path for path in site.rglob("*") if path.is_file())
-    names = {path: path.relative_to(site).as_posix() for path in paths}
+    files = {path.relative_to(site).as_posix(): path for path in sorted(site.rglob("*")) if path.is_file()}
     soups = {
         re.sub(r"(^|/)index\.html$", r"\1", name): BeautifulSoup(path.read_text("utf-8"), "html.parser")
-        for path, name in names.items()
+        for name, path in files.items()
         if path.suffix == ".html"
     }
     anchors = {address: {str(tag["id"]) for tag in soup.select("[id]")} for address, soup in soups.items()}
-    places = anchors | {name: set() for name in names.values() if not name.endswith(".html")}
+    places = anchors | {name: set() for name in files if not name.endswith(".html")}
     for address, soup in soups.items():
         yield Fact("page", address)
         yield from _of_page(address, soup, places)
-    for path, name in names.items():
+    for name, path in files.items():
         if name in _SEARCH:
             for entry in json.loads(path.read_text("utf-8"))[_SEARCH[name]]:
                 words = f"{_words(entry['title'])}: {_words(entry['text'])}"
@@ -140,10 +137,9 @@ def _named(tag: Tag) -> str:
     """What an element of a head is, without what themes and generators fill it with."""
     if tag.name == "title":
         return f"title {_words(tag.get_text())}"
-    kind = (
-        tag.get("name") or tag.get("http-equiv") or tag.get("property") or tag.get("rel") or tag.get("type")
-    )
-    return f"{tag.name} {kind if isinstance(kind, str) else ' '.join(kind or [])}".rstrip()
+    names = ("name", "http-equiv", "property", "rel", "type")
+    kind = next((tag[name] for name in names if tag.get(name)), "")
+    return f"{tag.name} {kind if isinstance(kind, str) else ' '.join(kind)}".rstrip()
 
 
 def _words(text: str) -> str:
@@ -198,8 +194,7 @@ def differs(engine: str, site: Path, ours: Counter[Fact]) -> bool:
 
 def known(engine: str) -> list[str]:
     """The patterns of what is known of a generator."""
-    listed = read_record(KNOWN, {}).get(engine, {"lacks": []})["lacks"]
-    return [pattern for lack in listed for pattern in lack["facts"]]
+    return [pattern for lack in read_record(KNOWN, {})[engine]["lacks"] for pattern in lack["facts"]]
 
 
 if __name__ == "__main__":

@@ -7,21 +7,14 @@ from contextlib import redirect_stdout, suppress
 from unittest.mock import patch
 
 from advprop.cli import parse
-from docs.hooks.rendering import PageError
 
 _PLAIN = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
 
 
 def command_help() -> dict[str, str]:
-    """The help of every command, by its name.
-
-    Raises:
-        PageError: If the command line names no commands.
-    """
-    usage = re.search(r"\{([\w,-]+)\}", _help())
-    if usage is None:
-        raise PageError("advprop --help names no commands")
-    return {name: _help(name) for name in usage[1].split(",")}
+    """The help of every command, by its name."""
+    usage = re.findall(r"\{([\w,-]+)\}", _help())
+    return {name: _help(name) for name in usage[0].split(",")}
 
 
 def _help(*command: str) -> str:

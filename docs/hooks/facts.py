@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import timm
@@ -26,6 +26,7 @@ from scripts import notebook_cache
 from scripts.surroundings import ROOT, versions
 
 RECORDS = ROOT / ".cache" / "verification"
+_IMPORTED = notebook_cache.package_sources()
 
 
 @dataclass(frozen=True)
@@ -166,14 +167,9 @@ class Facts:
         }
 
 
-@cache
-def _package_at_first() -> dict[str, str]:
-    return notebook_cache.package_sources()
-
-
 def package_changed() -> bool:
-    """Whether the package has been edited since this was first asked, when the site was first built."""
-    return notebook_cache.package_sources() != _package_at_first()
+    """Whether the package has been edited since it was imported here."""
+    return notebook_cache.package_sources() != _IMPORTED
 
 
 def verified(index: ModelIndex) -> Verification:

@@ -9,8 +9,13 @@ from nbformat import NotebookNode
 
 from docs.hooks.outputs import Figures
 
-_FENCE = re.compile(r"[ ]{0,3}(`{3,}|~{3,})(.*)")
-_CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
+# A block between fences, of which the last is as long as the first or longer, or code in a line.
+_CODE = re.compile(
+    r"^[ ]{0,3}(?P<fence>(?P<mark>[`~])(?P=mark){2,})(?s:.*?)"
+    r"(?:\n[ ]{0,3}(?P<end>(?P=fence)(?P=mark)*)[ \t]*$|\Z)"
+    r"|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)",
+    re.MULTILINE,
+)
 _DEFINITION = re.compile(r"^[ ]{0,3}\[(?P<label>[^\]\n]+)\]:", re.MULTILINE)
 _PICTURE = re.compile(r"(!\[[^\]]*\]\(\s*<?|<img\b[^>]*?\bsrc=[\"'])(?P<place>[^)\s\"'>]+)")
 _HEADING = re.compile(
@@ -72,25 +77,14 @@ def markdown_cells(
 
 def split_code(source: str) -> Iterator[tuple[str, bool]]:
     """The parts of a cell in their order, each with whether it is code; a fence that is open ends with it."""
-    fence = ""
-    for line in source.splitlines(keepends=True):
-        found = _FENCE.match(line)
-        if fence:
-            yield line, True
-            if found and found[1].startswith(fence) and not found[2].strip():
-                fence = ""
-        elif found:
-            fence = found[1]
-            yield line, True
-        else:
-            at = 0
-            for code in _CODE.finditer(line):
-                yield line[at : code.start()], False
-                yield code[0], True
-                at = code.end()
-            yield line[at:], False
-    if fence:
-        yield f"{'' if source.endswith(chr(10)) else chr(10)}{fence}", True
+    at = 0
+    for code in _CODE.finditer(source):
+        yield source[at : code.start()], False
+        yield code[0], True
+        at = code.end()
+        if code["fence"] and not code["end"]:
+            yield f"{'' if source.endswith(chr(10)) else chr(10)}{code['fence']}", True
+    yield source[at:], False
 
 
 def _labels(source: str) -> set[str]:

@@ -40,9 +40,7 @@ _site: tree.Site
 _place: Published
 _notebooks: dict[str, str] = {}
 _sources: dict[str, list[Source]] = {}  # by the paths of their pages
-_scripts: set[str] = set()  # in the HTML of any page
 _releases: list[Release] = []
-_names: set[str] = set()  # of classes there, and its settings
 _watched = False  # by `mkdocs serve`, which puts a script of its own into pages
 
 
@@ -80,8 +78,6 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     _site = tree.Site()
     _notebooks.clear()
     _sources.clear()
-    _scripts.clear()
-    _names.clear()
     _releases[:] = releases((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
     if notebook_cache.RUNS.is_dir():  # MkDocs knows no path in `watch` that may be missing
         config.watch.append(str(notebook_cache.RUNS))
@@ -209,9 +205,12 @@ def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> s
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Write what a server sends with every page, and the styles that some page uses."""
+    site = Path(config.site_dir)
+    pages = [path.read_text(encoding="utf-8") for path in site.rglob("*.html")]
     if not _watched:  # then only pages that change are built
-        keep_used(Path(config.site_dir, "assets"), _names)
-    Path(config.site_dir, "_headers").write_text(headers(_scripts), encoding="utf-8")
+        keep_used(site / "assets", set().union(*map(named_in_page, pages)))
+    scripts = set().union(*map(inline_scripts, pages))
+    (site / "_headers").write_text(headers(scripts), encoding="utf-8")
 
 
 def _home(config: MkDocsConfig) -> str:
@@ -223,6 +222,4 @@ def _finished(page: str) -> str:
     """Light, with a policy and a name of the search to be read out; no script asks the repository's host."""
     page = re.sub(r'(<a [^>]*class="md-source") data-md-component="source"', r"\1", page)
     page = lighten(page).replace(' role="dialog">', ' role="dialog" aria-label="Search">', 1)
-    _scripts.update(inline_scripts(page))
-    _names.update(named_in_page(page))
     return page if _watched else unquoted(with_policy(page))
