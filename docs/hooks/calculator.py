@@ -104,13 +104,7 @@ class Run:
 
 
 def run(rate: float, epochs: int, gpus: int = 1) -> Run:
-    """What training on ImageNet takes, if `gpus` GPUs are so many times as fast as one.
-
-    Args:
-        rate: Images per second of one GPU.
-        epochs: Passes over the training images.
-        gpus: How many train.
-    """
+    """What training on ImageNet takes, if `gpus` GPUs are so many times as fast as one: `rate` images/s."""
     seconds = epochs * IMAGENET / (rate * gpus)
     return Run(rate * gpus, seconds / 86400, seconds * gpus / 3600)
 

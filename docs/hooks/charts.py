@@ -74,12 +74,7 @@ def gain_chart(results: Results) -> str:
 
 @matplotlib.rc_context()
 def cost_chart(measured: Mapping[str, Any], figures: Figures) -> str:
-    """What a step costs by settings, standard training = 1, beside what its arithmetic alone would cost.
-
-    Args:
-        measured: A record of `scripts.cost_curves`.
-        figures: Those of the page.
-    """
+    """What a step costs by a record of `scripts.cost_curves`, beside what arithmetic alone would cost."""
     curves = measured["curves"]
     notebook_style()
     matplotlib.rcParams["font.size"] = _FONT_SIZE

@@ -33,12 +33,7 @@ _IMPORTED = notebook_cache.package_sources()
 class Model:
     """One model, as its page tells it.
 
-    Attributes:
-        card: What was published of it.
-        collection: What it belongs to.
-        home: The page of its collection.
-        checks: What the code says of each field of its card.
-        results: What was measured of all models.
+    It has the page of its collection, the checks of its card's fields, and the results of all models.
     """
 
     card: ModelCard

@@ -17,14 +17,9 @@ Data = dict[str, Any]
 
 @dataclass(frozen=True)
 class Told:
-    """What is known of a page.
+    """What is known of a page: its source, such as `guides/export.md`, its title, a sentence about it.
 
-    Attributes:
-        path: Its source, such as `guides/export.md`.
-        title: Its title.
-        about: What it is about, in a sentence; may be empty.
-        address: Its address, and `home` that of the site; empty if nobody knows where it is published.
-        site: Name of the site.
+    The addresses of the page and of the site, `home`, are empty if nobody knows where it is published.
     """
 
     path: str

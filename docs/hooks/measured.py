@@ -64,12 +64,7 @@ def text(name: str) -> str:
 
 
 def printed(model: str, program: str) -> str:
-    """What a program of `snippets/` printed with a model's weights; empty if it was never run as it is.
-
-    Args:
-        model: The name of the model.
-        program: The program's file, such as `photo/predict.py`.
-    """
+    """What a program such as `photo/predict.py` printed for a model; empty if it was never run as it is."""
     name = Path(program).stem
     for row in record("snippet_outputs")["printed"]:
         if (row["model"], row["snippet"]) == (model, name) and row["code"] == snippet(name, model):

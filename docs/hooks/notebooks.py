@@ -28,14 +28,7 @@ NOTES = {
 
 @dataclass
 class Rendered:
-    """A notebook's page: its Markdown, and what goes with it.
-
-    Attributes:
-        markdown: The page.
-        path: The notebook that it shows.
-        files: The pictures that lie beside the page, by their names.
-        problem: What is wrong with it; empty if nothing is.
-    """
+    """A notebook's page, the notebook that it shows, the pictures beside it by name, and what is wrong."""
 
     markdown: str
     path: Path

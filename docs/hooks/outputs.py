@@ -102,7 +102,7 @@ def show(output: Any, figures: Figures, alt: str) -> str:
         return fenced(as_text("\n".join(output.traceback)), _TEXT)
     if output.output_type == "stream":
         return fenced(as_text(output.text), _TEXT)
-    data = {kind: "".join(each) if isinstance(each, list) else each for kind, each in output.data.items()}
+    data = output.data
     if "text/html" in data:
         html, name = safe_html(data["text/html"], figures.next_name())
         return f'<div class="output"{name}>\n{html}\n</div>'

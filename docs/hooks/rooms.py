@@ -89,14 +89,9 @@ def floors() -> list[str]:
 
 @dataclass(frozen=True)
 class Box:
-    """A room as `docs/templates/rooms.svg` draws it.
+    """A room as `docs/templates/rooms.svg` draws it: where it begins, its files, the rooms that it needs.
 
-    Attributes:
-        top: Where it begins.
-        lines: The lines with its files.
-        needs: The rooms that arrows lead to.
-        x: The lane of the arrow to it, beside the boxes.
-        start: Where that arrow begins.
+    The arrow to it begins at the height `start`, and runs beside the boxes at `x`.
     """
 
     top: int

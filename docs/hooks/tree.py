@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from mkdocs.utils.meta import get_data
 
 from advprop.cards import load_model_index, load_results, show, strip_model_index
 from advprop.recipes import AUTO_MODELS, FEW_IMAGES, defaults_by_data
@@ -89,11 +90,7 @@ class Site:
         self.env.filters["show"] = show
 
     def written_page(self, path: str, markdown: str, source: str) -> str:
-        """A page of `docs/` with its Jinja rendered and no model index; `source` is the whole file.
-
-        Raises:
-            PageError: If its Jinja is wrong; the message has file and line.
-        """
+        """A page of `docs/` with its Jinja rendered and no model index; `source` is the whole file."""
         text = strip_model_index(markdown.lstrip("\n"))
         first_line = source[: max(source.find(text[:200]), 0)].count("\n") + 1
         names: dict[str, Any] = {}
@@ -112,10 +109,8 @@ class Site:
                 return f"{model.network}, an image classifier {model.method}{top1}"
         if path.endswith(".ipynb"):
             return briefly(in_words(_title_and_summary(path)[1]))
-        text = _text(DOCS / path)
-        front = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
-        told = yaml.safe_load(front[1]).get("description") if front else None
-        return briefly(str(told or in_words(title_and_summary(text[front.end() if front else 0 :])[1])))
+        text, front = get_data(_text(DOCS / path))
+        return briefly(str(front.get("description") or in_words(title_and_summary(text)[1])))
 
     def collection_pages(self) -> list[str]:
         """The pages of collections, each followed by those of its models."""
@@ -138,11 +133,7 @@ class Site:
         return expanded
 
     def model_page(self, model: Model) -> str:
-        """The page of one model.
-
-        Raises:
-            PageError: If the template is wrong; the message has file and line.
-        """
+        """The page of one model."""
         text, where = _text(TEMPLATES / "model_page.md"), "docs/templates/model_page.md"
         return render(self.env, text, where=where, model=model, model_name=model.name)
 

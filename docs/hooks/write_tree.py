@@ -23,12 +23,7 @@ _ADDRESS = re.compile(r'(<[^<>]*\s(?:href|src|srcset)=")(?!#|/|[a-z]+:)([^"]+)')
 
 
 def write(folder: Path, place: Published) -> list[str]:
-    """Write `docs/` with every page and what lies beside them, and `mkdocs.yml`; return what to warn of.
-
-    Raises:
-        PageError: If a page has a mistake.
-        NotebookError: If a notebook has one.
-    """
+    """Write `docs/` with every page and what lies beside them, and `mkdocs.yml`; return what to warn of."""
     site = tree.Site()
     problems = [f"{check.model}: {check.field} differs" for check in site.facts.verification.failures]
     files: dict[str, bytes | str] = dict(site.pictures())
