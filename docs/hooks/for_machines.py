@@ -25,12 +25,7 @@ class Release(NamedTuple):
 
 
 def sections(nav: list[Any], about: Callable[[str], str]) -> dict[str, list[Page]]:
-    """The parts of the navigation, each with its pages and a sentence about each; single pages come first.
-
-    Args:
-        nav: As in `mkdocs.yml`; each item of the first level has a title.
-        about: Gives the sentence for the path of a page.
-    """
+    """The parts of the navigation, each with its pages and what they are about; single pages come first."""
     parts: dict[str, list[Page]] = {"Overview": []}
     for item in nav:
         for title, below in item.items():

@@ -24,12 +24,9 @@ _MANY = 3  # elements of one style share a class
 
 
 def bitmap(files: Sequence[str], alt: str, size: str = "") -> str:
-    """A bitmap that is loaded when it comes into view, as HTML and as XML.
+    """A bitmap that is loaded when it comes into view, as HTML and as XML; `size` are more attributes.
 
-    Args:
-        files: The file, or one for browsers that know AVIF and one for all others.
-        alt: What it shows, in words.
-        size: Its width and height as attributes.
+    It is one file, or one for browsers that know AVIF and one for all others.
     """
     image = f'<img src="{files[-1]}" alt="{escape(alt)}"{size} loading="lazy"/>'
     if len(files) == 1:

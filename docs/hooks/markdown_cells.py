@@ -44,16 +44,10 @@ def after_title(markdown: str) -> int:
     return found.end() if found else 0
 
 
-def markdown_cells(
-    cells: list[NotebookNode], figures: Figures, beside: Path, page: str = ""
-) -> dict[int, str]:
-    """The Markdown cells by their place, fit to stand on one page.
+def markdown_cells(cells: list[NotebookNode], figures: Figures, beside: Path, page: str) -> dict[int, str]:
+    """The Markdown cells of a notebook by their place, fit to stand on one page.
 
-    Args:
-        cells: All cells of a notebook.
-        figures: Takes the pictures.
-        beside: The folder that pictures are named from.
-        page: From there, the folder that `figures` will lie in.
+    Pictures are named from the folder `beside`, and `figures` takes them for its folder `page`.
 
     Raises:
         ValueError: If a picture is not there; the message names it and the cell.

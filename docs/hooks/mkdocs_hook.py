@@ -32,12 +32,11 @@ from docs.hooks.sources import Source, as_markdown, listed, page_of_sources, pat
 from docs.hooks.styles import keep_used, named_in_page
 from scripts import notebook_cache
 from scripts.notebook_cache import NotebookError
-from scripts.published import Published, SettingError, published
+from scripts.published import SettingError
 
 log = logging.getLogger("mkdocs.hooks.advprop")
 
 _site: tree.Site
-_place: Published
 _notebooks: dict[str, str] = {}
 _sources: dict[str, list[Source]] = {}  # by the paths of their pages
 _releases: list[Release] = []
@@ -63,19 +62,19 @@ def on_startup(command: str, dirty: bool) -> None:
 @_mistakes_told()
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Read the facts, and name the generated pages in the navigation."""
-    global _site, _place
+    global _site
     if config.strict:  # --quiet would hide warnings from the count that --strict looks at
         logging.getLogger("mkdocs").setLevel(min(logging.WARNING, log.getEffectiveLevel()))
     rooms.forget()
     if package_changed():
         log.warning("advprop/ has changed, and what pages ask it is answered as before: start MkDocs again")
-    _place = published()
-    config.site_url = config.site_url or (_place.site and f"{_place.site}/")
-    if _place.repository:
-        config.repo_url, config.repo_name = _place.repository, "GitHub" if _place.on_github else "GitLab"
-        config.edit_uri = _place.page("edit", "docs/")
-        config.theme["features"].append("content.action.edit")
     _site = tree.Site()
+    place = _site.place
+    config.site_url = config.site_url or (place.site and f"{place.site}/")
+    if place.repository:
+        config.repo_url, config.repo_name = place.repository, "GitHub" if place.on_github else "GitLab"
+        config.edit_uri = place.page("edit", "docs/")
+        config.theme["features"].append("content.action.edit")
     _notebooks.clear()
     _sources.clear()
     _releases[:] = releases((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
@@ -104,7 +103,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for model in _site.facts.models:
         add(model.path, _site.model_page(model))
     for path in tree.notebook_pages():
-        found = tree.notebook(path, _place)
+        found = tree.notebook(path, _site.place)
         if found.problem:
             log.warning(found.problem)
         _notebooks[path] = found.markdown
@@ -133,7 +132,7 @@ def on_pre_page(page: Page, config: MkDocsConfig, files: Files) -> Page:
     """Let MkDocs render notebooks as it renders any page, and say where they are edited."""
     if page.file.src_uri in _notebooks:
         page.__dict__.pop("render", None)
-        page.edit_url = _place.page("edit", page.file.src_uri) or None
+        page.edit_url = _site.place.page("edit", page.file.src_uri) or None
     return page
 
 
@@ -170,7 +169,7 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     What the search has left out need not say so any more.
     """
     told = _told(page, config)
-    head = told.tags(structured_data(told, _site.facts, _place), has_feed=bool(_releases))
+    head = told.tags(structured_data(told, _site.facts, _site.place), has_feed=bool(_releases))
     output = re.sub(r' data-search-exclude(="[^"]*")?(?=[^<]*>)', "", output)
     output, styles = styles_apart(only_needed(output))
     beside = Path(page.file.abs_dest_path).parent

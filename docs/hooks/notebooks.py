@@ -74,9 +74,8 @@ def render_notebook(path: Path, *, problem: str = "", gpu: GpuRun | None = None,
 
 def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
     """The picture of a notebook: the first figure of cells with the tag `thumbnail`, else of all; HTML."""
-    for cell in sorted(
-        notebook_cache.code_cells(notebook), key=lambda cell: "thumbnail" not in tags_of(cell)
-    ):
+    cells = notebook_cache.code_cells(notebook)
+    for cell in sorted(cells, key=lambda cell: "thumbnail" not in tags_of(cell)):
         for output in cell.outputs:
             if any(kind.startswith("image/") for kind in output.get("data", {})):
                 return _from_its_top(show(output, figures, cell.metadata.get("alt", "")))

@@ -59,6 +59,7 @@ class Site:
 
     def __init__(self) -> None:
         index = load_model_index()
+        self.place = published()
         self.facts: Facts = Facts(index, load_results(), verified(index))
         for check in self.facts.verification.failures:
             if check.field == "Name":  # nothing can be said of it
@@ -74,7 +75,7 @@ class Site:
             measured=measured,
             calculator=calculator,
             prices=lambda: calculator.prices(self.facts.members("AdvProp"), measured.record("benchmark")),
-            install=published().install(),
+            install=self.place.install(),
             defaults_by_data=defaults_by_data,
             few_images=FEW_IMAGES,
             auto_models=AUTO_MODELS,
