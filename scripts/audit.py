@@ -81,10 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--record", type=Path, default=RECORD, help="where to keep it")
     asked = parser.parse_args(arguments)
     program = chromium()
-    if not (asked.site / "index.html").is_file() or program is None:
-        missing = f"there is no Chromium; install it: {INSTALL}"
-        if program is not None:
-            missing = f"there is no site in {asked.site}; build it: make site"
+    if program is None or not (asked.site / "index.html").is_file():
+        no_site = f"there is no site in {asked.site}; build it: make site"
+        missing = no_site if program else f"there is no Chromium; install it: {INSTALL}"
         print(f"error: {missing}", file=sys.stderr)
         return 2
     with served(asked.site, CompressingHandler) as address, launched(program) as browser:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
 from bs4 import BeautifulSoup
 from markdown import markdown as to_html
@@ -14,14 +14,6 @@ Page = dict[str, str]
 _RELEASE = re.compile(
     r"^## \[(?P<version>[^\]]+)\] - (?P<date>[\d-]+)\n(?P<changes>.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE
 )
-
-
-class Release(NamedTuple):
-    """A version in the changelog: its date as `2026-11-28`, its changes in Markdown."""
-
-    version: str
-    date: str
-    changes: str
 
 
 def sections(nav: list[Any], about: Callable[[str], str]) -> dict[str, list[Page]]:
@@ -102,22 +94,22 @@ def opensearch(name: str, description: str, address: str) -> str:
     )
 
 
-def releases(changelog: str) -> list[Release]:
-    """The releases of a changelog, newest first; what is not released yet is none of them."""
-    return [Release(**found.groupdict()) for found in _RELEASE.finditer(changelog)]
+def releases(changelog: str) -> list[re.Match[str]]:
+    """The releases of a changelog, newest first: `version`, `date` as `2026-11-28`, and `changes`."""
+    return list(_RELEASE.finditer(changelog))
 
 
-def feed(name: str, of: list[Release], home: str) -> str:
+def feed(name: str, of: list[re.Match[str]], home: str) -> str:
     """The releases as an Atom feed; `home` is the address of the site."""
     entries = "".join(
-        f"<entry><title>{escape(name)} {each.version}</title><id>{home}changelog/#{each.version}</id>"
-        f'<updated>{each.date}T00:00:00Z</updated><link href="{home}changelog/"/>'
-        f'<content type="html">{escape(to_html(each.changes))}</content></entry>'
+        f"<entry><title>{escape(name)} {each['version']}</title><id>{home}changelog/#{each['version']}</id>"
+        f'<updated>{each["date"]}T00:00:00Z</updated><link href="{home}changelog/"/>'
+        f'<content type="html">{escape(to_html(each["changes"]))}</content></entry>'
         for each in of
     )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f'<feed xmlns="http://www.w3.org/2005/Atom"><title>{escape(name)}</title><id>{home}</id>'
-        f"<updated>{of[0].date}T00:00:00Z</updated><author><name>{escape(name)}</name></author>"
+        f"<updated>{of[0]['date']}T00:00:00Z</updated><author><name>{escape(name)}</name></author>"
         f'<link href="{home}"/><link rel="self" href="{home}feed.xml"/>{entries}</feed>\n'
     )

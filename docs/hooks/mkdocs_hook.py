@@ -22,7 +22,7 @@ from advprop.cards import ModelIndexError
 from docs.hooks import rooms, tree
 from docs.hooks.content import finished
 from docs.hooks.facts import package_changed
-from docs.hooks.for_machines import Release, feed, opensearch, redirect, releases, sections
+from docs.hooks.for_machines import feed, opensearch, redirect, releases, sections
 from docs.hooks.head import Told, structured_data
 from docs.hooks.html import lighten, only_needed, unquoted
 from docs.hooks.policy import headers, inline_scripts, styles_apart, with_policy
@@ -39,7 +39,7 @@ log = logging.getLogger("mkdocs.hooks.advprop")
 _site: tree.Site
 _notebooks: dict[str, str] = {}
 _sources: dict[str, list[Source]] = {}  # by the paths of their pages
-_releases: list[Release] = []
+_releases: list[re.Match[str]] = []
 _watched = False  # by `mkdocs serve`, which puts a script of its own into pages
 
 
@@ -111,8 +111,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for name, picture in found.files.items():
             add(f"{path.removesuffix('.ipynb')}/{name}", picture)
     if not _watched:  # else a page is built anew without those that belong to it
-        for told in [each for each in files if re.search("^::: ", _markdown(each), re.MULTILINE)]:
-            path, text = page_of_sources(told.src_uri, _markdown(told))
+        written = [each for each in files.documentation_pages() if not each.generated_by]
+        for told in [each for each in written if re.search("^::: ", each.content_string, re.MULTILINE)]:
+            path, text = page_of_sources(told.src_uri, told.content_string)
             _sources[path] = []
             add(path, text, inclusion=InclusionLevel.NOT_IN_NAV)
     for path in _site.collection_pages():  # others link to models/advprop.html
@@ -191,10 +192,6 @@ def _told(page: Page, config: MkDocsConfig) -> Told:
     home = _home(config) if config.site_url else ""
     about = str(page.meta["description"])
     return Told(path, title, about, page.canonical_url or "", home, config.site_name)
-
-
-def _markdown(file: File) -> str:
-    return file.content_string if file.is_documentation_page() and not file.generated_by else ""
 
 
 def on_post_template(output: str, template_name: str, config: MkDocsConfig) -> str:

@@ -84,11 +84,10 @@ def first_figure(notebook: nbformat.NotebookNode, figures: Figures) -> str:
 
 def _from_its_top(picture: str) -> str:
     """A picture for a wide box: a tall SVG fills its width, and what is below is cut off."""
-    beside = 'class="drawn"' in picture
     shape = re.search(r'(?:aspect-ratio: |viewBox="\S+ \S+ )([\d.]+)(?: / | )([\d.]+)"', picture)
     if not shape or float(shape[2]) < 0.7 * float(shape[1]):
         return picture
-    if beside:
+    if 'class="drawn"' in picture:  # it lies beside the page
         return picture.replace('style="', 'style="object-fit: cover; object-position: top; ', 1)
     return picture.replace("<svg ", '<svg preserveAspectRatio="xMidYMin slice" ', 1)
 
