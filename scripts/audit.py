@@ -14,8 +14,8 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from importlib.resources import files
@@ -121,15 +121,13 @@ class CompressingHandler(SiteHandler):
 @contextmanager
 def served(site: Path, handler: type[SiteHandler] = SiteHandler) -> Iterator[str]:
     """Serve a folder with the headers that it asks for; gives its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(site)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    of_site = functools.partial(handler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), of_site) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever)
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
 
 
 def chromium() -> str | None:

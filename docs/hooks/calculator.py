@@ -53,11 +53,6 @@ class Network:
     timm_rate: float
     epochs: Mapping[str, int]
 
-    @property
-    def family(self) -> str:
-        """What networks of other sizes share with it."""
-        return self.name.partition("-")[0]
-
 
 @dataclass(frozen=True)
 class Row:
@@ -129,7 +124,8 @@ def _row(network: Network, bases: Sequence[tuple[Network, Mapping[str, Any]]]) -
     """What a network takes, by the measured one that is most alike: of the same family, nearest in MACs."""
 
     def apart(base: tuple[Network, Any]) -> tuple[bool, float]:
-        return base[0].family != network.family, abs(math.log(base[0].macs / network.macs))
+        family, of_base = (each.name.partition("-")[0] for each in (network, base[0]))
+        return of_base != family, abs(math.log(base[0].macs / network.macs))
 
     base, record = min(bases, key=apart)
     rates = {name: statistics.median(each) for name, each in record["images_per_second"].items()}

@@ -104,9 +104,7 @@ class _CodeCell:
     def shown(self, gpu: GpuRun | None, other: GpuRun | None) -> list[str]:
         """The cell and what came out of it; cells to install and solutions of exercises are folded away.
 
-        Args:
-            gpu: Has the outputs of a cell that is run on a GPU only, and was not run here.
-            other: Has the outputs on a GPU that stand beside those of this run, where they are others.
+        `gpu` has the outputs of a cell that was not run here, `other` those that stand beside this run's.
         """
         cell, tags = self.cell, tags_of(self.cell)
         outputs, note = cell.outputs, ""
