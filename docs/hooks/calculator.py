@@ -59,7 +59,6 @@ class Row:
     """What a network's training steps take on one GPU.
 
     Attributes:
-        network: The network.
         base: The network whose speed was measured; another one's is scaled as timm's benchmark has the two.
         rate: Images per second in standard training.
         costs: Time of an image over that in standard training, of each measured case.

@@ -4,9 +4,8 @@ import json
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from advprop.cards import snippet
 from advprop.recipes import make_recipe, recipe_names
@@ -18,8 +17,7 @@ STANDARD = "standard"
 IMAGENET = 1_281_167  # training images
 
 
-@dataclass(frozen=True)
-class Trained:
+class Trained(NamedTuple):
     """What a method reaches, in per cent: the mean over seeds, and how far it is from standard training.
 
     The second number of a gain is its standard error over the seeds; None for one seed.
@@ -33,8 +31,7 @@ class Trained:
     corrupted_gain: tuple[float, float | None]
 
 
-@dataclass(frozen=True)
-class Speed:
+class Speed(NamedTuple):
     """Images per second, and as a share of timm's: median, least and most.
 
     `floor` is the share of a step's time that its arithmetic alone explains, and None without standard
@@ -117,8 +114,7 @@ def on_gpu(measured: Mapping[str, Any]) -> bool:
     return not (measured["device"].startswith("CPU") or measured["compile"])
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What a recipe of the package costs: by the images per second of its method on one device."""
 
     recipe: str

@@ -2,10 +2,9 @@
 
 import json
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import yaml
@@ -30,8 +29,7 @@ _CARD = 560  # pixels that the picture of a tutorial in the list is wide
 DATA_FILES = ROOT / "advprop" / "data_files"
 
 
-@dataclass(frozen=True)
-class Tutorial:
+class Tutorial(NamedTuple):
     """What the gallery says of one: its page, title and first words, its runs, its picture in HTML."""
 
     path: str
@@ -41,8 +39,7 @@ class Tutorial:
     picture: str = ""
 
 
-@dataclass(frozen=True)
-class Gallery:
+class Gallery(NamedTuple):
     """The tutorials, and the bitmaps of their pictures by name, which lie beside the page."""
 
     tutorials: list[Tutorial]
