@@ -7,8 +7,8 @@ from pathlib import Path
 import tinycss2
 from tinycss2.ast import AtRule, Node, QualifiedRule
 
-_CLASSES = re.compile(r'\bclass="([^"]*)"')
-_SETTINGS = re.compile(r'\b((?:data-md-color-\w+|dir)="[^"]*")')  # that no script changes to other values
+# Classes, and what no script changes to other values. Values without quotes have no spaces.
+_NAMED = re.compile(r"""\b(class|data-md-color-\w+|dir)=(?:"([^"]*)"|([^\s">]+))""")
 # The same in a selector.
 _CLASS = re.compile(r"\.([A-Za-z_][\w-]*)")
 _SETTING = re.compile(r"""\[(data-md-color-\w+|dir)=["']?([\w-]+)["']?\]""")
@@ -17,8 +17,9 @@ _WORD = re.compile(r"[\w-]+")
 
 def named_in_page(page: str) -> set[str]:
     """The classes in the HTML of a page, and its settings: colors, and in which direction it is read."""
-    classes = (name for found in _CLASSES.findall(page) for name in found.split())
-    return {*classes, *_SETTINGS.findall(page)}
+    found = [(name, quoted or plain) for name, quoted, plain in _NAMED.findall(page)]
+    classes = {each for name, value in found if name == "class" for each in value.split()}
+    return classes | {f'{name}="{value}"' for name, value in found if name != "class"}
 
 
 def named_in_script(script: str) -> set[str]:

@@ -500,7 +500,7 @@ def test_the_contents_of_a_page_stand_in_it_once() -> None:
 
 
 def test_style_sheets_keep_what_some_page_or_script_may_use() -> None:
-    known = named_in_page('<body dir="ltr" data-md-color-primary="custom"><p class="a b">')
+    known = named_in_page('<body dir=ltr data-md-color-primary="custom"><p class=a><b class="b e">')
     known |= named_in_script("element.className = `c--${kind}`; element.classList.add('d')")
     kept = (
         ".a .b:hover{x: 1}",
