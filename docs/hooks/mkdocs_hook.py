@@ -39,8 +39,17 @@ log = logging.getLogger("mkdocs.hooks.advprop")
 _site: tree.Site
 _notebooks: dict[str, str] = {}
 _sources: dict[str, list[Source]] = {}  # by the paths of their pages
+_added: dict[str, str | bytes] = {}  # what is no file of `docs/`, as the last build wrote it
 _releases: list[re.Match[str]] = []
 _watched = False  # by `mkdocs serve`, which puts a script of its own into pages
+
+
+class _Unchanged(File):
+    """A generated file that is as it was, so that `mkdocs serve --dirty` need not build it again."""
+
+    def is_modified(self) -> bool:
+        """MkDocs builds it if so."""
+        return False
 
 
 @contextmanager
@@ -98,7 +107,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are not files of `docs/`."""
 
     def add(path: str, content: str | bytes, **options: Any) -> None:
-        files.append(File.generated(config, path, content=content, **options))
+        kind = _Unchanged if _watched and _added.get(path) == content else File
+        files.append(kind.generated(config, path, content=content, **options))
+        _added[path] = content
 
     for model in _site.facts.models:
         add(model.path, _site.model_page(model))

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import jinja2
 import pytest
+from mkdocs.config import load_config
+from mkdocs.structure.files import Files
 from nbformat import v4
 
-from docs.hooks import rendering
+from docs.hooks import rendering, tree
 from docs.hooks.rendering import PageError, environment, render
-from tests.site_tools import copied_checkout, page_path, soup_of
+from tests.site_tools import ROOT, copied_checkout, page_path, soup_of
 
 # --- what is included ---------------------------------------------------------------------------------
 
@@ -195,3 +197,26 @@ def test_a_second_build_reads_everything_anew_and_all_of_it_is_watched(tmp_path:
     assert [
         name for name in used if not any((checkout / name).is_relative_to(path) for path in folders)
     ] == []
+
+
+def test_served_pages_are_built_again_if_they_have_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path))
+    [hook] = config.hooks.values()
+    monkeypatch.setattr(hook, "_watched", False)  # after this test, too
+    config.plugins.on_startup(command="serve", dirty=True)
+    config = config.plugins.on_config(config)
+
+    def to_build() -> set[str]:
+        pages = [each for each in config.plugins.on_files(Files([]), config=config) if each.generated_by]
+        assert len(pages) > 20
+        return {each.src_uri for each in pages if each.is_modified()}
+
+    assert {"models/tf_efficientnet_b0_ap.md", "models/advprop.html"} < to_build()
+    assert to_build() == set()
+    page, edited = tree.Site.model_page, {"tf_efficientnet_b0_ap": "\nNew."}
+    monkeypatch.setattr(
+        tree.Site, "model_page", lambda site, model: page(site, model) + edited.get(model.name, "")
+    )
+    assert to_build() == {"models/tf_efficientnet_b0_ap.md"}
