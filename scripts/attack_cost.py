@@ -85,8 +85,10 @@ def measure(name: str, size: int, count: int, rounds: int) -> dict[str, Any]:
 
 
 def training(make: Maker, name: str, images: Tensor, labels: Tensor) -> Callable[[], None]:
-    """The passes of a training step by a task."""
-    task = make(timm.create_model(name)).train()
+    """The passes of a training step by a task, with the memory format of the images."""
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if last else torch.preserve_format
+    task = make(timm.create_model(name)).train().to(memory_format=layout)
 
     def step() -> None:
         task.zero_grad()
@@ -116,6 +118,7 @@ def in_memory(name: str, size: int, count: int) -> dict[str, Any]:
 def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[[], object]]:
     """What is timed; the first is the unit."""
     batch = name, images, labels
+    last = name, images.contiguous(memory_format=torch.channels_last), labels
 
     def attacked(steps: int, layers: bool = False, gradients: bool = True) -> Callable[[], object]:
         task = AdvPropTask(timm.create_model(name), PGD(steps=steps, targeted="random")).train()
@@ -128,6 +131,7 @@ def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[
     start, gradient = climb.start(images), torch.randn_like(images)
     return {
         "standard step": training(StandardTask, *batch),
+        "standard step, channels last": training(StandardTask, *last),
         "attack, 1 step": attacked(1),
         "attack, 1 step, norms as layers": attacked(1, layers=True),
         "attack, 5 steps": attacked(5),
@@ -140,6 +144,7 @@ def candidates(name: str, images: Tensor, labels: Tensor) -> dict[str, Callable[
         "Fast AdvProp, clean and noisy images in one pass": training(OnePass, *batch),
         "AdvProp, 1 step": training(ADVPROP, *batch),
         "AdvProp, 1 step, a pass for each branch": training(SEPARATE, *batch),
+        "AdvProp, 1 step, channels last": training(ADVPROP, *last),
     }
 
 

@@ -22,7 +22,7 @@ from advprop.recipes import (
 logger: logging.Logger = logging.getLogger(__name__)
 
 _FOLDER = ("data", "train_split", "test_split")
-OPTIONS = (*_FOLDER, "test_share", "seed", "model", "weights")
+OPTIONS = (*_FOLDER, "test_share", "seed", "model", "weights", "device")
 """The options that say whether a folder is small and what it is trained with."""
 
 
@@ -30,11 +30,17 @@ def folder_settings(given: Mapping[str, str]) -> dict[str, Any]:
     """The settings of the folder that the options name, if it has few training images; else none.
 
     A model that is named has the epochs and the rest, and its pretrained weights if they are on this machine.
+    On a CPU, channels are last in memory.
     """
     images = _few_images(given)
     if images is None:
         return {}
+    import torch
+
     settings = small_folder(images, ranks())
+    device = given.get("device", "auto")
+    if device == "cpu" or (device == "auto" and not torch.accelerator.is_available()):
+        settings["channels_last"] = True  # most convolutions are faster on a CPU
     model, weights = given.get("model", AUTO), given.get("weights", "none")
     if weights.lower() != "none":
         del settings["model"], settings["pretrained"]

@@ -204,7 +204,8 @@ class RunSettings:
         device: cpu, cuda, mps; auto takes the best there is.
         precision: Numbers of the forward pass: fp32, or mixed with bf16 or fp16.
         tf32: Let matrix products of fp32 run in TF32 on a GPU: faster, less exact.
-        channels_last: Keep images with their channels last in memory: faster for mixed precision.
+        channels_last: Keep images with their channels last in memory: faster for mixed precision, and for
+            most convolutions on a CPU, where a small folder has it by default.
         compile: Compile the model with torch.compile.
         grad_checkpointing: Compute the inside of the model again in the backward pass, to keep less of it in
             memory: slower, with the same results.

@@ -3,6 +3,7 @@
 import os
 
 import torch
+from torch import nn
 
 from advprop.evaluation import CORRUPTIONS
 from advprop.runtime import Plan, World, duration
@@ -61,6 +62,9 @@ def faster_on_cpu(loop: Loop) -> list[str]:
     ways = []
     if torch.accelerator.is_available():
         ways.append(f"--device {torch.accelerator.current_accelerator()}")
+    convolutions = sum(isinstance(layer, nn.Conv2d) for layer in loop.task.trainable_module.modules())
+    if not recipe.channels_last and side >= _SMALLEST_SIDE and convolutions > 1:
+        ways.append("--channels-last")
     attacked = round(recipe.share * images_per_pass(recipe, loop.world.ranks))  # by the method fast
     if recipe.method in _ATTACKS and recipe.norms == "batch" and attacked:
         ways.append("--method fast")

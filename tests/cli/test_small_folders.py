@@ -64,6 +64,23 @@ def test_a_small_folder_has_settings_of_its_own(pictures: Path) -> None:
     assert {name: getattr(recipe, name) for name in wanted} == wanted
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "words", "last"),
+    [
+        (False, [], True),
+        (True, [], False),
+        (True, ["--device", "cpu"], True),
+        (False, ["--no-channels-last"], False),
+        (False, ["--device", "cuda"], False),
+    ],
+)
+def test_channels_are_last_on_a_cpu(
+    accelerator: bool, words: list[str], last: bool, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: accelerator)
+    assert settings("--data", str(pictures), *words).channels_last == last
+
+
 def test_a_folder_with_splits_is_counted_by_its_training_images(pictures: Path, tmp_path: Path) -> None:
     split = tmp_path / "split"
     for name in ("training", "test"):

@@ -69,7 +69,8 @@ def test_the_corruptions_are_said_to_come_after(few_threads):
 
 def test_what_is_faster_is_true_of_the_run(digit_folders, few_threads):
     loop = Loop(photos(digit_folders), CPU)
-    ways = ["--method fast", "--steps 1 (now 5)", "--image-size 64 (now 96)", "--threads 2 (now 1)"]
+    ways = ["--channels-last", "--method fast", "--steps 1 (now 5)", "--image-size 64 (now 96)"]
+    ways.append("--threads 2 (now 1)")
     assert estimate.faster_on_cpu(loop) == ways
     lines = estimate.told_before(loop, 0, 61.0)
     assert lines[1] == f"faster, in a new run: {', '.join(ways)}"
@@ -79,12 +80,15 @@ def test_what_is_faster_is_true_of_the_run(digit_folders, few_threads):
 @pytest.mark.parametrize(
     ("changes", "ways"),
     [
-        ({"method": "standard", "image_size": 64}, []),
-        ({"method": "fast", "image_size": 64}, []),
-        ({"steps": 1, "image_size": 64}, ["--method fast"]),
-        ({"batch_size": 2, "image_size": 64}, ["--steps 1 (now 5)"]),  # fast could attack none of two
+        ({"method": "standard", "image_size": 64}, ["--channels-last"]),
+        ({"method": "standard", "image_size": 64, "channels_last": True}, []),
+        ({"method": "standard", "image_size": 32}, []),
+        ({"method": "fast", "image_size": 64, "channels_last": True}, []),
+        ({"steps": 1, "image_size": 64}, ["--channels-last", "--method fast"]),
+        # fast could attack none of two
+        ({"batch_size": 2, "image_size": 64, "channels_last": True}, ["--steps 1 (now 5)"]),
         (
-            {"method": "adversarial", "steps": 3, "image_size": 160},
+            {"method": "adversarial", "steps": 3, "image_size": 160, "channels_last": True},
             [*("--method fast", "--steps 1 (now 3)", "--image-size 64 (now 160)", "--threads 2 (now 1)")],
         ),
     ],
