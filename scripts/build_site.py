@@ -7,6 +7,7 @@ hooks. Zensical runs no hooks, so it builds the folder of Markdown that `docs/ho
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,13 +15,12 @@ import tempfile
 from importlib.metadata import distributions
 from pathlib import Path
 
-import click
-
 from scripts.surroundings import ROOT
 
 # The oldest version of each generator that was tried.
 ENGINES = {"mkdocs": "mkdocs>=1.6.1", "properdocs": "properdocs>=1.6.7", "zensical": "zensical>=0.0.73"}
 INSTALLED = ROOT / ".cache" / "engines"
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class EngineError(Exception):
@@ -88,8 +88,8 @@ def _run(engine: str, *words: str) -> None:
     command = [sys.executable, "-m", engine, *words]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        told = click.unstyle(done.stdout + done.stderr)
-        said, _, traceback = told.partition("Traceback (most recent call last)")
+        plain = _COLOR.sub("", done.stdout + done.stderr)
+        said, _, traceback = plain.partition("Traceback (most recent call last)")
         raise EngineError(said.strip() or traceback.strip())
 
 

@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from advprop.cards import Result, Results
-from advprop.cards.counts import count_macs
 from advprop.models import create_model
 from advprop.recipes import make_recipe
 from docs.hooks.facts import Model
@@ -146,8 +146,9 @@ def _network(model: Model, result: Result) -> Network:
 @cache
 def _resnet50() -> Network:
     """ResNet-50, trained for as long as the recipes of the package have it."""
-    with torch.device("meta"):
-        macs = count_macs(create_model("resnet50"), 224, 224)
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        create_model("resnet50").eval()(torch.empty(1, 3, 224, 224))
+    macs = counter.get_total_flops() // 2
     usual, fast = (make_recipe(name, data="imagenet").epochs for name in ("resnet50", "resnet50-fast"))
     epochs = dict.fromkeys(LABELS, usual) | {"fast": fast}
     return Network("ResNet-50", "resnet50", 224, macs, TIMM_RESNET50, epochs)

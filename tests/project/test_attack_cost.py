@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import timm
 import torch
 
@@ -10,6 +11,8 @@ from scripts import attack_cost
 from scripts.benchmark import shares
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings(r"ignore:The \.grad attribute of a Tensor:UserWarning")  # torch's own, on tracing
 def test_the_parts_of_an_attack_are_measured_and_kept(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(attack_cost, "CASES", (("test_resnet", 32, 10),))
     monkeypatch.setattr(attack_cost, "IN_MEMORY", (("test_resnet", 96, 10),))
