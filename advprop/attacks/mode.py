@@ -1,4 +1,4 @@
-"""Evaluation or training mode for a while, with the model left as it was found."""
+"""Evaluation or training mode, or weights without gradients, for a while; then the model is as it was."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,6 +39,23 @@ def in_mode(model: nn.Module, mode: Mode, generator: torch.Generator | None = No
                 module.training = training
             for buffer, before in buffers:
                 buffer.data.copy_(before)  # a graph that is open elsewhere takes no notice
+
+
+@contextmanager
+def fixed_weights(model: nn.Module) -> Iterator[None]:
+    """Lets no parameter of a model need a gradient for a while.
+
+    A gradient of the images alone computes no other in eager mode. The backward pass of a compiled model
+    computes those of all tensors that need one, whatever it is asked for.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ four gray levels whatever mean and std a model wants; the normalization belongs 
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, SupportsIndex
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from advprop.attacks.ball import Ball, NormName, is_number, radii, rounded, wide_dtype
-from advprop.attacks.mode import Mode, in_mode
+from advprop.attacks.mode import Mode, fixed_weights, in_mode
 from advprop.attacks.objective import Objective, Targeted, check_finite, finite_images, input_gradient
 from advprop.attacks.pixels import check_batch, check_pixels
 from advprop.norms import constant_norms
@@ -143,10 +144,12 @@ class PGD:
         clean = images.detach()
         radius = self.ball.radius(clean)
         finite = torch.ones(len(clean), dtype=torch.bool, device=clean.device)
-        with in_mode(model, self.mode, generator):
+        with in_mode(model, self.mode, generator), ExitStack() as stack:
             adversarial = self._wide_start(clean, generator)
             loss = Objective(self.targeted, labels, targets, generator, self.check)
             attacked = constant_norms(model, clean) if self.mode == "eval" and self.steps else model
+            if attacked is model:  # else its weights are copies
+                stack.enter_context(fixed_weights(model))
             if self.steps and self.targeted == "least_likely" and targets is None:
                 loss.aim(attacked, clean)
             for _ in range(self.steps):
