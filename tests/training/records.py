@@ -22,9 +22,8 @@ def equal(one, other):
 
 
 def of_step(run, step):
-    """The checkpoint of a step."""
-    [path] = (run.directory / "checkpoints").glob(f"step-{step:08d}-*.pt")
-    return load(path)
+    """The checkpoint of a step: of two files, which a kill may leave, the later counts."""
+    return load([path for path in run.checkpoints.paths() if path.name.startswith(f"step-{step:08d}-")][-1])
 
 
 def records(run):
