@@ -195,6 +195,7 @@ def test_links_need_a_repository(project: Path) -> None:
     write(project, v4.new_code_cell("1"))
     plain, linked = (tree.notebook("notebooks/one.ipynb", place).markdown for place in (NOWHERE, GITHUB))
     assert "olab" not in plain
+    assert "Edit" not in plain + linked  # the button at the top of the page does that
     colab = "https://colab.research.google.com/github/a/b/blob/v0.1.0/notebooks/one.ipynb"
     assert f'href="{colab}"' in linked
 
